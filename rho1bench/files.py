@@ -90,6 +90,4 @@ def sha256_file(path: Path) -> str:
 
 def sha256_json(value: Any) -> str:
     """Return the hex SHA-256 of the canonical JSON (sorted keys, no spaces) of ``value``."""
-    return sha256_bytes(
-        json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8")
-    )
+    return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8"))

@@ -83,9 +83,9 @@ class Optimizer(Model):
 class Selection(Model):
     """Which tokens keep their loss (paper section 2.2, equations 3 to 5)."""
 
-    score: Literal[
-        "excess_loss", "reference_loss", "reference_entropy", "training_loss", "random", "full"
-    ] = "excess_loss"
+    score: Literal["excess_loss", "reference_loss", "reference_entropy", "training_loss", "random", "full"] = (
+        "excess_loss"
+    )
     ratio: Fraction
     scope: Literal["sequence", "micro_batch", "global"] = "global"
     token_scores: Annotated[Name | None, StageRef(("score",))] = None
@@ -215,14 +215,7 @@ class ReportStage(StageBase):
 
 
 Stage = Annotated[
-    TokenizerStage
-    | CorpusStage
-    | PretrainStage
-    | ScoreStage
-    | SFTStage
-    | EvalStage
-    | CompareStage
-    | ReportStage,
+    TokenizerStage | CorpusStage | PretrainStage | ScoreStage | SFTStage | EvalStage | CompareStage | ReportStage,
     Field(discriminator="kind"),
 ]
 
@@ -239,9 +232,7 @@ class Recipe(Model):
 
     def stage(self, name: str) -> Stage:
         """Return the stage called ``name``; raises ``KeyError``."""
-        return (
-            next(stage for stage in self.stages if stage.name == name) if self.has(name) else _missing(name)
-        )
+        return next(stage for stage in self.stages if stage.name == name) if self.has(name) else _missing(name)
 
     def has(self, name: str) -> bool:
         """Tell whether a stage is called ``name``."""
@@ -257,9 +248,7 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
     for field_name, info in type(model).model_fields.items():
         value = getattr(model, field_name)
         path = f"{prefix}{field_name}"
-        marks = [mark for mark in info.metadata if isinstance(mark, StageRef)] + _nested_marks(
-            info.annotation
-        )
+        marks = [mark for mark in info.metadata if isinstance(mark, StageRef)] + _nested_marks(info.annotation)
         if isinstance(value, BaseModel):
             yield from references(value, f"{path}.")
         elif isinstance(value, list):
