@@ -1,0 +1,95 @@
+"""Stage ``tokenizer``: trains a byte-level BPE tokenizer on the sources (every digit a token of its own).
+
+First stage of a run that starts from random weights. Byte-level, so any text can be written and read back unchanged;
+digits stay single, so that arithmetic is learnable by a small model; a leading space belongs to the word after it, so
+``encode(prompt) + encode(completion)`` is the encoding of both together for the prompts of the paper's protocol.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rho1bench.corpus.documents import read_documents
+from rho1bench.errors import DataError
+from rho1bench.files import sha256_file, write_text
+from rho1bench.recipe import TokenizerStage
+from rho1bench.stage import StageContext
+
+BOS, EOS, PAD = "<s>", "</s>", "<pad>"
+_SPECIAL_TOKENS = (BOS, EOS, PAD)
+
+
+def run(context: StageContext) -> None:
+    """Train the tokenizer and write ``tokenizer/``; raises DataError if the text cannot fill the vocabulary."""
+    stage = context.config(TokenizerStage)
+    documents = read_documents(stage.sources, context.seed)
+    texts = context.progress.track((document.text for document in documents), _num_documents(stage), "documents")
+    tokenizer = train_tokenizer(texts, stage.vocab_size)
+    write_tokenizer(tokenizer, context.folder / "tokenizer")
+
+
+def _num_documents(stage: TokenizerStage) -> int:
+    return sum(source.num_documents or 0 for source in stage.sources)
+
+
+def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Any:
+    """Return a ``tokenizers.Tokenizer`` of exactly ``vocab_size`` entries; the same texts give the same tokenizer."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(_SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    found = tokenizer.get_vocab_size()
+    if found != vocab_size:
+        raise DataError(
+            f"the tokenizer's text gives {found} tokens only, but vocab_size is {vocab_size}. "
+            "Give it more documents or a smaller vocab_size."
+        )
+    bos_id = tokenizer.token_to_id(BOS)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, bos_id)]
+    )
+    return tokenizer
+
+
+def write_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write ``tokenizer`` so that ``transformers.AutoTokenizer.from_pretrained(folder)`` loads it."""
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": PAD,
+        "padding_side": "left",
+        "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+    special = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    write_text(folder / "special_tokens_map.json", json.dumps(special, indent=2) + "\n")
+    write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+
+
+def load_raw_tokenizer(folder: Path) -> Any:
+    """Load ``tokenizer.json`` for training text: the special tokens' spelling inside a text is read as plain text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def tokenizer_sha256(folder: Path) -> str:
+    """Return the hash that corpora, score stores and checkpoints name their tokenizer by."""
+    return sha256_file(folder / "tokenizer.json")
