@@ -40,6 +40,7 @@ def run(context: StageContext) -> None:
         "num_tokens": num_blocks * stage.block_size,
         "num_documents": packer.num_documents,
         "tokenizer_sha256": tokenizer_sha256(tokenizer_folder),
+        "vocab_size": tokenizer.get_vocab_size(),
         "kinds": packer.kinds.names,
     }
     identity = [_FORMAT, content_sha256, meta["tokenizer_sha256"], stage.block_size]
