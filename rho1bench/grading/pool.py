@@ -1,0 +1,186 @@
+"""A pool of grading workers: each question has a time limit, and a hang costs that one answer.
+
+The parent's half of :mod:`rho1bench.grading.worker`. Questions first get a short limit; those that need longer wait
+until all others are done and then get the full one, so that a few hanging answers do not hold up the rest.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import queue
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from rho1bench.errors import MissingPackageError
+from rho1bench.grading.verdict import Verdict
+from rho1bench.grading.worker import WALL_PER_CPU_SECOND
+
+TIME_LIMIT = 3.0
+"""CPU seconds for one verdict, the protocol's own limit (there of wall time)."""
+FIRST_LIMIT = 0.5
+_GRACE_SECONDS = 30.0
+_MAX_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """One comparison that needs computer algebra; ``kind`` is ``"paper"`` or ``"verified"``."""
+
+    kind: str
+    pred: str
+    gold: str
+    task: str
+
+
+class _Worker:
+    """One worker process; a lost process is replaced, and the question it had is an error."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, question: Question, seconds: float) -> Verdict:
+        process = self._running()
+        request = vars(question) | {"seconds": seconds}
+        try:
+            _pipe(process.stdin).write(json.dumps(request).encode() + b"\n")
+        except (BrokenPipeError, ValueError):
+            self.close()
+            return Verdict.ERROR
+        reply = _receive(process, seconds * WALL_PER_CPU_SECOND + _GRACE_SECONDS)
+        if reply is None:
+            self.close()
+            return Verdict.ERROR
+        return Verdict(reply.get("verdict") or reply["died"])
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        for _ in range(_MAX_RESTARTS):
+            if self._process is not None:
+                return self._process
+            self._process = _start()
+            reply = _receive(self._process, None)
+            if reply is not None and "failed" in reply:
+                self.close()
+                raise MissingPackageError("sympy", f"Grading ({reply['failed']})", "pip install rho1bench")
+            if reply is None:
+                self.close()
+        raise RuntimeError("the grading worker cannot be started: python -m rho1bench.grading.worker ends at once")
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            _pipe(pipe).close()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    package_root = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH")
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([package_root, inherited] if inherited else [package_root]),
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-P", "-W", "ignore", "-m", "rho1bench.grading.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env=environment,
+    )
+
+
+def _receive(process: subprocess.Popen[bytes], seconds: float | None) -> dict[str, Any] | None:
+    """Return the next reply line, or None when the process is gone or silent for ``seconds`` of wall time."""
+    pipe, parts = _pipe(process.stdout), b""
+    while not parts.endswith(b"\n"):
+        ready, _, _ = select.select([pipe], [], [], seconds)
+        chunk = pipe.read(65536) if ready else b""
+        if not chunk:
+            return None
+        parts += chunk
+    return cast("dict[str, Any]", json.loads(parts))
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+class WorkerPool:
+    """Workers that start when first needed; safe to use from several threads."""
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size or len(os.sched_getaffinity(0))
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        for _ in range(self.size):
+            self._idle.put(_Worker())
+
+    def ask(self, questions: Sequence[Question], limit: float = TIME_LIMIT) -> list[Verdict]:
+        """Return the verdicts on ``questions``, in their order; equal questions are asked once.
+
+        ``limit`` is in CPU seconds for each question. Raises ``MissingPackageError`` if sympy's parts are missing.
+        """
+        verdicts = self._round(list(dict.fromkeys(questions)), min(FIRST_LIMIT, limit))
+        slow = [question for question, verdict in verdicts.items() if verdict is Verdict.TIMEOUT]
+        if limit > FIRST_LIMIT:
+            verdicts |= self._round(slow, limit)
+        return [verdicts[question] for question in questions]
+
+    def _round(self, questions: list[Question], seconds: float) -> dict[Question, Verdict]:
+        waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
+        for question in questions:
+            waiting.put(question)
+        verdicts: dict[Question, Verdict] = {}
+        failures: list[Exception] = []
+
+        def serve() -> None:
+            worker = self._idle.get()
+            try:
+                while True:
+                    question = waiting.get_nowait()
+                    verdicts[question] = worker.ask(question, seconds)
+            except queue.Empty:
+                pass
+            except Exception as failure:
+                failures.append(failure)
+            finally:
+                self._idle.put(worker)
+
+        threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(self.size, len(questions)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return verdicts
+
+    def close(self) -> None:
+        """End the worker processes; the pool may be used again and then starts new ones."""
+        for _ in range(self.size):
+            worker = self._idle.get()
+            worker.close()
+            self._idle.put(worker)
+
+
+_shared: dict[int, WorkerPool] = {}
+
+
+def shared_pool() -> WorkerPool:
+    """Return this process's pool; a forked child gets its own."""
+    if os.getpid() not in _shared:
+        _shared.clear()
+        _shared[os.getpid()] = WorkerPool()
+        atexit.register(_shared[os.getpid()].close)
+    return _shared[os.getpid()]

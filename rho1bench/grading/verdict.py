@@ -1,0 +1,29 @@
+"""What grading says about one answer: two verdicts side by side.
+
+``paper`` follows the protocol behind the published tables (PAPER.md section 3, appendix E); ``verified`` is our own
+strict reading. Both use the same five words, so that counts and disagreements can be tabulated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """The outcome of comparing one answer with the gold answer; only ``CORRECT`` scores."""
+
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    NO_ANSWER = "no_answer"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The extracted answer and its two verdicts."""
+
+    pred: str
+    paper: Verdict
+    verified: Verdict
