@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+STAGE_KINDS_KEY = "x-stage-kinds"
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,15 @@ class StageRef:
 
     kinds: tuple[str, ...]
 
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """Carry the mark into the JSON schema, where ``recipe_schema`` finds it."""
+        return {**handler(core_schema), STAGE_KINDS_KEY: list(self.kinds)}
+
 
 class Model(BaseModel):
     """Base of every recipe model: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MiniWorldSource(Model):

@@ -1,0 +1,272 @@
+"""Recipe files as raw data: YAML, ``extends:`` and ``--set``, with the line that every value came from.
+
+Merging is deep for mappings; ``stages`` is merged stage by stage, by name; any other list is replaced.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rho1bench.errors import RecipeError
+
+Path_ = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was written; ``folder`` is what a relative file name in it is relative to."""
+
+    label: str
+    folder: Path
+
+
+@dataclass
+class RawRecipe:
+    """Merged data, the origin of every key path (stages addressed by name), and the problems met so far."""
+
+    data: dict[str, Any]
+    origins: dict[Path_, Origin]
+    problems: list[str] = field(default_factory=list)
+
+    def origin(self, path: Path_) -> Origin:
+        """Return the origin of ``path``, or of the nearest place above it."""
+        while path not in self.origins and path:
+            path = path[:-1]
+        return self.origins[path]
+
+    def problem(self, path: Path_, message: str) -> None:
+        """Note one problem at ``path``."""
+        where = f"{'.'.join(path)}: " if path else ""
+        self.problems.append(f"{self.origin(path).label}: {where}{message}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key that stands twice is an error and ``1e-3`` is a number, as in YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: dict[str, int] = {}
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands here and already on line {seen[key]}", key_node.start_mark
+                )
+            seen[key] = key_node.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def nearest(word: object, valid: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the nearest valid word, or an empty string."""
+    close = difflib.get_close_matches(str(word), list(valid), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def read_layers(path: Path, bases: dict[str, Path], chain: tuple[Path, ...] = ()) -> RawRecipe:
+    """Read ``path`` and what it extends; ``bases`` are the recipes that ``extends:`` may name.
+
+    Raises ``RecipeError`` for what leaves nothing to check: a missing file, broken YAML, a circle of ``extends``.
+    """
+    resolved = path.resolve()
+    if resolved in chain:
+        circle = " -> ".join(item.name for item in (*chain[chain.index(resolved) :], resolved))
+        raise RecipeError(f"{path}: the recipes extend each other in a circle: {circle}. Remove one of the 'extends:'.")
+    layer = _read_layer(path)
+    base_name = layer.data.pop("extends", None)
+    if base_name is None:
+        return layer
+    base_path = _base_path(path, base_name, bases, layer)
+    base = read_layers(base_path, bases, (*chain, resolved))
+    return RawRecipe(merge(base.data, layer.data), {**base.origins, **layer.origins}, [*base.problems, *layer.problems])
+
+
+def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Lay ``top`` over ``base``: mappings deeply, ``stages`` by name, all else replaced."""
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        if key == "stages" and isinstance(old, list) and isinstance(value, list):
+            merged[key] = _merge_stages(old, value)
+        else:
+            merged[key] = _merge_values(old, value)
+    return merged
+
+
+def apply_override(raw: RawRecipe, override: str, folder: Path) -> None:
+    """Carry out one ``--set key=value``; notes a problem where the key leads nowhere or the value is not YAML."""
+    origin = Origin(f"--set {override}", folder)
+    key, equals, text = override.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raw.problems.append(f"{origin.label}: expected KEY=VALUE, stages.slm.selection.ratio=0.4 for example")
+        return
+    try:
+        value = parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raw.problems.append(f"{origin.label}: the value is not YAML: {_yaml_words(error)}")
+        return
+    complaint = _assign(raw.data, path, value)
+    if complaint:
+        raw.problems.append(f"{origin.label}: {complaint}")
+        return
+    for known in [item for item in raw.origins if item[: len(path)] == path]:
+        del raw.origins[known]
+    raw.origins[path] = origin
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse one YAML document as recipes are parsed; raises ``yaml.YAMLError`` or ``ValueError``."""
+    return yaml.load(text, _Loader)
+
+
+def _read_layer(path: Path) -> RawRecipe:
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        data = loader.construct_document(node) if node is not None else None
+        lines = dict(_lines(node, ())) if node is not None else {}
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 text (byte {error.start}); a recipe is a YAML file.") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}. Give a recipe's name or a YAML file.") from None
+    except RecursionError:
+        raise RecipeError(f"{path}: nested too deeply, or an alias that holds itself.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"{_yaml_position(path, error)}: not valid YAML: {_yaml_words(error)}") from None
+    if not isinstance(data, dict):
+        what = "is empty" if data is None else f"holds {type(data).__name__} at its top"
+        raise RecipeError(f"{path}: {what}; expected a mapping with 'name' and 'stages'.")
+    origins = {key: Origin(f"{path}:{line}", path.parent) for key, line in lines.items()}
+    layer = RawRecipe(data, {**origins, (): Origin(str(path), path.parent)})
+    _note_duplicate_stages(layer, node, str(path))
+    return layer
+
+
+def _lines(node: yaml.Node, path: Path_) -> Iterator[tuple[Path_, int]]:
+    """Yield every key path below ``node`` with its line."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*path, str(key.value))
+            yield inner, key.start_mark.line + 1
+            yield from _lines(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            name = _scalar(item, "name") if path == ("stages",) else None
+            inner = (*path, name or str(index))
+            yield inner, item.start_mark.line + 1
+            yield from _lines(item, inner)
+
+
+def _scalar(node: yaml.Node, wanted: str) -> str | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == wanted and isinstance(value, yaml.ScalarNode):
+                return str(value.value)
+    return None
+
+
+def _note_duplicate_stages(layer: RawRecipe, node: Any, label: str) -> None:
+    stages = next((value for key, value in node.value if key.value == "stages"), None)
+    first: dict[str, int] = {}
+    for item in stages.value if isinstance(stages, yaml.SequenceNode) else ():
+        name, line = _scalar(item, "name"), item.start_mark.line + 1
+        if name in first:
+            layer.problems.append(
+                f"{label}:{line}: stages.{name}: two stages are called {name!r} (the other on line {first[name]}); "
+                "give each its own name"
+            )
+        elif name is not None:
+            first[name] = line
+
+
+def _base_path(path: Path, name: Any, bases: dict[str, Path], layer: RawRecipe) -> Path:
+    where = layer.origin(("extends",)).label
+    if not isinstance(name, str):
+        raise RecipeError(f"{where}: extends: expected the name of a recipe or a file, got {name!r}.")
+    beside = path.parent / name
+    for candidate in (beside, path.parent / f"{name}.yaml"):
+        if candidate.is_file() and candidate.resolve() != path.resolve():
+            return candidate
+    if name in bases:
+        return bases[name]
+    if beside.is_file():
+        return beside
+    raise RecipeError(
+        f"{where}: extends: there is no recipe {name!r}, neither beside this file nor among the shipped ones"
+        f"{nearest(name, bases)}. Shipped: {', '.join(sorted(bases)) or 'none'}."
+    )
+
+
+def _merge_values(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict) and _same_sort(old, new):
+        return {**old, **{key: _merge_values(old.get(key), value) for key, value in new.items()}}
+    return new
+
+
+def _same_sort(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """A stage of another kind, or a source of another type, replaces the old one: it has other keys."""
+    return all(key not in new or new[key] == old.get(key) for key in ("kind", "type"))
+
+
+def _merge_stages(base: list[Any], top: list[Any]) -> list[Any]:
+    merged = list(base)
+    places = {stage.get("name"): index for index, stage in enumerate(base) if isinstance(stage, dict)}
+    for stage in top:
+        name = stage.get("name") if isinstance(stage, dict) else None
+        if isinstance(name, str) and name in places:
+            merged[places[name]] = _merge_values(merged[places[name]], stage)
+        else:
+            merged.append(stage)
+    return merged
+
+
+def _assign(data: dict[str, Any], path: Path_, value: Any) -> str:
+    """Set ``value`` at ``path`` without touching what is shared; returns a complaint or an empty string."""
+    here: Any = data
+    for depth, part in enumerate(path):
+        last = depth == len(path) - 1
+        key, complaint = _step(here, part, path[:depth])
+        if complaint:
+            return complaint
+        if last:
+            here[key] = value
+        else:
+            inner = here[key] if isinstance(here, list) else here.get(key)
+            here[key] = inner.copy() if isinstance(inner, dict | list) else {}
+            here = here[key]
+    return ""
+
+
+def _step(here: Any, part: str, path: Path_) -> tuple[Any, str]:
+    if isinstance(here, dict):
+        return part, ""
+    if path == ("stages",):
+        names = [stage.get("name") if isinstance(stage, dict) else None for stage in here]
+        if part in names:
+            return names.index(part), ""
+        valid = [name for name in names if isinstance(name, str)]
+        return None, f"there is no stage {part!r}{nearest(part, valid)}; stages: {', '.join(valid)}"
+    if part.isdecimal() and int(part) < len(here):
+        return int(part), ""
+    return None, f"{'.'.join(path)} is a list of {len(here)}; expected a number from 0 to {len(here) - 1}, got {part!r}"
+
+
+def _yaml_position(path: Path, error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+
+
+def _yaml_words(error: Exception) -> str:
+    parts = (getattr(error, "context", None), getattr(error, "problem", None))
+    return ", ".join(str(part) for part in parts if part) or str(error).splitlines()[0]

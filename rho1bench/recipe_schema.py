@@ -1,0 +1,158 @@
+"""Reads the JSON schema of the recipe models: which keys a place knows, what it expects, which stages it may name.
+
+The checks work on raw YAML data with this, so that one bad stage does not hide the problems of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from rho1bench.recipe import STAGE_KINDS_KEY, Recipe, Stage, StageBase
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One place of a schema; ``root`` holds the definitions that ``$ref`` points to."""
+
+    schema: Json
+    root: Json
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys that this place knows, for a mapping."""
+        return list(self.schema.get("properties", ()))
+
+    def resolve(self, raw: Any) -> Node:
+        """Follow references and choose the alternative of a union that ``raw`` is meant to be."""
+        schema = self.schema
+        while True:
+            alternatives = [self._dereference(item) for item in schema.get("anyOf", schema.get("oneOf", ()))]
+            if "$ref" in schema:
+                schema = self._dereference(schema)
+            elif alternatives:
+                schema = _choose(alternatives, raw, schema.get("discriminator", {}).get("propertyName"))
+            else:
+                return Node(schema, self.root)
+
+    def child(self, key: str | int, raw: Any) -> Node:
+        """Return the place under ``key`` of the mapping or list ``raw``; an unknown one has an empty schema."""
+        node = self.resolve(raw)
+        schema = node.schema.get("items") if isinstance(key, int) else node.schema.get("properties", {}).get(key)
+        return Node(schema or {}, self.root)
+
+    def expectation(self) -> str:
+        """Say in words what belongs here; empty if anything may."""
+        schema = self._dereference(self.schema)
+        kinds = schema.get(STAGE_KINDS_KEY)
+        alternatives = schema.get("anyOf", schema.get("oneOf", ()))
+        if kinds:
+            text = f"the name of an earlier stage of kind {' or '.join(kinds)}"
+        elif alternatives:
+            return " or ".join(dict.fromkeys(Node(item, self.root).expectation() for item in alternatives))
+        else:
+            text = _describe(schema)
+        return f"{text} or null" if kinds and any(item.get("type") == "null" for item in alternatives) else text
+
+    def stage_kinds(self, raw: Any) -> tuple[str, ...]:
+        """Return the kinds of stage that the value ``raw`` may name here; empty if it names none."""
+        if not isinstance(raw, str):
+            return ()
+        return tuple(self.schema.get(STAGE_KINDS_KEY) or self.resolve(raw).schema.get(STAGE_KINDS_KEY, ()))
+
+    def _dereference(self, schema: Json) -> Json:
+        while "$ref" in schema:
+            schema = self.root["$defs"][schema["$ref"].rpartition("/")[2]]
+        return schema
+
+
+@cache
+def stage_models() -> dict[str, type[StageBase]]:
+    """Return the model of every stage kind."""
+    union = get_args(Stage)[0]
+    return {get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(union)}
+
+
+@cache
+def stage_node(kind: str) -> Node:
+    """Return the schema of a stage kind."""
+    schema = TypeAdapter(stage_models()[kind]).json_schema()
+    return Node(schema, schema)
+
+
+@cache
+def recipe_node() -> Node:
+    """Return the schema of a whole recipe."""
+    schema = Recipe.model_json_schema()
+    return Node(schema, schema)
+
+
+def raw_references(
+    node: Node, raw: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[Any, str, tuple[str, ...]]]:
+    """Yield ``(path, stage name, kinds)`` for every stage that the raw value names."""
+    kinds = node.stage_kinds(raw)
+    if kinds:
+        yield path, raw, kinds
+    elif isinstance(raw, dict):
+        for key, value in raw.items():
+            yield from raw_references(node.child(str(key), raw), value, (*path, str(key)))
+    elif isinstance(raw, list):
+        for index, value in enumerate(raw):
+            yield from raw_references(node.child(index, raw), value, (*path, index))
+
+
+def _choose(alternatives: list[Json], raw: Any, discriminator: str | None) -> Json:
+    if discriminator is not None:
+        tag = raw.get(discriminator) if isinstance(raw, dict) else None
+        for item in alternatives:
+            if item.get("properties", {}).get(discriminator, {}).get("const") == tag:
+                return item
+        return {}
+    wanted = "object" if isinstance(raw, dict) else "array" if isinstance(raw, list) else "null" if raw is None else ""
+    exact = [item for item in alternatives if item.get("type") == wanted]
+    scalar = [item for item in alternatives if item.get("type") not in ("object", "array", "null")]
+    return (exact or scalar or alternatives)[0]
+
+
+def _describe(schema: Json) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    if schema.get("pattern"):
+        return "a name of lower-case letters, digits, '-' and '_'"
+    names = {
+        "string": "text",
+        "boolean": "true or false",
+        "object": "a mapping",
+        "null": "null",
+        "array": "a list that is not empty" if schema.get("minItems") else "a list",
+        "integer": "a whole number",
+        "number": "a number",
+    }
+    return names.get(str(schema.get("type")), "") + _bounds(schema)
+
+
+def _bounds(schema: Json) -> str:
+    whole = schema.get("type") == "integer"
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    if whole and above is not None:
+        low, above = above + 1, None
+    parts = [
+        f"{words} {value:g}"
+        for words, value in (
+            ("at least", low),
+            ("greater than", above),
+            ("at most", schema.get("maximum")),
+            ("less than", schema.get("exclusiveMaximum")),
+        )
+        if value is not None
+    ]
+    return f" {' and '.join(parts)}" if parts else ""
