@@ -26,7 +26,7 @@ def output_weight(model: Any) -> Tensor:
     softcap = getattr(model.config, "final_logit_softcapping", None)
     if getattr(head, "bias", None) is not None or softcap is not None:
         raise CheckpointError(
-            f"{type(model).__name__}: its head has a bias or soft-capped logits; the selective loss does not cover that."
+            f"{type(model).__name__}: its head has a bias or soft-capped logits; the selective loss does not cover it."
         )
     weight: Tensor = head.weight
     return weight

@@ -1,0 +1,78 @@
+"""A causal language model with the selective loss, as one module: DDP and FSDP see an ordinary forward (section 2.2).
+
+All tokens stay in the context; only the loss of unselected ones is dropped. One pass over the hidden states gives every
+token's loss for the ranking, and only selected rows go on to the backward pass. Plain CLM is the case in which every
+token is selected, so it takes the same path.
+Shapes: B blocks, T positions, S = T - 1 predicted positions, N = B * S, D hidden size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rho1bench.selection.causal_lm import backbone, output_weight
+from rho1bench.selection.loss import summed_loss, token_losses
+from rho1bench.selection.selector import Selector, TokenBatch
+
+
+class SelectiveLM(nn.Module):  # type: ignore[misc]
+    """Wraps ``lm``; ``forward`` gives the summed loss of the selected tokens and the losses of all."""
+
+    accepts_loss_kwargs = False
+
+    def __init__(self, lm: Any, selector: Selector) -> None:
+        super().__init__()
+        output_weight(lm)
+        self.lm = lm
+        self.selector = selector
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        eligible: Tensor,
+        token_ids: Tensor,
+        reference: Tensor | None = None,
+        selected: Tensor | None = None,
+        score_only: bool = False,
+    ) -> dict[str, Tensor]:
+        """Return ``loss_sum`` (differentiable), ``losses`` (B, S), ``selected`` (B, S), and ``scores`` if ranked here.
+
+        input_ids: (B, T). eligible, token_ids, selected: (B, S). reference: (B, S, 2). ``selected`` given: no ranking
+        here. ``score_only``: ``scores`` (B, S) alone.
+        """
+        batch = TokenBatch(eligible, token_ids, reference)
+        hidden_BTD = backbone(self.lm)(input_ids=input_ids, use_cache=False).last_hidden_state
+        hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
+        targets_N = input_ids[:, 1:].reshape(-1)
+        outputs: dict[str, Tensor] = {}
+        losses_BS: Tensor | None = None
+        if selected is None and self.selector.is_full:
+            selected = eligible
+        if selected is None:
+            if self.selector.needs_losses:
+                losses_BS = token_losses(hidden_ND.detach(), output_weight(self.lm), targets_N).view(eligible.shape)
+            scores_BS = self.selector.scores(batch, losses_BS)
+            if score_only:
+                return {"scores": scores_BS}
+            selected = self.selector.choose(scores_BS, eligible)
+            outputs["scores"] = scores_BS
+        loss_sum, all_losses_BS = self._loss(hidden_ND, targets_N, selected, eligible, losses_BS)
+        return {**outputs, "loss_sum": loss_sum, "losses": all_losses_BS, "selected": selected}
+
+    def _loss(
+        self, hidden_ND: Tensor, targets_N: Tensor, selected_BS: Tensor, eligible_BS: Tensor, losses_BS: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the summed loss of the selected rows and every eligible row's loss (made here where still unknown)."""
+        weight_VD = output_weight(self.lm)
+        chosen_K = selected_BS.reshape(-1).nonzero().squeeze(1)
+        loss_sum, losses_K = summed_loss(hidden_ND.index_select(0, chosen_K), weight_VD, targets_N[chosen_K])
+        if losses_BS is None:
+            losses_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
+            losses_N[chosen_K] = losses_K
+            rest_M = (eligible_BS & ~selected_BS).reshape(-1).nonzero().squeeze(1)
+            losses_N[rest_M] = token_losses(hidden_ND.detach()[rest_M], weight_VD, targets_N[rest_M])
+            losses_BS = losses_N.view(eligible_BS.shape)
+        return loss_sum, losses_BS

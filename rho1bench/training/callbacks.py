@@ -1,0 +1,133 @@
+"""What happens around the steps of a training stage: metrics, live progress, checkpoints along the way, a stop on NaN.
+
+Everything here runs in ``on_step_end``, before the trainer writes its resume point of that step: whatever a resume
+point knows of is already on disk, and rows after it are cut when a killed stage goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from rho1bench.errors import TrainingError
+from rho1bench.files import append_jsonl, read_jsonl, write_jsonl
+from rho1bench.progress import Progress
+from rho1bench.recipe import TrainStage
+from rho1bench.training.resume import ResumableTrainer
+from rho1bench.training.totals import LossTotals
+
+Hook = Callable[[int], None]
+"""Something to do at a step; called with the number of finished steps."""
+
+
+def checkpoint_steps(max_steps: int, num_checkpoints: int) -> list[int]:
+    """Return the evenly spaced steps of the checkpoints along the way; the last step is not among them."""
+    steps = {round(max_steps * index / (num_checkpoints + 1)) for index in range(1, num_checkpoints + 1)}
+    return sorted(step for step in steps if 0 < step < max_steps)
+
+
+def cut_rows(path: Path, step: int | None) -> None:
+    """Drop the rows after ``step``, all of them for None: a killed attempt wrote them, and they come again."""
+    if path.exists():
+        write_jsonl(path, [row for row in read_jsonl(path) if step is not None and row["step"] <= step])
+
+
+class StageCallback(TrainerCallback):  # type: ignore[misc]
+    """The life of one training stage."""
+
+    def __init__(self, stage: TrainStage, folder: Path, progress: Progress, trainer: ResumableTrainer) -> None:
+        self.stage = stage
+        self.metrics_path = folder / "metrics.jsonl"
+        self.progress = progress
+        self.trainer = trainer
+        self.totals = LossTotals()
+        self.interval = LossTotals()
+        self.seconds_before = 0.0
+        self.hooks: list[Hook] = []
+        self._step_totals = LossTotals()
+        self._learning_rate = 0.0
+        self._began = self._interval_began = time.monotonic()
+        self._tokens_at_begin = 0
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over the sums of a resume point."""
+        self.totals = LossTotals(**state["totals"])
+        self.interval = LossTotals(**state["interval"])
+        self.seconds_before = state["seconds"]
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs."""
+        return {"totals": self.totals.as_dict(), "interval": self.interval.as_dict(), "seconds": self.seconds()}
+
+    def seconds(self) -> float:
+        """Return the seconds of training in this attempt and in the part of earlier ones that was kept."""
+        return self.seconds_before + time.monotonic() - self._began
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the bar; at step 0 the hooks see the untrained model."""
+        self.progress.start(self.stage.max_steps, "steps")
+        self._began = self._interval_began = time.monotonic()
+        self._tokens_at_begin = self.totals.tokens
+        if state.global_step == 0:
+            self._run_hooks(0)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop before the optimizer spoils the weights with a non-finite loss or gradient."""
+        self._step_totals = self.trainer.step_totals()
+        self._learning_rate = float(kwargs["lr_scheduler"].get_last_lr()[0])
+        loss, grad_norm = self._step_totals.row()["loss"], self.trainer.last_grad_norm
+        if loss is None or not math.isfinite(loss) or not math.isfinite(grad_norm):
+            raise TrainingError(
+                f"stage {self.stage.name!r}, step {state.global_step + 1}: the loss is {loss} and the gradient norm "
+                f"{grad_norm}. Training stopped before the optimizer; the last good state is kept. Lower "
+                "learning_rate or max_grad_norm, or check the corpus."
+            )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count, log, run the hooks."""
+        step = state.global_step
+        self.totals.add(self._step_totals)
+        self.interval.add(self._step_totals)
+        self._show(step)
+        if step % self.stage.logging_steps == 0 or step == self.stage.max_steps:
+            self._log(step)
+        self._run_hooks(step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the bar down."""
+        self.progress.close()
+
+    def _run_hooks(self, step: int) -> None:
+        for hook in self.hooks:
+            hook(step)
+
+    def _show(self, step: int) -> None:
+        losses = self._step_totals.row()
+        fields = {"loss": losses["loss"], "unselected": losses["loss_unselected"]}
+        if losses["loss_unselected"] is not None:
+            fields = {"selected": losses["loss_selected"], "unselected": losses["loss_unselected"]}
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        speed = (self.totals.tokens - self._tokens_at_begin) / elapsed
+        shown = {name: value for name, value in fields.items() if value is not None}
+        self.progress.update(step, **{"tokens/s": round(speed)}, **shown)
+
+    def _log(self, step: int) -> None:
+        now = time.monotonic()
+        row = {
+            "step": step,
+            "max_steps": self.stage.max_steps,
+            "tokens": self.totals.tokens,
+            "selected_tokens": self.totals.selected_num,
+            "learning_rate": self._learning_rate,
+            **self.interval.row(),
+            "grad_norm": self.trainer.last_grad_norm,
+            "tokens_per_second": round(self.interval.tokens / max(now - self._interval_began, 1e-9), 1),
+        }
+        append_jsonl(self.metrics_path, row)
+        self.interval = LossTotals()
+        self._interval_began = now

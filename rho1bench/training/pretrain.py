@@ -1,0 +1,167 @@
+"""Stage ``pretrain``: base, reference, CLM and SLM training; they differ in ``init``, ``corpus`` and ``selection``.
+
+The heart of the pipeline (paper section 2.2): same blocks, same order, same steps for CLM and SLM.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.errors import CheckpointError, TrainingError
+from rho1bench.files import write_json
+from rho1bench.recipe import CorpusStage, PretrainStage, Selection, TrainStage
+from rho1bench.selection.selective_lm import SelectiveLM
+from rho1bench.selection.selector import Selector
+from rho1bench.selection.store import TokenScores
+from rho1bench.stage import StageContext
+from rho1bench.training.arguments import quiet_libraries, training_arguments
+from rho1bench.training.callbacks import StageCallback, cut_rows
+from rho1bench.training.data import BlockDataset, as_is, block_order
+from rho1bench.training.hooks import Probe, checkpoint_hook, validation_hook
+from rho1bench.training.model import initial_model, save_model
+from rho1bench.training.resume import latest_resume_point, read_stage_state
+from rho1bench.training.seeding import derive_seed
+
+
+def run(context: StageContext) -> None:
+    """Train and write ``checkpoint/``; goes on exactly where a killed attempt's last resume point is.
+
+    Raises CheckpointError, ScoreStoreError or DataError for inputs that do not fit, TrainingError for a loss that is
+    not finite.
+    """
+    if is_finished(context.folder):
+        return
+    prepare_torch(context)
+    stage = context.config(PretrainStage)
+    corpus = PackedCorpus(context.input(stage.corpus))
+    tokenizer_folder = tokenizer_of(context, stage.corpus)
+    lm = initial_model(context, stage.init, tokenizer_folder, corpus.block_size)
+    scores = _token_scores(context, stage, corpus)
+    seed = derive_seed(context.seed, "selection")
+    selector = Selector(stage.selection, seed)
+    monitor = Selector(stage.monitor, seed) if stage.monitor is not None else None
+    trainer = _trainer(context, stage, corpus, scores, SelectiveLM(lm, selector), monitor)
+    callback = StageCallback(stage, context.folder, context.progress, trainer)
+    batch_size = stage.micro_batch_size or stage.batch_size
+    if stage.validation is not None:
+        held_out = PackedCorpus(context.input(stage.validation))
+        _check_same_tokenizer(corpus, held_out)
+        callback.hooks.append(
+            validation_hook(callback, lm, held_out, stage.validation_steps, stage.max_steps, batch_size)
+        )
+    callback.hooks.append(
+        checkpoint_hook(lm, tokenizer_folder, context.folder / "checkpoints", stage.max_steps, stage.num_checkpoints)
+    )
+    if stage.selection is not None:
+        probe = Probe(lm, selector, corpus, scores, tokenizer_folder)
+        callback.hooks.append(probe.hook(context.folder / "selected_tokens.jsonl", stage.max_steps))
+    train_and_save(context.folder, stage, trainer, callback, lm, tokenizer_folder)
+
+
+def _trainer(
+    context: StageContext,
+    stage: PretrainStage,
+    corpus: PackedCorpus,
+    scores: TokenScores | None,
+    model: SelectiveLM,
+    monitor: Selector | None,
+) -> Any:
+    from transformers import TrainingArguments
+
+    from rho1bench.training.trainer import SelectiveTrainer
+
+    order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    arguments = training_arguments(stage, context.folder / "trainer", context.seed, num_processes)
+    return SelectiveTrainer(
+        model=model,
+        monitor=monitor,
+        args=TrainingArguments(**arguments),
+        train_dataset=BlockDataset(corpus, order, scores),
+        data_collator=as_is,
+    )
+
+
+def _token_scores(context: StageContext, stage: PretrainStage, corpus: PackedCorpus) -> TokenScores | None:
+    """Return the one score store that selection and monitor read, checked against the corpus."""
+    wanted = [part for part in (stage.selection, stage.monitor) if part is not None and _needs_scores(part)]
+    names = {part.token_scores for part in wanted}
+    if not names:
+        return None
+    if None in names or len(names) > 1:
+        raise TrainingError(
+            f"stage {stage.name!r}: selection and monitor must name one score stage in token_scores, found "
+            f"{', '.join(sorted(map(str, names)))}."
+        )
+    store = TokenScores(context.input(str(names.pop())))
+    store.check(corpus)
+    return store
+
+
+def _needs_scores(selection: Selection) -> bool:
+    return selection.token_scores is not None or Selector(selection, 0).needs_reference
+
+
+def _check_same_tokenizer(corpus: PackedCorpus, held_out: PackedCorpus) -> None:
+    if corpus.tokenizer_sha256 != held_out.tokenizer_sha256:
+        raise CheckpointError(f"{held_out.folder}: was packed with another tokenizer than {corpus.folder}.")
+
+
+def prepare_torch(context: StageContext) -> None:
+    """Set the threads and quiet the libraries."""
+    quiet_libraries()
+    if context.options.num_threads is not None:
+        torch.set_num_threads(context.options.num_threads)
+
+
+def tokenizer_of(context: StageContext, corpus: str) -> Path:
+    """Return the folder of the tokenizer that a corpus stage was packed with."""
+    stage = context.recipe.stage(corpus)
+    assert isinstance(stage, CorpusStage)
+    return context.input(stage.tokenizer) / "tokenizer"
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether an attempt that was killed after its last step has left everything in place."""
+    finished = (folder / "training.json").is_file() and (folder / "checkpoint" / "config.json").is_file()
+    if finished:
+        shutil.rmtree(folder / "trainer", ignore_errors=True)
+    return finished
+
+
+def train_and_save(
+    folder: Path, stage: TrainStage, trainer: Any, callback: StageCallback, lm: Any, tokenizer_folder: Path
+) -> None:
+    """Train from the newest resume point, or from the start, and leave the finished stage."""
+    point = latest_resume_point(folder / "trainer")
+    step = None
+    if point is not None:
+        state = read_stage_state(point)
+        step = int(state["step"])
+        callback.restore(state)
+    for name in ("metrics.jsonl", "selected_tokens.jsonl"):
+        cut_rows(folder / name, step)
+    trainer.stage_state = lambda: {"step": trainer.state.global_step, **callback.state()}
+    trainer.add_callback(callback)
+    trainer.train(resume_from_checkpoint=None if point is None else str(point))
+    save_model(lm, tokenizer_folder, folder / "checkpoint")
+    selection = getattr(stage, "selection", None)
+    write_json(
+        folder / "training.json",
+        {
+            "num_parameters": sum(parameter.numel() for parameter in lm.parameters()),
+            "tokens": callback.totals.tokens,
+            "selected_tokens": callback.totals.selected_num,
+            "max_steps": stage.max_steps,
+            "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
+            "select_ratio": selection.ratio if selection is not None else 1.0,
+            "seconds": round(callback.seconds(), 3),
+        },
+    )
+    shutil.rmtree(folder / "trainer", ignore_errors=True)

@@ -1,0 +1,55 @@
+"""Sums of losses over optimizer steps, from which the rows of ``metrics.jsonl`` are made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass
+class LossTotals:
+    """Sums over one or more optimizer steps; losses in nats."""
+
+    selected_sum: float = 0.0
+    selected_num: int = 0
+    """Tokens whose loss is optimised."""
+    all_sum: float = 0.0
+    all_num: int = 0
+    ranked_sum: float = 0.0
+    ranked_num: int = 0
+    """Tokens that the ranking keeps: the selected ones, or for a baseline its ``monitor``'s; 0 without ranking."""
+    tokens: int = 0
+    """Tokens read, the first of each block included."""
+    threshold: float | None = None
+    """Lowest score that was kept in the last step."""
+
+    def add(self, other: LossTotals) -> None:
+        """Add a later step's sums to these."""
+        for field in fields(self):
+            if field.name != "threshold":
+                setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        self.threshold = other.threshold
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for a resume point."""
+        return asdict(self)
+
+    def row(self) -> dict[str, float | None]:
+        """Return the losses and ratios of a metrics row."""
+        return {
+            "loss": _mean(self.selected_sum, self.selected_num),
+            "loss_all": _mean(self.all_sum, self.all_num),
+            "loss_selected": _mean(self.ranked_sum, self.ranked_num),
+            "loss_unselected": self._unselected(),
+            "select_ratio": _mean(self.selected_num, self.all_num),
+            "threshold": self.threshold,
+        }
+
+    def _unselected(self) -> float | None:
+        if self.ranked_num == 0:
+            return None
+        return _mean(self.all_sum - self.ranked_sum, self.all_num - self.ranked_num)
+
+
+def _mean(total: float, num: int) -> float | None:
+    return total / num if num else None
