@@ -19,18 +19,10 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
     over_seeds = "pairs" in summary
     title = f"{summary.get('recipe', '')}: scores in percent, differences in points"
     table = Table(title=Text(title), title_justify="left")
-    for column in (
-        "suite",
-        "treatment",
-        "",
-        "baseline",
-        "",
-        "difference",
-        "95% CI",
-        "p",
-        "seeds" if over_seeds else "n",
-    ):
-        table.add_column(column, justify="left" if column in ("suite", "treatment", "baseline") else "right")
+    for column in ("comparison", "suite"):
+        table.add_column(column, overflow="fold")
+    for column in ("treatment", "baseline", "difference", "95% CI", "p", "seeds" if over_seeds else "n"):
+        table.add_column(column, justify="right", overflow="fold")
     for pair in summary["pairs" if over_seeds else "comparisons"]:
         for suite, entry in pair["suites"].items():
             table.add_row(*(Text(cell) for cell in _cells(pair, suite, entry)), style=_style(entry["p"]))
@@ -39,10 +31,9 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
 
 def _cells(pair: Mapping[str, Any], suite: str, entry: Mapping[str, Any]) -> list[str]:
     return [
+        f"{fmt.label_name(pair['treatment'])} against {fmt.label_name(pair['baseline'])}",
         suite,
-        fmt.label_name(pair["treatment"]),
         fmt.percent(entry["treatment"]),
-        fmt.label_name(pair["baseline"]),
         fmt.percent(entry["baseline"]),
         fmt.points(entry["difference"]),
         fmt.interval(entry["ci"]),
