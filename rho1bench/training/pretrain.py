@@ -6,26 +6,22 @@ The heart of the pipeline (paper section 2.2): same blocks, same order, same ste
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
-from rho1bench.files import write_json
-from rho1bench.recipe import CorpusStage, PretrainStage, Selection, TrainStage
+from rho1bench.recipe import CorpusStage, PretrainStage, Selection
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.selection.store import TokenScores
 from rho1bench.stage import StageContext
-from rho1bench.training.arguments import quiet_libraries, training_arguments
-from rho1bench.training.callbacks import StageCallback, cut_rows
+from rho1bench.training.arguments import training_arguments
+from rho1bench.training.callbacks import StageCallback
 from rho1bench.training.data import BlockDataset, as_is, block_order
 from rho1bench.training.hooks import Probe, checkpoint_hook, validation_hook
-from rho1bench.training.model import initial_model, save_model
-from rho1bench.training.resume import latest_resume_point, read_stage_state
+from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
+from rho1bench.training.model import initial_model
 from rho1bench.training.seeding import derive_seed
 
 
@@ -113,55 +109,8 @@ def _check_same_tokenizer(corpus: PackedCorpus, held_out: PackedCorpus) -> None:
         raise CheckpointError(f"{held_out.folder}: was packed with another tokenizer than {corpus.folder}.")
 
 
-def prepare_torch(context: StageContext) -> None:
-    """Set the threads and quiet the libraries."""
-    quiet_libraries()
-    if context.options.num_threads is not None:
-        torch.set_num_threads(context.options.num_threads)
-
-
 def tokenizer_of(context: StageContext, corpus: str) -> Path:
     """Return the folder of the tokenizer that a corpus stage was packed with."""
     stage = context.recipe.stage(corpus)
     assert isinstance(stage, CorpusStage)
     return context.input(stage.tokenizer) / "tokenizer"
-
-
-def is_finished(folder: Path) -> bool:
-    """Tell whether an attempt that was killed after its last step has left everything in place."""
-    finished = (folder / "training.json").is_file() and (folder / "checkpoint" / "config.json").is_file()
-    if finished:
-        shutil.rmtree(folder / "trainer", ignore_errors=True)
-    return finished
-
-
-def train_and_save(
-    folder: Path, stage: TrainStage, trainer: Any, callback: StageCallback, lm: Any, tokenizer_folder: Path
-) -> None:
-    """Train from the newest resume point, or from the start, and leave the finished stage."""
-    point = latest_resume_point(folder / "trainer")
-    step = None
-    if point is not None:
-        state = read_stage_state(point)
-        step = int(state["step"])
-        callback.restore(state)
-    for name in ("metrics.jsonl", "selected_tokens.jsonl"):
-        cut_rows(folder / name, step)
-    trainer.stage_state = lambda: {"step": trainer.state.global_step, **callback.state()}
-    trainer.add_callback(callback)
-    trainer.train(resume_from_checkpoint=None if point is None else str(point))
-    save_model(lm, tokenizer_folder, folder / "checkpoint")
-    selection = getattr(stage, "selection", None)
-    write_json(
-        folder / "training.json",
-        {
-            "num_parameters": sum(parameter.numel() for parameter in lm.parameters()),
-            "tokens": callback.totals.tokens,
-            "selected_tokens": callback.totals.selected_num,
-            "max_steps": stage.max_steps,
-            "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
-            "select_ratio": selection.ratio if selection is not None else 1.0,
-            "seconds": round(callback.seconds(), 3),
-        },
-    )
-    shutil.rmtree(folder / "trainer", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A tiny run for the training tests: recipes of a few hundred documents, and the stages called as the runner calls them."""
+"""A tiny run for the training tests: a few hundred documents, and the stages called as the runner calls them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODEL = {
     "intermediate_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
-    "max_position_embeddings": 64,
+    "max_position_embeddings": 160,
 }
 SELECTION = {"score": "excess_loss", "ratio": 0.6, "token_scores": "scores"}
 OPTIMIZER = {"learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 2}
@@ -49,7 +49,7 @@ def pretrain(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def sft(name: str, init: str, **fields: Any) -> dict[str, Any]:
-    defaults = pretrain(name, init=init, kind="sft", tokenizer="tokens", max_length=64)
+    defaults = pretrain(name, init=init, kind="sft", tokenizer="tokens", max_length=160)
     del defaults["corpus"]
     return {**defaults, "sources": [source("sft_tir", 60), source("sft_cot", 60)], **fields}
 

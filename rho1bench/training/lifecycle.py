@@ -1,0 +1,64 @@
+"""What every training stage does around its trainer: preparation, resuming, and leaving the finished stage."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rho1bench.files import write_json
+from rho1bench.recipe import TrainStage
+from rho1bench.stage import StageContext
+from rho1bench.training.arguments import quiet_libraries
+from rho1bench.training.callbacks import StageCallback, cut_rows
+from rho1bench.training.model import save_model
+from rho1bench.training.resume import latest_resume_point, read_stage_state
+
+
+def prepare_torch(context: StageContext) -> None:
+    """Set the threads and quiet the libraries."""
+    quiet_libraries()
+    if context.options.num_threads is not None:
+        torch.set_num_threads(context.options.num_threads)
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether an attempt that was killed after its last step has left everything in place."""
+    finished = (folder / "training.json").is_file() and (folder / "checkpoint" / "config.json").is_file()
+    if finished:
+        shutil.rmtree(folder / "trainer", ignore_errors=True)
+    return finished
+
+
+def train_and_save(
+    folder: Path, stage: TrainStage, trainer: Any, callback: StageCallback, lm: Any, tokenizer_folder: Path
+) -> None:
+    """Train from the newest resume point, or from the start, and leave the finished stage."""
+    point = latest_resume_point(folder / "trainer")
+    step = None
+    if point is not None:
+        state = read_stage_state(point)
+        step = int(state["step"])
+        callback.restore(state)
+    for name in ("metrics.jsonl", "selected_tokens.jsonl"):
+        cut_rows(folder / name, step)
+    trainer.stage_state = lambda: {"step": trainer.state.global_step, **callback.state()}
+    trainer.add_callback(callback)
+    trainer.train(resume_from_checkpoint=None if point is None else str(point))
+    save_model(lm, tokenizer_folder, folder / "checkpoint")
+    selection = getattr(stage, "selection", None)
+    write_json(
+        folder / "training.json",
+        {
+            "num_parameters": sum(parameter.numel() for parameter in lm.parameters()),
+            "tokens": callback.totals.tokens,
+            "selected_tokens": callback.totals.selected_num,
+            "max_steps": stage.max_steps,
+            "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
+            "select_ratio": selection.ratio if selection is not None else 1.0,
+            "seconds": round(callback.seconds(), 3),
+        },
+    )
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
