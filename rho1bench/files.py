@@ -28,6 +28,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_temporaries(folder: Path, *, deep: bool = True) -> None:
+    """Remove what killed writers of :func:`atomic_path` left in ``folder`` (and below it, if ``deep``)."""
+    for path in folder.rglob(".*.tmp") if deep else folder.glob(".*.tmp"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, atomically."""
     with atomic_path(path) as temporary:

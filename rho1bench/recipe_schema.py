@@ -33,7 +33,7 @@ class Node:
         """Follow references and choose the alternative of a union that ``raw`` is meant to be."""
         schema = self.schema
         while True:
-            alternatives = [self._dereference(item) for item in schema.get("anyOf", schema.get("oneOf", ()))]
+            alternatives = [self._dereference(item) for item in _alternatives(schema)]
             if "$ref" in schema:
                 schema = self._dereference(schema)
             elif alternatives:
@@ -51,7 +51,7 @@ class Node:
         """Say in words what belongs here; empty if anything may."""
         schema = self._dereference(self.schema)
         kinds = schema.get(STAGE_KINDS_KEY)
-        alternatives = schema.get("anyOf", schema.get("oneOf", ()))
+        alternatives = _alternatives(schema)
         if kinds:
             text = f"the name of an earlier stage of kind {' or '.join(kinds)}"
         elif alternatives:
@@ -106,6 +106,10 @@ def raw_references(
     elif isinstance(raw, list):
         for index, value in enumerate(raw):
             yield from raw_references(node.child(index, raw), value, (*path, index))
+
+
+def _alternatives(schema: Json) -> list[Json]:
+    return schema.get("anyOf") or schema.get("oneOf") or []
 
 
 def _choose(alternatives: list[Json], raw: Any, discriminator: str | None) -> Json:

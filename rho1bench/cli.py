@@ -1,0 +1,150 @@
+"""What a person types: the commands, their options, and the only place that ends the process.
+
+Everything but typer is imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rho1bench import __version__
+from rho1bench.errors import UserError
+
+app = typer.Typer(
+    name="rho1bench",
+    help="End-to-end benchmark suite for token selection in language-model training (Rho-1).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Engine(StrEnum):
+    """Inference engines for evaluation."""
+
+    auto = "auto"
+    vllm = "vllm"
+    hf = "hf"
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """End-to-end benchmark suite for token selection in language-model training (Rho-1)."""
+    if version:
+        typer.echo(f"rho1bench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")],
+    output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<recipe name>.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    engine: Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+) -> None:
+    """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
+    from rich.console import Console
+
+    from rho1bench.recipe_loading import load_recipe
+    from rho1bench.runner import run_recipe
+    from rho1bench.stage import RunOptions
+
+    loaded = load_recipe(recipe, overrides or [], seed)
+    folder = output or Path("runs") / loaded.name
+    console = Console()
+    if dry_run:
+        _print_plan(loaded, folder, console)
+        return
+    result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
+    _print_result(result, console)
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rho1bench.recipe_loading import load_recipe, shipped_recipes
+
+    table = Table("recipe", "stages", "description")
+    for name in shipped_recipes():
+        loaded = load_recipe(name)
+        table.add_row(name, str(len(loaded.stages)), loaded.description)
+    Console().print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Check Python, packages, devices and the inference engine; say what to mend."""
+    from rich.console import Console
+
+    from rho1bench.doctor import print_diagnosis
+
+    if not print_diagnosis(Console()):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the ``rho1bench`` command; ends the process with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        code = _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped; the same command continues", file=sys.stderr)
+        code = 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # every usage error of the command line has it
+            raise
+        code = _fail(f"{error.format_message()} Say `rho1bench --help` for the commands and options.")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _print_plan(recipe: Any, folder: Path, console: Any) -> None:
+    from rho1bench.plan import plan_table
+    from rho1bench.runner import preview
+
+    for seed in recipe.seeds or [recipe.seed]:
+        one = recipe.model_copy(update={"seed": seed, "seeds": []})
+        console.print(plan_table(one, preview(one, folder / f"seed-{seed}" if recipe.seeds else folder)))
+    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+
+
+def _print_result(result: Any, console: Any) -> None:
+    from rho1bench.files import read_json
+
+    summary = result.folder / "summary.json"
+    if summary.is_file():
+        from rho1bench.leaderboard.tables import comparison_table
+
+        console.print(comparison_table(read_json(summary)))
+    took = "  ".join(f"{stage.name} {stage.seconds:.1f}" for stage in result.stages)
+    console.print(f"seconds: {took}", highlight=False, soft_wrap=True)
+    if not result.changed:
+        console.print("nothing changed since the last run")
+    for name in ("report.html", "report.md", "summary.json"):
+        if (result.folder / name).is_file():
+            console.print(f"{name}: {result.folder / name}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
