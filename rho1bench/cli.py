@@ -22,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+WIDTH_OF_FILES = 110
+"""Columns of a wide table where the output is not a terminal."""
 
 
 class Engine(StrEnum):
@@ -66,7 +68,7 @@ def run(
     folder = output or Path("runs") / loaded.name
     console = Console()
     if dry_run:
-        _print_plan(loaded, folder, console)
+        _print_plan(loaded, folder, console if console.is_terminal else Console(width=WIDTH_OF_FILES))
         return
     result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
     _print_result(result, console)
@@ -110,7 +112,8 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # every usage error of the command line has it
             raise
-        code = _fail(f"{error.format_message()} Say `rho1bench --help` for the commands and options.")
+        message = error.format_message()  # empty where the help has been printed instead
+        code = _fail(f"{message} `rho1bench --help` lists commands and options.") if message else 2
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from rho1bench.manifest import Decision
@@ -23,38 +24,50 @@ from rho1bench.recipe import (
 )
 
 BYTES_PER_WEIGHT = 4
-COLUMNS = ("stage", "kind", "reads", "steps", "tokens", "blocks", "parameters", "disk", "would")
+NUMBERS = ("steps", "tokens", "blocks", "weights", "disk")
 
 
 def plan_table(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]]) -> Table:
-    """Return the plan as a table, one row a stage."""
-    table = Table(title=f"plan of {recipe.name}, seed {recipe.seed}", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(
-            column, justify="right" if column in ("steps", "tokens", "blocks", "parameters", "disk") else "left"
-        )
+    """Return the plan as a table, one row a stage; the caption tells why a finished stage would run again."""
+    table = Table(title=f"plan of {recipe.name}, seed {recipe.seed}", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("stage", "kind", "reads"):
+        table.add_column(column, no_wrap=column != "reads")
+    for column in NUMBERS:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("would", no_wrap=True)
+    reasons = []
     for stage, decision in decisions:
         sizes = stage_sizes(recipe, stage)
+        blocks = f"{_short(sizes['documents'])} docs" if "documents" in sizes else _short(sizes.get("blocks"))
         table.add_row(
             stage.name,
             str(getattr(stage, "kind", "")),
             ", ".join(dict.fromkeys(name for _, name, _ in references(stage))),
-            *(_short(sizes.get(column)) for column in ("steps", "tokens", "blocks", "parameters")),
+            _short(sizes.get("steps")),
+            _short(sizes.get("tokens")),
+            blocks,
+            _short(sizes.get("weights")),
             _short(sizes.get("bytes"), "B"),
-            decision.action if decision.action != "run" else f"run ({decision.reason})",
+            "redo" if decision.wipe else decision.action,
         )
+        if decision.wipe:
+            reasons.append(f"{stage.name}: {decision.reason}")
+    table.caption = "\n".join(reasons) or None
     return table
 
 
 def stage_sizes(recipe: Recipe, stage: StageBase) -> dict[str, int]:
-    """Return the rough sizes of a stage: ``steps``, ``tokens``, ``blocks``, ``parameters``, ``bytes`` on disk."""
+    """Return the rough sizes of a stage: ``steps``, ``tokens``, ``blocks``, ``documents``, ``weights``, ``bytes`` on disk."""
     if isinstance(stage, CorpusStage) and stage.num_blocks is not None:
         tokens = stage.num_blocks * stage.block_size
         width = 2 if _vocab_size(recipe, stage.tokenizer) <= 2**16 else 4
         return {"blocks": stage.num_blocks, "tokens": tokens, "bytes": tokens * (width + 1)}
+    if isinstance(stage, CorpusStage | TokenizerStage):
+        numbers = [source.num_documents for source in stage.sources if source.num_documents is not None]
+        return {"documents": sum(numbers)} if len(numbers) == len(stage.sources) else {}
     if isinstance(stage, ScoreStage):
         scored = stage_sizes(recipe, recipe.stage(stage.corpus))
-        return {**scored, "bytes": 4 * scored["tokens"]} if scored else {}
+        return {**scored, "bytes": 4 * scored["tokens"]} if "tokens" in scored else scored
     if isinstance(stage, TrainStage):
         return _training_sizes(recipe, stage)
     if isinstance(stage, EvalStage):
@@ -84,7 +97,7 @@ def _training_sizes(recipe: Recipe, stage: TrainStage) -> dict[str, int]:
         "steps": stage.max_steps,
         "tokens": stage.max_steps * stage.batch_size * length,
         "blocks": stage.max_steps * stage.batch_size,
-        "parameters": weights,
+        "weights": weights,
         "bytes": weights * BYTES_PER_WEIGHT * (1 + stage.num_checkpoints),
     }
 

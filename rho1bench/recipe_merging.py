@@ -169,11 +169,10 @@ def _lines(node: yaml.Node, path: Path_) -> Iterator[tuple[Path_, int]]:
 
 
 def _scalar(node: yaml.Node, wanted: str) -> str | None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == wanted and isinstance(value, yaml.ScalarNode):
-                return str(value.value)
-    return None
+    """Return the text under the key ``wanted``; the last one counts: merged keys stand first."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    texts = [value.value for key, value in pairs if key.value == wanted and isinstance(value, yaml.ScalarNode)]
+    return str(texts[-1]) if texts else None
 
 
 def _note_duplicate_stages(layer: RawRecipe, node: Any, label: str) -> None:
