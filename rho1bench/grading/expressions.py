@@ -43,11 +43,11 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge,
 }
 _BUILTINS = (abs, pow, round, sum, divmod, len)
-_FUNCTIONS = (
-    "sqrt cbrt root real_root simplify expand factor together apart cancel gcd lcm diff integrate limit solve "
-    "Matrix ImmutableMatrix eye zeros ones det factorint isprime prime divisors rad deg N nsimplify radsimp trigsimp "
-    "product summation"
-).split()
+_FUNCTION_NAMES = (
+    "sqrt cbrt root real_root simplify expand factor together apart cancel gcd lcm diff integrate limit solve Matrix "
+    "ImmutableMatrix eye zeros ones det factorint isprime prime divisors rad deg N nsimplify radsimp trigsimp product "
+    "summation"
+)
 
 
 class UnreadableExpressionError(ValueError):
@@ -63,6 +63,13 @@ def read_expression(text: str) -> Any:
     from sympy.parsing.sympy_parser import standard_transformations
 
     return _read(text, standard_transformations)
+
+
+def read_power_expression(text: str) -> Any:
+    """Like :func:`read_expression`, but as ``sympify`` reads strings: ``^`` is a power."""
+    from sympy.parsing.sympy_parser import convert_xor, standard_transformations
+
+    return _read(text, (*standard_transformations, convert_xor))
 
 
 def read_rational_expression(text: str) -> Any:
@@ -91,7 +98,7 @@ def _names() -> dict[str, Any]:
         for name, value in vars(sympy).items()
         if isinstance(value, sympy.Basic) or (isinstance(value, type) and issubclass(value, sympy.Basic))
     }
-    names |= {name: getattr(sympy, name) for name in _FUNCTIONS}
+    names |= {name: getattr(sympy, name) for name in _FUNCTION_NAMES.split()}
     return names | {function.__name__: function for function in _BUILTINS} | {"max": sympy.Max, "min": sympy.Min}
 
 

@@ -11,8 +11,9 @@ from rho1bench.grading.extraction import extract_answer, has_answer
 from rho1bench.grading.normal_form import normalise
 from rho1bench.grading.paper import quick_equal
 from rho1bench.grading.pool import TIME_LIMIT, Question, WorkerPool, shared_pool
+from rho1bench.grading.strict.compare import quick_verify
+from rho1bench.grading.strict.span import answer_span
 from rho1bench.grading.verdict import Grade, Verdict
-from rho1bench.grading.verified import quick_verify
 
 Item = tuple[str, str, str]
 """Completion, gold answer, task."""
@@ -45,7 +46,7 @@ def grade_many(
         for pred, (completion, gold, task) in zip(preds, items, strict=True)
         for side in (
             _paper(pred, gold if gold_is_normal else normalise(gold), task),
-            _verified(pred, completion, gold, task),
+            _verified(completion, gold, task),
         )
     ]
     open_questions = [side for side in sides if isinstance(side, Question)]
@@ -65,11 +66,12 @@ def _paper(pred: str, gold: str, task: str) -> Verdict | Question:
     return Question("paper", pred, gold, task) if decided is None else _verdict(decided)
 
 
-def _verified(pred: str, completion: str, gold: str, task: str) -> Verdict | Question:
-    if not has_answer(pred, task):
+def _verified(completion: str, gold: str, task: str) -> Verdict | Question:
+    span = answer_span(completion, task)
+    if not span:
         return Verdict.NO_ANSWER
-    decided = quick_verify(pred, gold, task)
-    return Question("verified", pred, gold, task) if decided is None else _verdict(decided)
+    decided = quick_verify(span, gold, task)
+    return Question("verified", span, gold, task) if decided is None else _verdict(decided)
 
 
 def _verdict(right: bool) -> Verdict:

@@ -2,7 +2,7 @@ r"""Equality by the paper's protocol (PAPER.md section 3): does a prediction cou
 
 Both strings are in the paper's normal form. Rules are asked in turn; each says yes, no, or nothing. Only the last one
 needs computer algebra, which is handed in as a function: with :func:`rho1bench.grading.symbolic.same_value` the answer
-is complete, with :func:`_refuse` it is instant and may be "undecided". So the quick path cannot disagree with the slow one.
+is complete, with :func:`_refuse` it is instant and may be "undecided": quick and slow path cannot disagree.
 
 The protocol is generous in known ways: a value 100 times too large or small counts as equal. ``verified`` is stricter.
 """

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rho1bench.errors import MissingPackageError
-from rho1bench.grading.expressions import read_expression, read_rational_expression
+from rho1bench.grading.expressions import read_expression, read_power_expression, read_rational_expression
 from rho1bench.grading.paper import close
 
 MATRIX_DECIMALS = 3
@@ -49,7 +49,7 @@ def _read(text: str) -> Any:
         for form in (single, text):
             try:
                 return parser(form)
-            except Exception:  # noqa: S112 - the protocol goes on to the next reading whatever went wrong
+            except Exception:
                 continue
     return text
 
@@ -68,7 +68,9 @@ def _same_expression(left: Any, right: Any) -> Any:
 def _no_difference(left: Any, right: Any) -> Any:
     from sympy import simplify
 
-    return left.equals(right) or simplify(left - right) == 0
+    # Expr.equals would hand a string to sympify, which evaluates it as Python.
+    other = read_power_expression(right) if isinstance(right, str) else right
+    return left.equals(other) or simplify(left - right) == 0
 
 
 def _same_equation(left: Any, right: Any) -> Any:

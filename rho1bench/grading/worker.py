@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 
 from rho1bench.errors import MissingPackageError
 from rho1bench.grading.paper import equal
+from rho1bench.grading.strict.algebra import same_by_algebra
+from rho1bench.grading.strict.compare import verify
 from rho1bench.grading.symbolic import check_packages, same_value
 
 MEMORY_BYTES = 2 * 2**30
@@ -32,9 +34,7 @@ def _paper(pred: str, gold: str, task: str) -> bool:
 
 
 def _verified(pred: str, gold: str, task: str) -> bool:
-    from rho1bench.grading.verified import verify
-
-    return verify(pred, gold, task)
+    return verify(pred, gold, task, same_by_algebra)
 
 
 JUDGES: dict[str, Callable[[str, str, str], bool]] = {"paper": _paper, "verified": _verified}
@@ -74,13 +74,13 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     sys.setrecursionlimit(_RECURSION_LIMIT)
-    return requests, replies  # type: ignore[return-value]
+    return requests, replies
 
 
 def _warm_up() -> None:
     """Import the slow packages and run each reader once; they build tables at first use."""
     for judge in JUDGES.values():
-        judge(r"\frac{2}{4}+x", "x+1/2", "math")
+        judge(r"\frac{2}{4}x", r"\frac{x}{2}", "math")
 
 
 def _limit_memory() -> None:

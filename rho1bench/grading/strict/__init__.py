@@ -1,0 +1,6 @@
+"""The strict verdict (``verified``): is the stated answer truly the gold answer?
+
+Independent of the paper's normal form, which forgets units, percent signs and order of magnitude. ``span`` finds the
+answer as it was written, ``tidy`` removes what is only typography, ``quantity`` reads numbers with units exactly,
+``compare`` holds the rules, and ``algebra`` (math-verify and sympy, in a worker) settles what is left.
+"""

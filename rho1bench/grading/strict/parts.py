@@ -1,0 +1,128 @@
+r"""Taking tidy answers apart: named values (``x=5``), relations, lists, sets, tuples, intervals, unions, matrices."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|in|to|equiv|sim|mid)(?![A-Za-z])")
+_NAME = re.compile(r"(?:\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3})")
+_MATRIX = re.compile(r"[(\[]?\s*\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\s*[)\]]?", re.DOTALL)
+_OPENING, _CLOSING = "([{", ")]}"
+_LBRACE, _RBRACE = r"\lbrace", r"\rbrace"
+_PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A value and the variable that it was given for (``""`` for none)."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Several answers in one: ``kind`` tells collections apart that hold the same items; sets have no order."""
+
+    kind: str
+    items: tuple[str, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of the items matters."""
+        return self.kind not in ("set", "union")
+
+
+def is_relation(text: str) -> bool:
+    """Return whether a tidy text holds an equation, an inequality or a membership."""
+    return _RELATION.search(text) is not None
+
+
+def sides(text: str) -> list[str]:
+    """Split at equality signs outside brackets."""
+    return [side.strip() for side in _split(text, ("=",))]
+
+
+def named_value(text: str) -> Named:
+    r"""Read ``x=5``, ``x\in S``, ``x\approx 5``, ``x=2+3=5`` (the last value), ``1/3\approx 0.33`` (the exact one)."""
+    exact, _, rough = text.partition(r"\approx")
+    if rough:
+        name = exact.strip()
+        return Named(name, rough.strip()) if _is_name(name) else named_value(name)
+    left, sign, right = text.partition(r"\in ")
+    if sign and _is_name(left.strip()):
+        return Named(left.strip(), right.strip())
+    chain = sides(text)
+    if len(chain) > 1 and _is_name(chain[0]):
+        return Named(chain[0].replace(" ", ""), chain[-1])
+    return Named("", text)
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None and len(re.sub(r"\\[a-z]+|[^A-Za-z]", "", text)) <= 4
+
+
+def read_collection(text: str) -> Collection | None:
+    """Read a tidy text as a collection at its top level; None for a single value."""
+    if matrix := _matrix(text):
+        return matrix
+    unions = _split(text, (r"\cup",))
+    if len(unions) > 1:
+        return Collection("union", tuple(sorted(unions)))
+    if text.startswith(_LBRACE) and text.endswith(_RBRACE) and text.count(_LBRACE) == 1:
+        return _set(text[len(_LBRACE) : -len(_RBRACE)])
+    if _encloses(text):
+        items = _split(text[1:-1], (",",))
+        return Collection(text[0] + text[-1], tuple(items)) if len(items) > 1 else None
+    items = _split(re.sub(r"\s(?:and|or)\s", " , ", text), (",", ";"))
+    return _set(text) if len(items) > 1 or _PLUS_MINUS.search(text) else None
+
+
+def _set(inside: str) -> Collection:
+    items = _split(re.sub(r"\s(?:and|or)\s", " , ", inside), (",", ";"))
+    return Collection("set", tuple(dict.fromkeys(sign for item in items for sign in _both_signs(item) if sign)))
+
+
+def _both_signs(item: str) -> list[str]:
+    if len(_PLUS_MINUS.findall(item)) != 1:
+        return [item]
+    left, right = (part.strip() for part in _PLUS_MINUS.split(item))
+    return [f"{left}+{right}".lstrip("+"), f"{left}-{right}"]
+
+
+def _matrix(text: str) -> Collection | None:
+    match = _MATRIX.fullmatch(text)
+    if match is None or r"\begin" in match.group(1):
+        return None
+    rows = [row.split("&") for row in re.split(r"\\\\|\\cr", match.group(1)) if row.strip()]
+    shape = "x".join(str(len(row)) for row in rows)
+    return Collection(f"matrix {shape}", tuple(entry.strip() for row in rows for entry in row))
+
+
+def _encloses(text: str) -> bool:
+    """Tell whether the first bracket of ``text`` closes at its very end (half-open intervals included)."""
+    if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]":
+        return False
+    depth = 0
+    for place, char in enumerate(text):
+        depth += (char in _OPENING) - (char in _CLOSING)
+        if depth == 0:
+            return place == len(text) - 1
+    return False
+
+
+def _split(text: str, separators: tuple[str, ...]) -> list[str]:
+    r"""Split at separators that stand outside all brackets and braces."""
+    parts, start, depth, place = [], 0, 0, 0
+    while place < len(text):
+        if text.startswith((_LBRACE, _RBRACE), place):
+            depth += 1 if text.startswith(_LBRACE, place) else -1
+        elif text[place] in _OPENING or text[place] in _CLOSING:
+            depth += 1 if text[place] in _OPENING else -1
+        found = next((mark for mark in separators if text.startswith(mark, place)), None) if depth == 0 else None
+        if found is not None:
+            parts.append(text[start:place].strip())
+            start = place + len(found)
+        place += len(found or " ")
+    return [*parts, text[start:].strip()]
