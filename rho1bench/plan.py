@@ -57,7 +57,7 @@ def plan_table(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]]) 
 
 
 def stage_sizes(recipe: Recipe, stage: StageBase) -> dict[str, int]:
-    """Return the rough sizes of a stage: ``steps``, ``tokens``, ``blocks``, ``documents``, ``weights``, ``bytes`` on disk."""
+    """Return the rough sizes of a stage: steps, tokens, blocks, documents, weights, bytes on disk."""
     if isinstance(stage, CorpusStage) and stage.num_blocks is not None:
         tokens = stage.num_blocks * stage.block_size
         width = 2 if _vocab_size(recipe, stage.tokenizer) <= 2**16 else 4

@@ -172,7 +172,8 @@ def _positions(stage: Json, earlier: Json) -> int | None:
 
 
 def _is_stage(stage: Any) -> bool:
-    return isinstance(stage, dict) and isinstance(stage.get("name"), str) and stage.get("kind") in stage_models()
+    named = isinstance(stage, dict) and isinstance(stage.get("name"), str) and isinstance(stage.get("kind"), str)
+    return named and stage["kind"] in stage_models()
 
 
 def _named(earlier: Json, name: Any) -> Json:
