@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from rho1bench.grading.extraction import CHOICE_TASKS
 from rho1bench.grading.strict.parts import Collection, is_relation, named_value, read_collection, sides
-from rho1bench.grading.strict.quantity import read_quantity, same_quantity
+from rho1bench.grading.strict.quantity import read_quantity, same_quantity, split_unit
 from rho1bench.grading.strict.tidy import squeezed, tidy
 from rho1bench.grading.strict.words import clock_time, is_text, option_letter, same_ratio, same_text
 
@@ -52,11 +52,23 @@ def same(left: str, right: str, algebra: Algebra, depth: int = 0) -> bool:
         decision = rule(left, right)
         if decision is not None:
             return decision
+    if (bare := _without_units(left, right)) is not None:
+        return bare != ("", "") and same(*bare, algebra, depth + 1)
     one, other = named_value(left), named_value(right)
     if (one.value, other.value) != (left, right) and not (is_relation(one.value) or is_relation(other.value)):
         names_fit = not one.name or not other.name or one.name == other.name
         return names_fit and same(one.value, other.value, algebra, depth + 1)
     return _same_structure(left, right, algebra, depth)
+
+
+def _without_units(left: str, right: str) -> tuple[str, str] | None:
+    """Drop the unit behind an expression (``(3,4) cm``); two empty strings if units differ, None if there are none."""
+    (one, one_unit), (other, other_unit) = split_unit(left), split_unit(right)
+    if one_unit is None and other_unit is None:
+        return None
+    if one_unit is not None and other_unit is not None and one_unit != other_unit:
+        return "", ""
+    return one, other
 
 
 def _refuse(left: str, right: str) -> bool:

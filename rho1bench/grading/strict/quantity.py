@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rho1bench.grading.strict.units import unit_size
+from rho1bench.grading.strict.units import Size, unit_size
 
 MIN_DIGITS = 6
 """A decimal stands for a value that it cannot express exactly only with this many significant digits."""
@@ -89,6 +89,13 @@ def _is_unit(unit: str, as_written: str) -> bool:
     if unit_size(unit) is not None or not words:
         return spaced or len(words[0]) > 1
     return spaced and any(len(word) > 2 for word in words) and not FUNCTIONS.intersection(words)
+
+
+def split_unit(text: str) -> tuple[str, Size | None]:
+    """Split a known unit of two letters or more off the end of an expression; None where there is none."""
+    match = re.fullmatch(r"(.*[\w)\]}])\s+((?:[A-Za-z]+ )?[A-Za-z]{2,}(?:\s*\^\{[23]\})?)", text, re.DOTALL)
+    size = unit_size(match.group(2)) if match else None
+    return (match.group(1), size) if match and size is not None else (text, None)
 
 
 def _value(match: re.Match[str]) -> tuple[Fraction, int | None, Fraction] | None:

@@ -30,6 +30,7 @@ _REWRITES = tuple(
         (r"\\(?:quad|qquad|displaystyle|textstyle|limits|nolimits)(?![A-Za-z])|\\[,;: ]|~", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:mathrm|mathbf|mathit|textbf|textit|textrm|textnormal|textsf|mbox|hbox|emph|rm|bf)\s*\{", r"\\text{"),
+        (r"\\text\{([^{}]*)\}", r" \1 "),
         (r"\\operatorname\*?\{([a-z]+)\}", r"\\\1 "),
         (r"\\(?:leq|leqslant)(?![A-Za-z])|<=", r"\\le "),
         (r"\\(?:geq|geqslant)(?![A-Za-z])|>=", r"\\ge "),
@@ -51,7 +52,6 @@ _REWRITES = tuple(
     )
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}\s*", re.DOTALL)
-_TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 _SPACED_THOUSANDS = re.compile(r"(-?\d{1,3}(?: \d{3})+(?:\.\d+)?)")
 
@@ -65,7 +65,6 @@ def tidy(text: str) -> str:
         text = box.group(1)
     for pattern, template in _REWRITES:
         text = pattern.sub(template, text)
-    text = _TEXT.sub(r" \1 ", text)
     text = re.sub(r"\s+", " ", text).strip().rstrip(".,;:!\\ ").lstrip(":, ")
     return _outer(_joined_thousands(text))
 
