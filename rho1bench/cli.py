@@ -22,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+INTERRUPTED = 130
 WIDTH_OF_FILES = 110
 """Columns of a wide table where the output is not a terminal."""
 
@@ -107,13 +108,14 @@ def main() -> None:
     except UserError as error:
         code = _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        print("stopped; the same command continues", file=sys.stderr)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # every usage error of the command line has it
             raise
         message = error.format_message()  # empty where the help has been printed instead
         code = _fail(f"{message} `rho1bench --help` lists commands and options.") if message else 2
+    if code == INTERRUPTED:  # typer itself returns this for Ctrl-C
+        print("stopped; the same command continues", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
