@@ -5,6 +5,7 @@ Used by ``evaluation`` for the tool loop of the tool-integrated tasks and for pa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -133,10 +134,8 @@ class _Watch:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     process.wait()
 
 

@@ -1,0 +1,128 @@
+"""The inference engines behind one small interface: vLLM (one boot for many checkpoints) and transformers.
+
+Chosen by ``--engine auto|vllm|hf``; the harness talks to :class:`Engine` only. ``auto`` is vLLM where it is installed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from rho1bench.errors import EngineError
+from rho1bench.evaluation.checkpoints import Checkpoint
+
+SMALL_MODEL_BYTES = 200 << 20
+"""Below this size of weights a second CPU thread costs more in waiting than it gives."""
+
+FinishReason = Literal["stop", "length", "prompt_too_long"]
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One completion; ``length`` means the limit on new tokens or the context ended it."""
+
+    text: str
+    finish_reason: FinishReason
+    num_prompt_tokens: int
+    num_tokens: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to complete greedily, with the stop strings and the limit that its task sets."""
+
+    prompt: str
+    until: tuple[str, ...]
+    max_gen_toks: int
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an engine needs to know; ``max_model_len`` and ``max_gen_toks`` are in tokens, ``log`` takes its output."""
+
+    max_model_len: int
+    batch_size: int
+    log: Path
+    num_threads: int | None = None
+    seed: int = 0
+
+
+class Engine(Protocol):
+    """Holds one checkpoint at a time."""
+
+    name: str
+    version: str
+    dtype: str
+    boots: int
+    """How often the engine was started from nothing."""
+
+    @property
+    def lm(self) -> Any:
+        """lm-eval's model of the loaded checkpoint, for log-likelihoods."""
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Serve ``checkpoint`` from now on; raises EngineError or CheckpointError."""
+
+    def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
+        """Complete all prompts, in order; ``tick`` hears how many more are finished."""
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] = lambda _: None) -> Engine:
+    """Return the engine called ``name`` (``auto``, ``vllm`` or ``hf``) without loading anything yet.
+
+    Raises:
+        EngineError: the name is unknown, or the engine is not installed.
+    """
+    if name == "auto":
+        name = choose_engine(say)
+    if name == "vllm":
+        from rho1bench.evaluation.vllm_engine import VLLMEngine
+
+        return VLLMEngine(settings)
+    if name == "hf":
+        from rho1bench.evaluation.hf_engine import HFEngine
+
+        return HFEngine(settings)
+    raise EngineError(f"engine {name!r} is unknown; expected auto, vllm or hf")
+
+
+def choose_engine(say: Callable[[str], None] = lambda _: None) -> Literal["vllm", "hf"]:
+    """Return what ``auto`` means here, and say so."""
+    from rho1bench.evaluation.vllm_setup import prepare_vllm, vllm_version
+
+    if vllm_version() is None:
+        say("engine auto: vLLM is not installed, the hf engine (transformers) serves")
+        return "hf"
+    try:
+        version = prepare_vllm()
+        import vllm  # noqa: F401
+    except EngineError:
+        raise
+    except Exception as error:
+        say(f"engine auto: vLLM cannot be imported ({error}); the hf engine (transformers) serves")
+        return "hf"
+    say(f"engine auto: vLLM {version}")
+    return "vllm"
+
+
+def cpu_threads(folder: Path, settings: EngineSettings) -> int:
+    """Return the number of CPU threads: as told, else one for a small model and all cores for a larger one."""
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return settings.num_threads or (1 if size < SMALL_MODEL_BYTES else os.cpu_count() or 1)
+
+
+def fit(num_prompt_tokens: int, max_gen_toks: int, max_model_len: int) -> int:
+    """Return how many new tokens there is room for; 0 if the prompt leaves no room at all."""
+    return max(0, min(max_gen_toks, max_model_len - num_prompt_tokens))
+
+
+def too_long(num_prompt_tokens: int) -> Generation:
+    """Return the empty completion of a prompt that does not fit; it is reported, never cut."""
+    return Generation("", "prompt_too_long", num_prompt_tokens, 0)

@@ -1,0 +1,123 @@
+"""One unit of evaluation: a loaded checkpoint on a list of lm-eval tasks, run by lm-eval itself.
+
+The tasks are built once for all checkpoints. Results keep lm-eval's field names; ``records`` turns them into files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rho1bench.errors import RunError
+from rho1bench.evaluation.engines import Engine
+from rho1bench.evaluation.tool_loop import ToolSettings
+from rho1bench.paths import tasks_dir
+
+FEWSHOT_SEED = 1234
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """lm-eval's results of one unit (with ``samples``) and how each answer ended, by task and document."""
+
+    results: dict[str, Any]
+    answers: dict[tuple[str, int], list[Any]]
+
+
+class Tasks:
+    """The shipped lm-eval tasks, each built at most once."""
+
+    def __init__(self) -> None:
+        from lm_eval.tasks import TaskManager
+
+        quiet_lm_eval()
+        self._manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+        self._loaded: dict[str, Any] = {}
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Group names with their tasks."""
+        entries = self._manager.task_index
+        return {name: list(entries[name].cfg.get("task", [])) for name in self._manager.all_groups}
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all single tasks."""
+        return list(self._manager.all_subtasks)
+
+    def load(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return lm-eval task objects by name; raises RunError if one cannot be built."""
+        for name in names:
+            if name not in self._loaded:
+                try:
+                    task = self._manager.load([name])["tasks"][name]
+                except Exception as error:
+                    raise RunError(f"task {name!r} ({tasks_dir()}) cannot be built: {error}") from error
+                if task.get_config("num_fewshot") is None:
+                    task.set_config(key="num_fewshot", value=0)
+                task.set_fewshot_seed(seed=FEWSHOT_SEED)
+                self._loaded[name] = task
+        return {name: self._loaded[name] for name in names}
+
+
+def run_unit(
+    engine: Engine,
+    tasks: dict[str, Any],
+    limit: int | None,
+    tick: Callable[[int], None] = lambda _: None,
+) -> UnitResult:
+    """Run lm-eval on ``tasks`` with the engine's loaded checkpoint, at most ``limit`` documents a task."""
+    from lm_eval.evaluator import evaluate
+
+    from rho1bench.evaluation.lm import EvaluationLM
+
+    lm = EvaluationLM(engine, tool_tasks(tasks), tick)
+    with _no_bars():
+        results = evaluate(
+            lm=lm,
+            task_dict={"tasks": tasks},
+            limit=limit,
+            bootstrap_iters=1,  # every aggregation is a mean, whose standard error needs no resampling
+            log_samples=True,
+            confirm_run_unsafe_code=True,
+        )
+    assert results is not None
+    return UnitResult(dict(results), lm.answers)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Leave out the bar that lm-eval draws for building each task's requests; the stage has its own progress."""
+    from lm_eval.api import task
+
+    bar = task.tqdm
+    task.tqdm = lambda items, **_: items
+    try:
+        yield
+    finally:
+        task.tqdm = bar
+
+
+def tool_tasks(tasks: dict[str, Any]) -> dict[str, ToolSettings]:
+    """Return the tool-loop settings of the tasks whose metadata asks for the loop."""
+    wanted = {name: (task.get_config("metadata") or {}).get("tool_loop") for name, task in tasks.items()}
+    return {name: ToolSettings(**settings) for name, settings in wanted.items() if settings}
+
+
+def count_requests(tasks: dict[str, Any], limit: int | None) -> int:
+    """Return how many model requests the tasks make."""
+    total = 0
+    for task in tasks.values():
+        docs = len(task.eval_docs)
+        choices = len(task.doc_to_choice(task.eval_docs[0])) if task.OUTPUT_TYPE == "multiple_choice" else 1
+        total += choices * (docs if limit is None else min(limit, docs))
+    return total
+
+
+def quiet_lm_eval() -> None:
+    """Keep lm-eval's notices (not its errors) off the terminal."""
+    for name in ("lm_eval", "datasets", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,92 @@
+"""The lm-eval model that the harness runs: an engine, the tool loop for tool-integrated tasks, a record of each answer.
+
+lm-eval sees an ordinary model; finish reasons, tool calls and prompts that did not fit are kept beside its results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lm_eval.api.model import LM
+
+from rho1bench.evaluation.engines import Engine, Generation, Request, Tick
+from rho1bench.evaluation.tool_loop import ToolSettings, Transcript, run_tool_loop
+
+DEFAULT_MAX_GEN_TOKS = 256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one request ended, for the samples file."""
+
+    finish_reason: str
+    num_prompt_tokens: int
+    num_tokens: int
+    calls: int = 1
+
+    @property
+    def truncated(self) -> bool:
+        """True if the limit on tokens ended the answer, or the prompt did not fit."""
+        return self.finish_reason != "stop"
+
+
+class EvaluationLM(LM):  # type: ignore[misc]
+    """Wraps the engine's loaded checkpoint; ``tool_tasks`` names the tasks that are played with tools."""
+
+    def __init__(self, engine: Engine, tool_tasks: Mapping[str, ToolSettings], tick: Tick = lambda _: None) -> None:
+        super().__init__()
+        self._engine = engine
+        self._tool_tasks = tool_tasks
+        self._tick = tick
+        self.answers: dict[tuple[str, int], list[Answer]] = {}
+        """Answers by task and document, in request order."""
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """Complete every request; those of tool tasks through the tool loop, the rest in one call of the engine."""
+        results: list[Any] = [None] * len(requests)
+        plain = [place for place, request in enumerate(requests) if request.task_name not in self._tool_tasks]
+        generations = self._engine.complete([_request(requests[place]) for place in plain], self._tick)
+        for place, generation in zip(plain, generations, strict=True):
+            results[place] = generation
+        for settings in dict.fromkeys(self._tool_tasks.values()):
+            places = [p for p, request in enumerate(requests) if self._tool_tasks.get(request.task_name) == settings]
+            prompts = [_request(requests[place]) for place in places]
+            transcripts = run_tool_loop(prompts, self._engine.complete, settings, self._tick)
+            for place, transcript in zip(places, transcripts, strict=True):
+                results[place] = transcript
+        return [self._record(request, result) for request, result in zip(requests, results, strict=True)]
+
+    def _record(self, request: Any, result: Generation | Transcript) -> str:
+        calls = result.calls if isinstance(result, Transcript) else 1
+        answer = Answer(result.finish_reason, result.num_prompt_tokens, result.num_tokens, calls)
+        self.answers.setdefault((request.task_name, request.doc_id), []).append(answer)
+        return result.text
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Hand over to lm-eval's own model; a pair that does not fit is recorded (lm-eval cuts it at the left)."""
+        model = self._engine.lm
+        for request in requests:
+            length = len(model.tok_encode(request.args[0] + request.args[1]))
+            reason = "prompt_too_long" if length > model.max_length - 1 else "stop"
+            self.answers.setdefault((request.task_name, request.doc_id), []).append(Answer(reason, length, 0))
+        results: list[tuple[float, bool]] = model.loglikelihood(requests, disable_tqdm=True)
+        self._tick(len(requests))
+        return results
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """Hand over to lm-eval's own model."""
+        results: list[float] = self._engine.lm.loglikelihood_rolling(requests, disable_tqdm=True)
+        self._tick(len(requests))
+        return results
+
+
+def _request(instance: Any) -> Request:
+    prompt, options = instance.args
+    until = options.get("until") or []
+    return Request(
+        prompt,
+        tuple([until] if isinstance(until, str) else until),
+        int(options.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS)),
+    )

@@ -1,0 +1,153 @@
+"""From lm-eval's results of a unit to the files of the eval stage: samples, unit and checkpoint records.
+
+lm-eval's field names are kept; what this suite adds stands under ``rho1bench``. Scores are fractions between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.evaluation.engines import Engine
+from rho1bench.evaluation.harness import UnitResult
+from rho1bench.evaluation.suites import Suite, suite_averages
+from rho1bench.files import sha256_json
+
+DECODING = {"strategy": "greedy", "temperature": 0.0}
+
+_MERGED = ("results", "n-samples", "versions", "n-shot", "higher_is_better", "configs")
+_CONFIG_KEYS = ("task", "output_type", "num_fewshot", "generation_kwargs", "repeats", "metadata")
+
+Json = dict[str, Any]
+
+
+def primary_metric(task: Any) -> str:
+    """Return the first metric that the task's YAML lists; it is the task's score."""
+    return str(task.get_config("metric_list")[0]["metric"])
+
+
+def sample_rows(task: Any, name: str, unit: UnitResult) -> list[Json]:
+    """Return one row a document: prompt, completion or log-likelihoods, score, verdicts, how the answer ended."""
+    metric = primary_metric(task)
+    return [
+        _sample_row(name, metric, sample, unit.answers.get((name, sample["doc_id"]), []))
+        for sample in unit.results["samples"][name]
+    ]
+
+
+def _sample_row(name: str, metric: str, sample: Json, answers: Sequence[Any]) -> Json:
+    row: Json = {
+        "task": name,
+        "doc_id": sample["doc_id"],
+        "doc": sample["doc"],
+        "target": sample["target"],
+        "prompt": sample["arguments"][0][0],
+        "score": float(sample[metric]),
+        **{other: float(sample[other]) for other in sample["metrics"]},
+        "doc_hash": sample["doc_hash"],
+        "prompt_hash": sample["prompt_hash"],
+    }
+    truncated = any(answer.truncated for answer in answers)
+    if isinstance(sample["resps"][0][0], str):
+        completions = sample["resps"][0]
+        row["completion"] = completions[0] if len(completions) == 1 else list(completions)
+        row |= _verdicts(sample["doc"], completions[0])
+        if answers:
+            last = answers[-1]
+            row |= {"finish_reason": last.finish_reason, "num_tokens": last.num_tokens, "calls": last.calls}
+    else:
+        row["loglikelihoods"] = [float(response[0][0]) for response in sample["resps"]]
+    return row | {"truncated": truncated}
+
+
+def _verdicts(doc: Json, completion: str) -> Json:
+    if "data_set" not in doc:
+        return {}
+    from rho1bench.evaluation.mini_tasks import judged
+
+    grade = judged(completion, doc["answer"], doc["data_set"])
+    return {"pred": grade.pred, "paper": str(grade.paper), "verified": str(grade.verified)}
+
+
+def unit_record(tasks: Mapping[str, Any], unit: UnitResult, rows: Mapping[str, Sequence[Json]], seconds: float) -> Json:
+    """Return what a finished unit leaves besides its samples: lm-eval's fields, and a summary of each task."""
+    trimmed = {key: unit.results[key] for key in _MERGED if key in unit.results}
+    trimmed["configs"] = {
+        name: {key: config[key] for key in _CONFIG_KEYS if config.get(key) is not None}
+        for name, config in unit.results["configs"].items()
+    }
+    return {
+        "lm_eval": trimmed,
+        "tasks": {name: _task_summary(task, rows[name]) for name, task in tasks.items()},
+        "seconds": round(seconds, 3),
+    }
+
+
+def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
+    summary: Json = {
+        "metric": primary_metric(task),
+        "score": sum(row["score"] for row in rows) / len(rows),
+        "n": len(rows),
+        "truncated": sum(row["truncated"] for row in rows),
+        "prompts_too_long": sum(row.get("finish_reason") == "prompt_too_long" for row in rows),
+        "version": task.VERSION,
+        "data_sha256": sha256_json(list(task.eval_docs)),
+        "prompts_sha256": sha256_json([row["prompt"] for row in rows]),
+        "generation_kwargs": task.get_config("generation_kwargs") if task.OUTPUT_TYPE == "generate_until" else None,
+    }
+    if "paper" in rows[0]:
+        summary["verdicts"] = {
+            side: dict(sorted(Counter(row[side] for row in rows).items())) for side in ("paper", "verified")
+        }
+    return summary
+
+
+def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Sequence[Json], about: Json) -> Json:
+    """Return ``results.json`` of one checkpoint from its finished units."""
+    merged: Json = {key: {} for key in _MERGED}
+    tasks: Json = {}
+    for unit in units:
+        for key in _MERGED:
+            merged[key] |= unit["lm_eval"].get(key, {})
+        tasks |= unit["tasks"]
+    scores = {name: summary["score"] for name, summary in tasks.items()}
+    facts = ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs")
+    fingerprint = sha256_json(
+        [{name: {key: tasks[name][key] for key in facts} for name in sorted(tasks)}, about["decoding"], about["grader"]]
+    )
+    return merged | {
+        "rho1bench": {
+            "label": checkpoint.label,
+            "stage": checkpoint.stage,
+            "step": checkpoint.step,
+            "tokens": checkpoint.tokens,
+            "selected_tokens": checkpoint.selected_tokens,
+            **about,
+            "suites": suite_averages(suites, scores),
+            "tasks": tasks,
+            "eval_fingerprint": fingerprint,
+            "seconds": round(sum(unit["seconds"] for unit in units), 3),
+        }
+    }
+
+
+def about_engine(engine: Engine) -> Json:
+    """Return what a record says of the engine, the decoding and the grader."""
+    return {
+        "engine": engine.name,
+        "engine_version": engine.version,
+        "dtype": engine.dtype,
+        "decoding": DECODING,
+        "grader": grader_sha256(),
+    }
+
+
+def grader_sha256() -> str:
+    """Return a hash of the grading code, so that rows judged by different rules are told apart."""
+    from rho1bench.files import sha256_file
+    from rho1bench.paths import PACKAGE
+
+    folder = PACKAGE / "grading"
+    return sha256_json({str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*.py"))})

@@ -1,0 +1,76 @@
+"""Suites: which lm-eval tasks stand behind one average of the tables (paper sections 3.2 and 3.3).
+
+A suite may share tasks with another (the general suite counts the two math scores); shared tasks run once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rho1bench.errors import RunError
+
+_MATH9 = ("gsm8k", "math500", "svamp", "asdiv", "mawps", "tabmwp", "mathqa", "mmlu_stem", "sat")
+_TIR7 = ("gsm8k", "math500", "svamp", "asdiv", "mawps", "tabmwp", "gsm_hard")
+_CHOICE = ("agieval", "arc_easy", "arc_challenge", "boolq", "piqa", "hellaswag", "winogrande", "openbookqa")
+_GENERAL13 = ("mmlu", "bbh", *_CHOICE, "humaneval", "mbpp", "tydiqa")
+
+SUITES: Mapping[str, tuple[str, ...]] = {
+    "mini_math9": tuple(f"mini_{task}" for task in _MATH9),
+    "mini_tir7": tuple(f"mini_{task}_tir" for task in _TIR7),
+    "mini_general15": tuple(f"mini_{task}" for task in (*_GENERAL13, "gsm8k", "math500")),
+}
+"""The suites that are more than an lm-eval group, or that must not depend on reading YAML."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of tasks whose plain mean is the suite's average."""
+
+    name: str
+    tasks: tuple[str, ...]
+
+
+def find_suites(names: Sequence[str], groups: Mapping[str, Sequence[str]], tasks: Iterable[str]) -> list[Suite]:
+    """Return the suites called ``names``: ours, lm-eval groups, or single tasks.
+
+    Raises:
+        RunError: a name is none of these; the nearest known name is offered.
+    """
+    known_tasks = set(tasks)
+    found = []
+    for name in dict.fromkeys(names):
+        if name in SUITES:
+            found.append(Suite(name, SUITES[name]))
+        elif name in groups:
+            found.append(Suite(name, tuple(groups[name])))
+        elif name in known_tasks:
+            found.append(Suite(name, (name,)))
+        else:
+            known = sorted({*SUITES, *groups, *known_tasks})
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known suites: {', '.join(SUITES)}."
+            raise RunError(f"evaluation suite {name!r}: no such suite, lm-eval group or task.{hint}")
+    return found
+
+
+def suite_averages(suites: Iterable[Suite], scores: Mapping[str, float]) -> dict[str, dict[str, object]]:
+    """Return ``{suite: {"tasks", "average"}}`` for the suites whose tasks all have scores."""
+    return {
+        suite.name: {"tasks": list(suite.tasks), "average": sum(scores[t] for t in suite.tasks) / len(suite.tasks)}
+        for suite in suites
+        if all(task in scores for task in suite.tasks)
+    }
+
+
+def split_work(suites: Sequence[Suite]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the units of one checkpoint, ``(suite, tasks)``: every task in the first suite that names it."""
+    seen: set[str] = set()
+    units = []
+    for suite in suites:
+        fresh = tuple(task for task in suite.tasks if task not in seen)
+        seen.update(fresh)
+        if fresh:
+            units.append((suite.name, fresh))
+    return units

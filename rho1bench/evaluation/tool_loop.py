@@ -1,0 +1,99 @@
+"""The paper's tool loop (appendix E and the authors' harness): the model writes a program, reads its output, goes on.
+
+Played in rounds over all unfinished problems: each round is one call of the engine and one batch of programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rho1bench.evaluation.engines import FinishReason, Generation, Request, Tick
+from rho1bench.sandbox import ProgramResult, run_programs
+
+FENCE = "```"
+Complete = Callable[[Sequence[Request], Tick], list[Generation]]
+
+
+@dataclass(frozen=True)
+class ToolSettings:
+    """The protocol's limits: calls of the model, seconds of a program, characters of its output."""
+
+    max_calls: int = 4
+    timeout: float = 5.0
+    max_output: int = 400
+
+
+@dataclass
+class Transcript:
+    """What stands after the prompt so far, and how its last call ended."""
+
+    text: str = ""
+    finish_reason: FinishReason = "stop"
+    num_prompt_tokens: int = 0
+    num_tokens: int = 0
+    calls: int = 0
+
+
+def run_tool_loop(
+    requests: Sequence[Request], complete: Complete, settings: ToolSettings, tick: Tick
+) -> list[Transcript]:
+    """Play the loop for all prompts; ``tick`` hears how many problems are finished."""
+    transcripts = [Transcript() for _ in requests]
+    open_places = list(range(len(requests)))
+    for call in range(settings.max_calls):
+        if not open_places:
+            break
+        unfinished = [requests[place] for place in open_places]
+        prompts = [
+            Request(request.prompt + transcripts[place].text, request.until, request.max_gen_toks)
+            for place, request in zip(open_places, unfinished, strict=True)
+        ]
+        waiting = []
+        for place, generation in zip(open_places, complete(prompts, lambda _: None), strict=True):
+            if _add(transcripts[place], generation):
+                waiting.append(place)
+        programs = [last_program(transcripts[place].text) for place in waiting]
+        for place, result in zip(waiting, run_programs(programs, settings.timeout), strict=True):
+            transcripts[place].text += output_block(result, settings.max_output)
+        still_open = waiting if call + 1 < settings.max_calls else []
+        tick(len(open_places) - len(still_open))
+        open_places = still_open
+    return transcripts
+
+
+def _add(transcript: Transcript, generation: Generation) -> bool:
+    """Append one call's text; True if it asks for a program to be run."""
+    newest = generation.text.rstrip()
+    transcript.text += newest
+    transcript.finish_reason = generation.finish_reason
+    transcript.num_prompt_tokens = transcript.num_prompt_tokens or generation.num_prompt_tokens
+    transcript.num_tokens += generation.num_tokens
+    transcript.calls += 1
+    return "boxed" not in newest and newest.endswith(FENCE)
+
+
+def last_program(text: str) -> str:
+    """Return the last fenced Python program of ``text``, without its fences; empty if there is none."""
+    program: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        if line.startswith(f"{FENCE}python"):
+            inside, program = True, []
+        elif line.startswith(FENCE):
+            inside = False
+        elif inside:
+            program.append(line)
+    return "\n".join(program)
+
+
+def output_block(result: ProgramResult, max_output: int) -> str:
+    """Return the fenced block that shows a program's output, or the last line of its error, to the model."""
+    shown = cut_output((result.stdout or result.error).strip(), max_output)
+    return f"\n{FENCE}output\n{shown}\n{FENCE}\n"
+
+
+def cut_output(text: str, max_output: int) -> str:
+    """Keep the first and last halves of a text longer than ``max_output`` characters, with dots between."""
+    half = max_output // 2
+    return text if len(text) <= max_output else f"{text[:half]}...{text[-half:]}"

@@ -1,0 +1,205 @@
+"""The vLLM engine: lm-eval's own ``VLLM`` model, booted once, its weights swapped in place for each further checkpoint.
+
+Greedy, float32 on a CPU, eager, no prefix cache: a completion depends on its prompt and the weights alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rho1bench.errors import EngineError
+from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request, Tick, cpu_threads, fit, too_long
+from rho1bench.evaluation.vllm_setup import output_to, prepare_vllm
+from rho1bench.files import read_json
+
+MAX_CPU_CACHE_BYTES = 1 << 30
+
+
+class VLLMEngine:
+    """See :class:`rho1bench.evaluation.engines.Engine`."""
+
+    name = "vllm"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.version = prepare_vllm()
+        self.boots = 0
+        self._settings = settings
+        self._architecture: str | None = None
+        self._lm: Any = None
+        self._on_cpu = self.version.endswith("+cpu")
+        self.dtype = "float32" if self._on_cpu else "auto"
+
+    @property
+    def lm(self) -> Any:
+        """lm-eval's ``VLLM``."""
+        return self._lm
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Boot for a first or different architecture, else swap the weights."""
+        architecture = checkpoint.architecture()
+        try:
+            with output_to(self._settings.log):
+                if self._lm is not None and architecture == self._architecture:
+                    self._swap(checkpoint.folder)
+                else:
+                    self.close()
+                    self._boot(checkpoint.folder)
+        except (RuntimeError, ValueError, OSError, AssertionError, KeyError) as error:
+            raise EngineError(
+                f"vLLM cannot load {checkpoint.folder}: {str(error).splitlines()[0] if str(error) else error!r}\n"
+                f"Its log is {self._settings.log}. Try --engine hf."
+            ) from error
+        self._architecture = architecture
+
+    def _swap(self, folder: Path) -> None:
+        llm = self._lm.model
+        llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+        llm.reset_prefix_cache()
+
+    def _boot(self, folder: Path) -> None:
+        import torch
+
+        set_num_threads = torch.set_num_threads
+        if self._on_cpu:
+            threads = cpu_threads(folder, self._settings)
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+            set_num_threads(threads)
+        self._register_in_process(folder)
+        from lm_eval.models.vllm_causallms import VLLM
+
+        _log_to(self._settings.log)
+        options: dict[str, Any] = {"kv_cache_memory_bytes": self._cache_bytes(folder)} if self._on_cpu else {}
+        self._lm = VLLM(
+            str(folder),
+            dtype=self.dtype,
+            max_model_len=self._model_len(folder),
+            batch_size=self._settings.batch_size,
+            seed=self._settings.seed,
+            max_num_seqs=self._settings.batch_size,
+            max_num_batched_tokens=max(4096, self._model_len(folder)),
+            enforce_eager=self._on_cpu,
+            enable_prefix_caching=False,
+            use_tqdm_on_load=False,
+            **options,
+        )
+        self.boots += 1
+        # vLLM's CPU worker replaces this function for the whole process; other stages run in it too.
+        torch.set_num_threads = set_num_threads
+
+    def _register_in_process(self, folder: Path) -> None:
+        """Hand vLLM the model class, which it would otherwise look at in a fresh process of its own (10 s)."""
+        from vllm import ModelRegistry
+
+        for architecture in read_json(folder / "config.json").get("architectures") or []:
+            entry = ModelRegistry.models.get(architecture)
+            if entry is not None and hasattr(entry, "load_model_cls"):
+                ModelRegistry.register_model(architecture, entry.load_model_cls())
+
+    def _model_len(self, folder: Path) -> int:
+        limit = read_json(folder / "config.json").get("max_position_embeddings")
+        return min(self._settings.max_model_len, limit) if limit else self._settings.max_model_len
+
+    def _cache_bytes(self, folder: Path) -> int:
+        """Room for a full batch of full contexts, within a bound."""
+        config = read_json(folder / "config.json")
+        heads = config.get("num_key_value_heads") or config.get("num_attention_heads", 16)
+        width = config.get("head_dim") or config.get("hidden_size", 2048) // config.get("num_attention_heads", 16)
+        token = 2 * config.get("num_hidden_layers", 16) * heads * width * 4
+        need = token * self._settings.batch_size * (self._model_len(folder) + 128)
+        return int(max(64 << 20, 2 * token * self._model_len(folder), min(need, MAX_CPU_CACHE_BYTES)))
+
+    def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
+        """One call of vLLM for all prompts that fit."""
+        from lm_eval.models.utils import postprocess_generated_text
+        from vllm import SamplingParams
+
+        if not requests:
+            return []
+        lm = self._lm
+        eos = lm.tokenizer.decode(lm.eot_token_id)
+        encoded = lm.tok_encode([request.prompt for request in requests])
+        rooms = [
+            fit(len(tokens), request.max_gen_toks, lm.max_length)
+            for tokens, request in zip(encoded, requests, strict=True)
+        ]
+        places = [place for place, room in enumerate(rooms) if room > 0]
+        stops = [list(dict.fromkeys([*requests[place].until, eos])) for place in places]
+        params = [
+            SamplingParams(temperature=0, max_tokens=rooms[place], stop=stop, skip_special_tokens=False)
+            for place, stop in zip(places, stops, strict=True)
+        ]
+        results = [too_long(len(tokens)) for tokens in encoded]
+        outputs = self._generate([encoded[place] for place in places], params, tick) if places else []
+        for place, stop, output in zip(places, stops, outputs, strict=True):
+            first = output.outputs[0]
+            results[place] = Generation(
+                postprocess_generated_text(first.text, stop, None),
+                "stop" if first.finish_reason == "stop" else "length",
+                len(encoded[place]),
+                len(first.token_ids),
+            )
+        return results
+
+    def _generate(self, prompts: list[list[int]], params: list[Any], tick: Tick) -> list[Any]:
+        from vllm import TokensPrompt
+
+        inputs = [TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
+        outputs: list[Any] = self._lm.model.generate(inputs, params, use_tqdm=_ticking(tick))
+        return outputs
+
+    def close(self) -> None:
+        """Free the model and vLLM's process-wide state, so that another boot can follow."""
+        if self._lm is None:
+            return
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        self._lm = None
+        gc.collect()
+        with output_to(self._settings.log):
+            cleanup_dist_env_and_memory()
+
+
+def _log_to(log: Path) -> None:
+    """Let vLLM's and lm-eval's chatter go to ``log`` alone."""
+    for name in ("vllm", "lm_eval"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, logging.FileHandler)]
+        logger.addHandler(logging.FileHandler(log, encoding="utf-8"))
+        logger.propagate = False
+        logger.setLevel(logging.INFO)
+
+
+def _ticking(tick: Tick) -> Any:
+    """Return what stands where vLLM expects tqdm: shows nothing and hands each step to ``tick``."""
+
+    class Ticking:
+        def __init__(self, items: Any = (), **_: Any) -> None:
+            self._items = items
+            self._began = time.monotonic()
+            self.n = -1
+            self.postfix = ""
+
+        def __iter__(self) -> Any:
+            return iter(self._items)
+
+        @property
+        def format_dict(self) -> dict[str, float]:
+            return {"elapsed": max(time.monotonic() - self._began, 1e-6)}
+
+        def update(self, n: int = 1) -> None:
+            tick(n)
+
+        def refresh(self) -> None:
+            """Nothing to show."""
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    return Ticking
