@@ -43,7 +43,7 @@ def _read(text: str) -> Any:
     from math_verify import LatexExtractionConfig, parse
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    latex = text.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}")
+    latex = text.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}").replace(r"\cr ", r"\\ ")
     found = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
     return next((item for item in found if not isinstance(item, str)), None)
 

@@ -141,14 +141,15 @@ def _same_structure(left: str, right: str, algebra: Algebra, depth: int) -> bool
         several = left_parts or right_parts
         if several is not None and several.kind != "union" and len(several.items) != 1:
             return False
-    if _one_sided_equation(left, right):
-        return False
+    for relation, other in ((left, right), (right, left)):
+        if len(sides(relation)) > 1 and not is_relation(other):
+            return _states_value(sides(relation), other, algebra, depth)
     return algebra(left, right)
 
 
-def _one_sided_equation(left: str, right: str) -> bool:
-    """An equation that names no value is not the same as a bare value (``4+3=8`` is not 8)."""
-    return (len(sides(left)) > 1 and not is_relation(right)) or (len(sides(right)) > 1 and not is_relation(left))
+def _states_value(chain: list[str], value: str, algebra: Algebra, depth: int) -> bool:
+    """A chain of equations that names no variable states a value only where it is true (``4+3=7``, not ``4+3=8``)."""
+    return all(side and same(side, value, algebra, depth + 1) for side in reversed(chain))
 
 
 def _same_items(left: Collection, right: Collection, algebra: Algebra, depth: int) -> bool:

@@ -46,6 +46,8 @@ def sides(text: str) -> list[str]:
 
 def named_value(text: str) -> Named:
     r"""Read ``x=5``, ``x\in S``, ``x\approx 5``, ``x=2+3=5`` (the last value), ``1/3\approx 0.33`` (the exact one)."""
+    if read_collection(text) is not None:
+        return Named("", text)
     exact, _, rough = text.partition(r"\approx")
     if rough:
         name = exact.strip()
@@ -95,7 +97,7 @@ def _matrix(text: str) -> Collection | None:
     match = _MATRIX.fullmatch(text)
     if match is None or r"\begin" in match.group(1):
         return None
-    rows = [row.split("&") for row in re.split(r"\\\\|\\cr", match.group(1)) if row.strip()]
+    rows = [row.split("&") for row in re.split(r"\\cr(?![A-Za-z])", match.group(1)) if row.strip()]
     shape = "x".join(str(len(row)) for row in rows)
     return Collection(f"matrix {shape}", tuple(entry.strip() for row in rows for entry in row))
 

@@ -25,32 +25,12 @@ _MAGNITUDE = re.compile(
       |(?P<slash_top>\d{1,400})\s*/\s*(?P<slash_bottom>\d{1,400})
       |(?P<digits>\d{1,400}(?:\.\d{0,400})?)
        (?:[eE](?P<exponent>[-+]?\d{1,4})|\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{?\s*(?P<power>[-+]?\d{1,4})\s*\}?)?
-      )\s*(?P<percent>%|percent(?:age)?\b|pct\b)?(?P<unit>.*)""",
+      )(?:\s*(?P<percent>%|percent(?:age)?\b|pct\b))?(?P<unit>.*)""",
     re.VERBOSE | re.DOTALL,
 )
 _UNIT = re.compile(r"(?:\^\\circ|\\dollar|[€£$])?\s*(?:[A-Za-z][A-Za-z.,/' -]*)?(?:\^\{[23]\})?\s*[A-Za-z ]*")
-FUNCTIONS = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "log",
-        "exp",
-        "sqrt",
-        "frac",
-        "max",
-        "min",
-        "gcd",
-        "lcm",
-        "mod",
-    ]
-)
+_FUNCTION_WORDS = "sin cos tan cot sec csc arcsin arccos arctan log exp sqrt frac max min gcd lcm mod"
+FUNCTIONS = frozenset(_FUNCTION_WORDS.split())
 """Words of three letters and more that are mathematics, not language."""
 _CURRENCY = {"\\dollar": "dollar", "$": "dollar", "€": "euro", "£": "gbp"}
 

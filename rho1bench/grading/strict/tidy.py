@@ -38,6 +38,7 @@ _REWRITES = tuple(
         (r"\\lt(?![A-Za-z])", "<"),
         (r"\\gt(?![A-Za-z])", ">"),
         (r"\\(?:infin|infty)(?![A-Za-z])|\binfinity\b", r"\\infty "),
+        (r"\(\s*-\s*\\infty\s*,\s*\+?\s*\\infty\s*\)|ℝ|\\Bbb\s*\{?R\}?", r"\\mathbb{R}"),
         (r"\\(?:degree|degrees)(?![A-Za-z])|\^\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])", r"^\\circ "),
         (r"\\(?:varnothing)(?![A-Za-z])", r"\\emptyset "),
         (r"\\(?:div)(?![A-Za-z])", "/"),
@@ -63,10 +64,18 @@ def tidy(text: str) -> str:
         text = text.replace(char, latex)
     if box := _BOX.fullmatch(text.strip()):
         text = box.group(1)
+    text = _single_backslashes(text)
     for pattern, template in _REWRITES:
         text = pattern.sub(template, text)
-    text = re.sub(r"\s+", " ", text).strip().rstrip(".,;:!\\ ").lstrip(":, ")
+    text = re.sub(r"\s+", " ", text).strip().rstrip(".,;:\\ ").lstrip(":, ")
     return _outer(_joined_thousands(text))
+
+
+def _single_backslashes(text: str) -> str:
+    """Name the row breaks of matrices; elsewhere a doubled backslash before a command is an escape written twice."""
+    if r"\begin" in text:
+        return text.replace(r"\\", r"\cr ")
+    return re.sub(r"\\\\(?=[A-Za-z])", r"\\", text)
 
 
 def _joined_thousands(text: str) -> str:

@@ -21,7 +21,7 @@ _RATIO = re.compile(r"(\d{1,40})\s*(?::|\\colon|to)\s*(\d{1,40})")
 
 def is_text(text: str) -> bool:
     """Return whether a tidy answer is language: a word of four letters that is no function, or a known short word."""
-    words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", re.sub(r"\\(?:begin|end)\\{\w+\\}", "", text))
+    words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", re.sub(r"\\(?:begin|end)\{\w+\}", "", text))
     return any((len(word) > 3 and word.lower() not in FUNCTIONS) or word.lower() in _SHORT_WORDS for word in words)
 
 
