@@ -16,6 +16,7 @@ from rho1bench.corpus.mini_world.documents import (
     clean_documents,
     web_documents,
 )
+from rho1bench.corpus.mini_world.general import GENERAL_TASKS, general_rows
 from rho1bench.corpus.mini_world.noise import NOISE_KINDS
 from rho1bench.corpus.mini_world.problem import Problem, Split, split_of
 from rho1bench.corpus.mini_world.problems import MATH_TASKS, TOOL_TASKS, draw_problem, make_problems
@@ -38,6 +39,7 @@ from rho1bench.corpus.mini_world.sft import (
 __all__ = [
     "COT_STOP",
     "EXEMPLAR_SEPARATOR",
+    "GENERAL_TASKS",
     "MATH_KIND",
     "MATH_TASKS",
     "NOISE_KINDS",
@@ -54,6 +56,7 @@ __all__ = [
     "cot_text",
     "draw_problem",
     "exemplars",
+    "general_rows",
     "make_problems",
     "question_prompt",
     "sft_samples",

@@ -30,14 +30,14 @@ def _chosen(task: str, stem: str, value: int, steps: str, expression: str, rng: 
 
 
 def _plus(rng: Random) -> tuple[int, int, int]:
-    """a, b and a + b, operands 2 to 9."""
-    a, b = rng.randint(2, 9), rng.randint(2, 9)
+    """a, b and a + b, operands 1 to 9."""
+    a, b = rng.randint(1, 9), rng.randint(1, 9)
     return a, b, a + b
 
 
 def _times(rng: Random) -> tuple[int, int, int]:
-    """a, b and a * b, a from 2 to 5 and b from 2 to 9."""
-    a, b = rng.randint(2, 5), rng.randint(2, 9)
+    """a, b and a * b, a from 2 to 4 and b from 2 to 6."""
+    a, b = rng.randint(2, 4), rng.randint(2, 6)
     return a, b, a * b
 
 
@@ -49,11 +49,16 @@ def make_sat(rng: Random) -> Problem:
     f = rng.choice("fgh")
     stem, steps, value, expression = rng.choice(
         (
-            (f"If ${v}+{a}={total}$, what is the value of ${v}$?", f"{total}-{a}={b}.", b, f"{total} - {a}"),
-            (f"If ${v}-{a}={b}$, what is the value of ${v}$?", f"{b}+{a}={total}.", total, f"{b} + {a}"),
-            (f"If ${p}{v}={product}$, what is the value of ${v}$?", f"{product}/{p}={q}.", q, f"{product} // {p}"),
-            (f"If ${f}({v})={v}+{a}$, what is ${f}({b})$?", f"{b}+{a}={total}.", total, f"{b} + {a}"),
-            (f"If ${f}({v})={p}{v}$, what is ${f}({q})$?", f"{p}*{q}={product}.", product, f"{p} * {q}"),
+            (f"If ${v} + {a} = {total}$, what is the value of ${v}$?", f"{total} - {a} = {b}.", b, f"{total} - {a}"),
+            (f"If ${v} - {a} = {b}$, what is the value of ${v}$?", f"{b} + {a} = {total}.", total, f"{b} + {a}"),
+            (
+                f"If ${p}{v} = {product}$, what is the value of ${v}$?",
+                f"{product} / {p} = {q}.",
+                q,
+                f"{product} // {p}",
+            ),
+            (f"If ${f}({v}) = {v} + {a}$, what is ${f}({b})$?", f"{b} + {a} = {total}.", total, f"{b} + {a}"),
+            (f"If ${f}({v}) = {p}{v}$, what is ${f}({q})$?", f"{p} * {q} = {product}.", product, f"{p} * {q}"),
         )
     )
     return _chosen("sat", stem, value, steps, expression, rng, 4)
@@ -69,19 +74,19 @@ def make_mathqa(rng: Random) -> Problem:
         (
             (
                 f"{name} walks at {q} km per hour for {p} hours. How many km does {name} walk ?",
-                f"{p}*{q}={product}.", product, f"{p} * {q}",
+                f"{p} * {q} = {product}.", product, f"{p} * {q}",
             ),
             (
                 f"a train goes {product} km in {p} hours. find its speed in km per hour for {name} .",
-                f"{product}/{p}={q}.", q, f"{product} // {p}",
+                f"{product} / {p} = {q}.", q, f"{product} // {p}",
             ),
             (
                 f"{name} is {a} years old. {other} is {b} years older. how old is {other} ?",
-                f"{a}+{b}={total}.", total, f"{a} + {b}",
+                f"{a} + {b} = {total}.", total, f"{a} + {b}",
             ),
             (
                 f"{name} and {other} are {total} years old together. {name} is {a} . how old is {other} ?",
-                f"{total}-{a}={b}.", b, f"{total} - {a}",
+                f"{total} - {a} = {b}.", b, f"{total} - {a}",
             ),
         )
     )  # fmt: skip
@@ -92,31 +97,31 @@ def make_mmlu_stem(rng: Random) -> Problem:
     """Physics, geometry, chemistry and computing formulas with four options."""
     a, b, total = _plus(rng)
     p, q, product = _times(rng)
-    unit = rng.choice(("cm", "m", "mm", "km"))
-    body = rng.choice(("cart", "block", "ball", "car", "sled", "stone"))
-    part = rng.choice(("resistor", "wire", "lamp", "heater", "coil"))
+    unit = rng.choice(("cm", "m", "mm", "km", "inches", "feet"))
+    body = rng.choice(("cart", "block", "ball", "car", "sled", "stone", "crate", "disk"))
+    part = rng.choice(("resistor", "wire", "lamp", "heater", "coil", "motor", "diode", "bulb"))
     atom = rng.choice(("atom", "nucleus", "isotope", "ion"))
     stem, steps, value, expression = rng.choice(
         (
             (
                 f"A {body} of mass {q} kg has an acceleration of {p} m/s^2. What is the force in N?",
-                f"{p}*{q}={product}.", product, f"{p} * {q}",
+                f"{p} * {q} = {product}.", product, f"{p} * {q}",
             ),
             (
                 f"The voltage at a {part} of {p} ohm is {product} V. What is the current in A?",
-                f"{product}/{p}={q}.", q, f"{product} // {p}",
+                f"{product} / {p} = {q}.", q, f"{product} // {p}",
             ),
             (
                 f"A rectangle is {q} {unit} long and {p} {unit} wide. What is its area?",
-                f"{p}*{q}={product}.", product, f"{p} * {q}",
+                f"{p} * {q} = {product}.", product, f"{p} * {q}",
             ),
             (
                 f"An {atom} has {a} protons and {b} neutrons. What is its mass number?".replace("An n", "A n"),
-                f"{a}+{b}={total}.", total, f"{a} + {b}",
+                f"{a} + {b} = {total}.", total, f"{a} + {b}",
             ),
             (
                 f"A set of {total} {body}s has {a} red ones. How many are not red?",
-                f"{total}-{a}={b}.", b, f"{total} - {a}",
+                f"{total} - {a} = {b}.", b, f"{total} - {a}",
             ),
         )
     )  # fmt: skip
@@ -143,19 +148,19 @@ def make_math500(rng: Random) -> Problem:
     proper = Fraction(top, bottom)
     stem, steps, value, program = rng.choice(
         (
-            (f"{verb} ${a}+{b}$.", f"${a}+{b}={total}$", Fraction(total), f"print({a} + {b})"),
-            (f"{verb} ${p} \\cdot {q}$.", f"${p}*{q}={product}$", Fraction(product), f"print({p} * {q})"),
+            (f"{verb} ${a} + {b}$.", f"${a} + {b} = {total}$", Fraction(total), f"print({a} + {b})"),
+            (f"{verb} ${p} \\cdot {q}$.", f"${p} * {q} = {product}$", Fraction(product), f"print({p} * {q})"),
             (
-                f"{verb} ${p} \\cdot {q}+{c}$.", f"${p}*{q}={product}$ and ${product}+{c}={product + c}$",
+                f"{verb} ${p} \\cdot {q} + {c}$.", f"${p} * {q} = {product}$ and ${product} + {c} = {product + c}$",
                 Fraction(product + c), f"print({p} * {q} + {c})",
             ),
-            (f"{verb} $\\frac{{{product}}}{{{p}}}$.", f"${product}/{p}={q}$", Fraction(q), f"print({product} // {p})"),
+            (f"{verb} $\\frac{{{product}}}{{{p}}}$.", f"${product} / {p} = {q}$", Fraction(q), f"print({product} // {p})"),
             (
-                f"Solve ${v}+{a}={total}$ for ${v}$.", f"${v}={total}-{a}={b}$",
+                f"Solve ${v} + {a} = {total}$ for ${v}$.", f"${v} = {total} - {a} = {b}$",
                 Fraction(b), f"print({total} - {a})",
             ),
             (
-                f"Solve ${p}{v}={product}$ for ${v}$.", f"${v}={product}/{p}={q}$",
+                f"Solve ${p}{v} = {product}$ for ${v}$.", f"${v} = {product} / {p} = {q}$",
                 Fraction(q), f"print({product} // {p})",
             ),
             (
