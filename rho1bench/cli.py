@@ -113,7 +113,7 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # every usage error of the command line has it
             raise
         message = error.format_message()  # empty where the help has been printed instead
-        code = _fail(f"{message} `rho1bench --help` lists commands and options.") if message else 2
+        code = _fail(f"{message.rstrip('.')}. `rho1bench --help` lists commands and options.") if message else 2
     if code == INTERRUPTED:  # typer itself returns this for Ctrl-C
         print("stopped; the same command continues", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
@@ -126,11 +126,11 @@ def _fail(message: str) -> int:
 
 def _print_plan(recipe: Any, folder: Path, console: Any) -> None:
     from rho1bench.plan import plan_table
-    from rho1bench.runner import preview
+    from rho1bench.runner import one_seed, preview
 
-    for seed in recipe.seeds or [recipe.seed]:
-        one = recipe.model_copy(update={"seed": seed, "seeds": []})
-        console.print(plan_table(one, preview(one, folder / f"seed-{seed}" if recipe.seeds else folder)))
+    runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
+    for one, place in runs:
+        console.print(plan_table(one, preview(one, place)))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
 
 

@@ -117,12 +117,19 @@ def stage_folder(output: Path, name: str) -> Path:
     return output / "stages" / name
 
 
+def one_seed(recipe: Recipe, output: Path, seed: int) -> tuple[Recipe, Path]:
+    """Return the recipe of one of the ``seeds``, and its folder inside the run folder."""
+    return recipe.model_copy(update={"seed": seed, "seeds": []}), output / f"seed-{seed}"
+
+
 def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
     result = RunResult(output)
     for seed in recipe.seeds:
+        one, folder = one_seed(recipe, output, seed)
         console.print(f"seed {seed}", style="bold")
-        one = recipe.model_copy(update={"seed": seed, "seeds": []})
-        done = run_recipe(one, output / f"seed-{seed}", options, console)
+        if any(decision.action != "skip" for _, decision in preview(one, folder)):
+            _withdraw(output)
+        done = run_recipe(one, folder, options, console)
         result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
     if result.changed or not (output / "summary.json").exists():
         _load(SUMMARISE_SEEDS)(output, list(recipe.seeds))
