@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rho1bench.analysis.curves import AccuracyPoint, Points, rolling_mean
-from rho1bench.analysis.line_chart import Chart, Series, svg
+from rho1bench.analysis.line_chart import PANEL, Chart, Series, svg
 from rho1bench.leaderboard import formatting as fmt
 
 LOSS_TITLES = {
@@ -55,7 +55,7 @@ def _loss_figure(name: str, title: str, curves: Mapping[str, Points], styles: Ma
         markers = name == "validation_loss" and len(points) <= 24
         series.append(Series(fmt.label_name(stage), styles[stage], smooth, raw=raw, markers=markers))
     ends = "; ".join(f"{one.name} from {one.points[0][1]:.2f} to {one.points[-1][1]:.2f}" for one in series)
-    chart = Chart(title, f"{ends} nats.", "tokens", "nats", series, fmt.short_count, _short)
+    chart = Chart(title, f"{ends} nats.", "tokens", "nats", series, fmt.short_count, _short, size=PANEL)
     rows = [
         [s.name, f"{s.points[0][1]:.4f}", f"{min(y for _, y in s.points):.4f}", f"{s.points[-1][1]:.4f}"]
         for s in series

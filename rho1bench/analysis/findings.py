@@ -9,21 +9,21 @@ from rho1bench.analysis.passages import KindShare
 from rho1bench.leaderboard import formatting as fmt
 
 
-def finding(pair: Mapping[str, Any], suite: str) -> str:
-    """Return the verdict on one pair and suite: who is ahead and by how much, or that no difference is significant."""
+def finding(pair: Mapping[str, Any], suite: str) -> tuple[str, str]:
+    """Return the verdict on one pair and suite, and the evidence for it.
+
+    The verdict says who is ahead and by how much, or that there is no significant difference.
+    """
     entry = pair["suites"][suite]
     treatment, baseline = fmt.label_name(pair["treatment"]), fmt.label_name(pair["baseline"])
     scores = f"{fmt.percent(entry['treatment'])}% against {fmt.percent(entry['baseline'])}%"
-    evidence = f"{_interval(entry['ci'])}{fmt.p_clause(entry['p'])}, n = {fmt.count(entry['n'])}"
+    numbers = f"{_interval(entry['ci'])}{fmt.p_clause(entry['p'])}, n = {fmt.count(entry['n'])}"
+    evidence = f"{scores}, difference {fmt.points(entry['difference'])} points ({numbers})"
     gap = fmt.points(abs(entry["difference"])).lstrip("+")
     if entry["p"] >= fmt.SIGNIFICANT:
-        difference = fmt.points(entry["difference"])
-        return (
-            f"No significant difference between {treatment} and {baseline} on {suite}: {scores}, {difference} points "
-            f"({evidence})."
-        )
+        return f"No significant difference between {treatment} and {baseline} on {suite}", evidence
     verb = "beats" if entry["difference"] > 0 else "falls behind"
-    return f"{treatment} {verb} {baseline} by {gap} points on {suite}: {scores} ({evidence})."
+    return f"{treatment} {verb} {baseline} by {gap} points on {suite}", evidence
 
 
 def _interval(bounds: Sequence[float] | None) -> str:
@@ -85,6 +85,6 @@ def selection(shares: Sequence[KindShare], step: int, name: str) -> str:
     return (
         f"At the end of training {name} selects {fmt.percent(useful.selected_share[step], 0)}% of the {useful.kind} "
         f"tokens and {fmt.percent(noise.selected_share[step], 0)}% of the noise. "
-        f"{useful.kind.capitalize()} makes up {fmt.percent(useful.share_of_tokens, 0)}% of the probed tokens and "
+        f"{useful.kind.capitalize()} tokens make up {fmt.percent(useful.share_of_tokens, 0)}% of the probed tokens and "
         f"{fmt.percent(useful.share_of_selected[step], 0)}% of the selected ones."
     )

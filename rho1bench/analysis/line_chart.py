@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from markupsafe import escape
 
@@ -30,7 +30,8 @@ FIGURE_STYLE = """
  --s2:#85c788;--s3:#c595db}}
 """
 _BACKGROUND = "<style>.paper{fill:#fff}@media (prefers-color-scheme:dark){.paper{fill:#14161a}}</style>"
-WIDTH, HEIGHT = 480, 300
+WIDE, PANEL = (480, 300), (320, 230)
+"""Sizes of a chart that stands alone and of one among several; text keeps its size, so a panel is read as well."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 34, 42
 NUM_STYLES = 4
 
@@ -60,8 +61,9 @@ class Chart:
     series: Sequence[Series]
     x_text: Callable[[float], str]
     y_text: Callable[[float], str]
-    rules: Sequence[tuple[float, str]] = field(default_factory=tuple)
+    rules: Sequence[tuple[float, str]] = ()
     """Horizontal lines: (y, what it is)."""
+    size: tuple[int, int] = WIDE
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,18 @@ class _Frame:
 
     x: tuple[float, float]
     y: tuple[float, float]
+    width: int
+    height: int
 
     def at(self, x: float, y: float) -> str:
         return f"{self.left(x):.1f},{self.top(y):.1f}"
 
     def left(self, x: float) -> float:
-        return _LEFT + (x - self.x[0]) / (self.x[1] - self.x[0]) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + (x - self.x[0]) / (self.x[1] - self.x[0]) * (self.width - _LEFT - _RIGHT)
 
     def top(self, y: float) -> float:
-        return HEIGHT - _BOTTOM - (y - self.y[0]) / (self.y[1] - self.y[0]) * (HEIGHT - _TOP - _BOTTOM)
+        share = (y - self.y[0]) / (self.y[1] - self.y[0])
+        return self.height - _BOTTOM - share * (self.height - _TOP - _BOTTOM)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -86,9 +91,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     span = high - low
     if not span > 0:
         return [low]
-    raw = span / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
+    power = 10.0 ** math.floor(math.log10(span / count))
+    step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda size: abs(span / size - count))
     first = math.ceil(low / step - 1e-9)
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -96,15 +100,16 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 def svg(chart: Chart, *, standalone: bool = False) -> str:
     """Return the chart as an ``<svg>`` element; ``standalone`` adds styles and background."""
     frame = _frame(chart)
+    width, height = chart.size
     head = (
-        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{escape(chart.title)}. {escape(chart.description)}">'
     )
     parts = [head, f"<title>{escape(chart.title)}</title>"]
     if standalone:
         parts += [
             f"<style>{FIGURE_STYLE}</style>{_BACKGROUND}",
-            f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
+            f'<rect class="paper" width="{width}" height="{height}"/>',
         ]
     parts += _axes(chart, frame)
     parts += [_band(series, frame) for series in chart.series if series.band]
@@ -120,7 +125,7 @@ def _frame(chart: Chart) -> _Frame:
     ys += [y for series in chart.series for _, *bounds in series.band for y in bounds] + [y for y, _ in chart.rules]
     if not xs:
         raise ValueError("a chart needs at least one point")
-    return _Frame(_padded(min(xs), max(xs), 0.0), _padded(min(ys), max(ys), 0.06))
+    return _Frame(_padded(min(xs), max(xs), 0.0), _padded(min(ys), max(ys), 0.06), *chart.size)
 
 
 def _padded(low: float, high: float, share: float) -> tuple[float, float]:
@@ -130,21 +135,21 @@ def _padded(low: float, high: float, share: float) -> tuple[float, float]:
 
 def _axes(chart: Chart, frame: _Frame) -> list[str]:
     parts = []
+    right, base = frame.width - _RIGHT, frame.height - _BOTTOM
     for y in ticks(*frame.y):
         top = f"{frame.top(y):.1f}"
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{top}" y2="{top}"/>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{top}" y2="{top}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{top}" dy="4" text-anchor="end">{escape(chart.y_text(y))}</text>')
-    base = HEIGHT - _BOTTOM
-    parts.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>')
+    parts.append(f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{base}" y2="{base}"/>')
     for x in ticks(*frame.x):
         left = f"{frame.left(x):.1f}"
         parts.append(f'<line class="axis" x1="{left}" x2="{left}" y1="{base}" y2="{base + 4}"/>')
         parts.append(f'<text x="{left}" y="{base + 17}" text-anchor="middle">{escape(chart.x_text(x))}</text>')
-    parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(chart.x_name)}</text>')
-    parts.append(f'<text x="{WIDTH - _RIGHT}" y="15" text-anchor="end">{escape(chart.y_name)}</text>')
+    parts.append(f'<text x="{right}" y="{frame.height - 6}" text-anchor="end">{escape(chart.x_name)}</text>')
+    parts.append(f'<text x="{right}" y="15" text-anchor="end">{escape(chart.y_name)}</text>')
     for y, what in chart.rules:
         top = f"{frame.top(y):.1f}"
-        parts.append(f'<line class="rule" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{top}" y2="{top}"/>')
+        parts.append(f'<line class="rule" x1="{_LEFT}" x2="{right}" y1="{top}" y2="{top}"/>')
         parts.append(f'<text x="{_LEFT + 4}" y="{top}" dy="-5">{escape(what)}</text>')
     return parts
 

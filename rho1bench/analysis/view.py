@@ -49,9 +49,10 @@ def build(run: RunData, summary: Mapping[str, Any], charts: Charts) -> dict[str,
         "description": summary["description"],
         "seed": summary["seed"],
         "version": summary["rho1bench_version"],
-        "headline": sentences[0] if sentences else "",
+        "headline": sentences[0][0],
+        "evidence": sentences[0][1],
         "conditions": findings.conditions(pairs[0], summary["training"]),
-        "findings": sentences[1:],
+        "findings": [f"{verdict}: {evidence}." for verdict, evidence in sentences[1:]],
         "speedups": [findings.speedup(entry) for entry in summary["tokens_to_baseline"]],
         "pairs": [_pair(pair, summary["scores"]) for pair in pairs],
         "accuracy": charts.accuracy,
@@ -82,8 +83,8 @@ def _joined(value: str | Sequence[str]) -> str:
 
 def _pair(pair: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
     entries = [*pair["suites"].values(), *pair["tasks"].values()]
-    bounds = [abs(bound) for entry in entries for bound in (entry["ci"] or [entry["difference"]])]
-    scale = max([*bounds, 0.01])
+    bounds = [bound for entry in entries for bound in (entry["ci"] or [entry["difference"]])]
+    scale = (min([*bounds, -0.01]), max([*bounds, 0.01]))
     suites = []
     for suite, entry in pair["suites"].items():
         tasks = [task for task in scores.get(suite, {}).get("tasks", {}) if task in pair["tasks"]]
@@ -96,12 +97,12 @@ def _pair(pair: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "treatment": fmt.label_name(pair["treatment"]),
         "baseline": fmt.label_name(pair["baseline"]),
-        "scale": fmt.points(scale).lstrip("+"),
+        "scale": fmt.interval(scale),
         "suites": suites,
     }
 
 
-def _row(name: str, entry: Mapping[str, Any], scale: float) -> dict[str, Any]:
+def _row(name: str, entry: Mapping[str, Any], scale: tuple[float, float]) -> dict[str, Any]:
     p = entry.get("p_holm", entry["p"])
     return {
         "name": name,
@@ -117,19 +118,19 @@ def _row(name: str, entry: Mapping[str, Any], scale: float) -> dict[str, Any]:
     }
 
 
-_PLOT_WIDTH, _PLOT_HEIGHT = 150, 18
+_PLOT_WIDTH, _PLOT_HEIGHT = 116, 18
 
 
-def _interval_plot(entry: Mapping[str, Any], scale: float) -> Markup:
+def _interval_plot(entry: Mapping[str, Any], scale: tuple[float, float]) -> Markup:
     """A dot and whisker around zero; hidden from screen readers, for the cells beside it hold the numbers."""
-    middle, half = _PLOT_WIDTH / 2, _PLOT_WIDTH / 2 - 6
     low, high = entry["ci"] or (entry["difference"], entry["difference"])
-    x, left, right = (middle + half * value / scale for value in (entry["difference"], low, high))
+    room = (_PLOT_WIDTH - 10) / (scale[1] - scale[0])
+    zero, x, left, right = (5 + room * (value - scale[0]) for value in (0.0, entry["difference"], low, high))
     style = 0 if entry["difference"] > 0 else 1
     y = _PLOT_HEIGHT // 2
     return Markup(
         f'<svg class="chart whisker" viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" width="{_PLOT_WIDTH}" '
-        f'height="{_PLOT_HEIGHT}" aria-hidden="true"><line class="grid" x1="{middle}" x2="{middle}" y1="0" '
+        f'height="{_PLOT_HEIGHT}" aria-hidden="true"><line class="grid" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" '
         f'y2="{_PLOT_HEIGHT}"/><line class="curve f{style} solid{style}" x1="{left:.1f}" x2="{right:.1f}" y1="{y}" '
         f'y2="{y}"/><circle class="f{style}" cx="{x:.1f}" cy="{y}" r="3.5"/></svg>'
     )
@@ -204,15 +205,27 @@ def _passage(passage: passages.Passage, names: Mapping[int, str]) -> dict[str, A
         "block": passage.block,
         "moment": names[passage.step],
         "selected": fmt.percent(chosen / max(len(ranked), 1), 0),
-        "tokens": [_token(token) for token in passage.tokens],
+        "tokens": [_token(token, text) for token, text in zip(passage.tokens, _texts(passage), strict=True)],
     }
 
 
-def _token(token: passages.Token) -> dict[str, Any]:
+def _texts(passage: passages.Passage) -> list[str]:
+    """Return the tokens' texts with line ends made visible; of several line ends in a row only the last breaks."""
+    texts: list[str] = []
+    following = ""
+    for token in reversed(passage.tokens):
+        text = ""
+        for char in reversed(token.text):
+            shown = char if char != "\n" else "\u21b5" if following == "\n" else "\u21b5\n"
+            text, following = shown + text, char
+        texts.append(text)
+    return texts[::-1]
+
+
+def _token(token: passages.Token, text: str) -> dict[str, Any]:
     title = token.kind.replace("_", " ")
     if token.loss is not None:
         title += f", loss {token.loss:.2f}"
         if token.reference_loss is not None:
             title += f", reference {token.reference_loss:.2f}"
-    text = token.text.replace("\n", "\u21b5\n")
     return {"text": text, "selected": token.selected, "group": token.group, "title": title}
