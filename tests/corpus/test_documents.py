@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from rho1bench.corpus.documents import read_documents
+from rho1bench.errors import DataError
+from rho1bench.recipe import LocalSource, MiniWorldSource
+
+
+def local(path: Path, **fields: object) -> LocalSource:
+    return LocalSource.model_validate({"type": "local", "path": str(path), **fields})
+
+
+def texts(source: LocalSource | MiniWorldSource, seed: int = 0) -> list[str]:
+    return [document.text for document in read_documents([source], seed)]
+
+
+def test_local_lines_plain_and_gzip(tmp_path: Path) -> None:
+    lines = "\n".join(json.dumps({"body": f"text {number}"}) for number in range(3)) + "\n\n"
+    (tmp_path / "a.jsonl").write_text(lines)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    expected = ["text 0", "text 1", "text 2"]
+    assert texts(local(tmp_path / "a.jsonl", text_field="body")) == expected
+    assert texts(local(tmp_path / "a.jsonl.gz", text_field="body")) == expected
+    assert texts(local(tmp_path / "a.jsonl", text_field="body", num_documents=2)) == expected[:2]
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (b'{"text": "cut', "not valid JSON"),
+        (b"[1, 2]", "expected a JSON object"),
+        (b'{"txt": "a"}', "no field 'text'"),
+        (b'{"text": 3}', "non-empty string"),
+        (b'{"text": "  "}', "non-empty string"),
+        (b'{"text": "\xff"}', "not UTF-8"),
+        (b'{"text": "\\ud800"}', "lone surrogate"),
+        (b"[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: bytes, word: str) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(b'{"text": "good"}\n' + line + b"\n")
+    with pytest.raises(DataError, match=word) as caught:
+        texts(local(path))
+    assert f"{path}:2" in str(caught.value)
+
+
+def test_missing_file_torn_gzip_and_too_few_documents(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        texts(local(tmp_path / "none.jsonl"))
+    path = tmp_path / "torn.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a"}\n' * 1000)[:-20])
+    with pytest.raises(DataError, match=r"torn\.jsonl\.gz"):
+        texts(local(path))
+    path = tmp_path / "few.jsonl"
+    path.write_text('{"text": "a"}\n')
+    with pytest.raises(DataError, match="has 1 documents"):
+        texts(local(path, num_documents=2))
+
+
+@pytest.mark.parametrize("text", ["clean", "web", "sft_cot", "sft_tir"])
+def test_mini_world_is_one_stream_whatever_the_chunks(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = MiniWorldSource.model_validate({"type": "mini_world", "text": text, "num_documents": 12})
+    tail = whole.model_copy(update={"num_documents": 5, "offset": 7})
+    expected = list(read_documents([whole], 3))
+    monkeypatch.setattr("rho1bench.corpus.documents._CHUNK", 4)
+    assert list(read_documents([whole], 3)) == expected
+    assert list(read_documents([tail], 3)) == expected[7:]
+    assert texts(whole, 4) != [document.text for document in expected]
+    for document in expected:
+        assert "".join(document.text[start:end] for start, end, _ in document.spans) == document.text

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rho1bench.corpus import stage as corpus_stage
+from rho1bench.corpus.documents import Document, plain_document
+from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.corpus.packing import SPECIAL_KIND, Packer
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, train_tokenizer, write_tokenizer
+from rho1bench.errors import DataError
+from rho1bench.progress import SilentProgress
+from rho1bench.recipe import Recipe
+from rho1bench.stage import StageContext
+
+KINDS = st.sampled_from(["math", "menu", "advert"])
+PIECES = st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), KINDS))
+
+
+def document(pieces: list[tuple[str, str]]) -> Document:
+    spans, start = [], 0
+    for text, kind in pieces:
+        spans.append((start, start + len(text), kind))
+        start += len(text)
+    return Document("".join(text for text, _ in pieces), tuple(spans))
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokens")
+    words = [f"word{number} menu about {number}+{number}" for number in range(300)]
+    write_tokenizer(train_tokenizer(iter(words), 268), folder / "tokenizer")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tokenizer_folder: Path) -> Any:
+    return load_raw_tokenizer(tokenizer_folder / "tokenizer")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PIECES, min_size=1, max_size=8), st.integers(8, 40))
+def test_every_token_in_order_with_its_kind(
+    tokenizer: Any, documents: list[list[tuple[str, str]]], block_size: int
+) -> None:
+    packer = Packer(tokenizer, block_size)
+    blocks = list(packer.blocks(document(pieces) for pieces in documents))
+    expected_tokens: list[int] = []
+    expected_kinds: list[str] = []
+    for pieces in documents:
+        doc = document(pieces)
+        encoding = tokenizer.encode(doc.text, add_special_tokens=False)
+        expected_tokens += [tokenizer.token_to_id("<s>"), *encoding.ids, tokenizer.token_to_id("</s>")]
+        kind_of_char = [kind for start, end, kind in doc.spans for _ in range(start, end)]
+        kinds = [kind_of_char[end - 1] for _, end in encoding.offsets]
+        expected_kinds += [SPECIAL_KIND, *kinds, SPECIAL_KIND]
+    whole = len(expected_tokens) // block_size * block_size
+    assert len(blocks) == whole // block_size
+    assert [int(token) for tokens, _ in blocks for token in tokens] == expected_tokens[:whole]
+    assert [packer.kinds.names[kind] for _, kinds in blocks for kind in kinds] == expected_kinds[:whole]
+    assert packer.num_documents == len(documents)
+
+
+def context(tokenizer_folder: Path, folder: Path, **fields: object) -> StageContext:
+    path = folder / "docs.jsonl"
+    path.write_text("".join(json.dumps({"text": f"word{number} about 12"}) + "\n" for number in range(200)))
+    stages = [
+        {"name": "tokens", "kind": "tokenizer", "vocab_size": 300, "sources": [{"type": "local", "path": str(path)}]},
+        {
+            "name": "corpus",
+            "kind": "corpus",
+            "tokenizer": "tokens",
+            "block_size": 16,
+            "sources": [{"type": "local", "path": str(path)}],
+            **fields,
+        },
+    ]
+    recipe = Recipe.model_validate({"name": "packing", "stages": stages})
+    folders = {"tokens": tokenizer_folder, "corpus": folder}
+    return StageContext(recipe, recipe.stages[1], folder, folders, 0, SilentProgress())
+
+
+def test_stage_writes_shards_that_read_as_one(
+    tokenizer_folder: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("rho1bench.corpus.stage", "rho1bench.corpus.packed"):
+        monkeypatch.setattr(f"{module}.SHARD_BLOCKS", 7)
+    corpus_stage.run(context(tokenizer_folder, tmp_path, num_blocks=40))
+    corpus = PackedCorpus(tmp_path)
+    packer = Packer(tokenizer, 16)
+    documents = [plain_document(f"word{number} about 12") for number in range(200)]
+    expected = [tokens for tokens, _ in packer.blocks(documents)][:40]
+    assert len(corpus) == 40
+    assert corpus.meta["num_tokens"] == 640
+    assert corpus.meta["kinds"] == [SPECIAL_KIND, "text"]
+    assert sorted(path.name for path in tmp_path.glob("blocks-*"))[-1] == "blocks-00005.npy"
+    for index, tokens in enumerate(expected):
+        np.testing.assert_array_equal(corpus.block(index), tokens)
+    np.testing.assert_array_equal(corpus.blocks.rows(5, 23), np.stack(expected[5:23]))
+    assert corpus.blocks.rows(0, 3).dtype == np.uint16
+    assert corpus.kind_names(0)[0] == SPECIAL_KIND
+
+
+def test_fingerprint_follows_the_content(tokenizer_folder: Path, tmp_path: Path) -> None:
+    fingerprints = []
+    for name, fields in {"a": {"num_blocks": 9}, "b": {"num_blocks": 9}, "c": {"num_blocks": 10}}.items():
+        (tmp_path / name).mkdir()
+        corpus_stage.run(context(tokenizer_folder, tmp_path / name, **fields))
+        fingerprints.append(PackedCorpus(tmp_path / name).fingerprint)
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+def test_too_few_tokens_and_missing_corpus(tokenizer_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="100000 are asked for"):
+        corpus_stage.run(context(tokenizer_folder, tmp_path, num_blocks=100_000))
+    assert not (tmp_path / "corpus.json").exists()
+    with pytest.raises(DataError, match=r"corpus\.json is missing"):
+        PackedCorpus(tmp_path)
