@@ -133,7 +133,8 @@ def test_pages_print_the_numbers_of_the_summary(context: StageContext) -> None:
             assert cells[2] in row.group()
             assert fmt.interval(entry["ci"]) in row.group()
             assert any(f"| {task} | {cells[0]} | {cells[1]} |" in line for line in markdown.splitlines())
-    headline = "SLM beats CLM by 13.3 points on mini_math9"
+    difference = summary_of(context)["comparisons"][0]["suites"]["mini_math9"]["difference"]
+    headline = f"SLM beats CLM by {100 * difference:.1f} points on mini_math9"
     assert headline in html
     assert headline in markdown
 
