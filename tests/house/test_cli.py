@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -31,12 +32,15 @@ def modules_after(code: str, **environment: object) -> str:
 
 
 def test_help_answers_in_under_half_a_second():
+    """Counted in CPU seconds, which other processes on the machine hardly change; alone, the wall says the same."""
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = os.times()
         assert rho1bench("--help").returncode == 0
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 0.5
+        after = os.times()
+        used = after.children_user + after.children_system - before.children_user - before.children_system
+        seconds.append(used)
+    assert min(seconds) < 0.45
 
 
 def test_help_imports_neither_heavy_packages_nor_the_schema():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from house import SMALL
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rho1bench import files
@@ -42,6 +42,7 @@ def test_temporaries_of_killed_writers_are_removed(tmp_path):
     assert left == {"kept.tmp", "kept.json"}
 
 
+@settings(max_examples=40)
 @given(rows=ROWS, torn=st.binary(max_size=12).filter(lambda data: b"\n" not in data), more=ROWS)
 def test_a_torn_line_costs_only_itself(tmp_path_factory, rows, torn, more):
     path: Path = tmp_path_factory.mktemp("torn") / "rows.jsonl"
