@@ -142,11 +142,11 @@ def _differing_settings(treatment: LabelScores, baseline: LabelScores) -> Iterat
 
 def _settings(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the named parts of a record that decide whether two rows may stand in one column."""
-    for key in ("decoding", "dtype", "engine", "engine_version"):
+    for key in ("decoding", "grader", "dtype", "engine", "engine_version"):
         if key in record:
             yield key, record[key]
     for task, entry in record["tasks"].items():
-        for key in ("metric", "version", "data_sha256"):
+        for key in ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs"):
             yield f"{key} of {task}", entry.get(key)
     fingerprint = record.get("eval_fingerprint")
     if isinstance(fingerprint, Mapping):
