@@ -5,8 +5,18 @@ Importing this package is quick; sympy is imported in worker processes, when the
 """
 
 from rho1bench.grading.extraction import extract_answer
-from rho1bench.grading.gold import gold_answer
-from rho1bench.grading.grader import grade_answer, grade_many
+from rho1bench.grading.gold import gold_answer, written_answer
+from rho1bench.grading.grader import Answer, grade_answer, grade_answers, grade_many
 from rho1bench.grading.verdict import Grade, Verdict
 
-__all__ = ["Grade", "Verdict", "extract_answer", "gold_answer", "grade_answer", "grade_many"]
+__all__ = [
+    "Answer",
+    "Grade",
+    "Verdict",
+    "extract_answer",
+    "gold_answer",
+    "grade_answer",
+    "grade_answers",
+    "grade_many",
+    "written_answer",
+]

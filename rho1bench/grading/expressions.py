@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from rho1bench.grading.magnitude import check_argument, checked_power
+
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -20,7 +22,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+    ast.Pow: checked_power,
     ast.BitXor: operator.xor,
     ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_,
@@ -117,7 +119,7 @@ def _value(node: ast.expr) -> Any:
         case ast.Compare():
             return _comparison(node)
         case ast.Call(func=function, args=arguments, keywords=[]):
-            return _value(function)(*map(_value, arguments))
+            return _called(_value(function), [_value(argument) for argument in arguments])
         case ast.Tuple(elts=items):
             return tuple(map(_value, items))
         case ast.List(elts=items):
@@ -125,6 +127,15 @@ def _value(node: ast.expr) -> Any:
         case ast.Set(elts=items):
             return set(map(_value, items))
     raise UnreadableExpressionError(ast.dump(node))
+
+
+def _called(function: Any, arguments: list[Any]) -> Any:
+    name = getattr(function, "__name__", "")
+    if name == "pow" and len(arguments) == 2:
+        return checked_power(*arguments)
+    if name in ("factorial", "factorial2", "subfactorial", "gamma", "binomial", "exp"):
+        check_argument(name, arguments)
+    return function(*arguments)
 
 
 def _lookup(name: str) -> Any:

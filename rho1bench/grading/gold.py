@@ -1,4 +1,4 @@
-"""The gold answer of a test row, in the paper's normal form: where each of the ten data sets keeps it.
+"""The gold answer of a test row: where each of the ten data sets keeps it, in normal form and as written.
 
 PAPER.md section 3; the rows are those of the authors' harness. MATH's gold answer is extracted from the worked solution
 by the rules that read completions.
@@ -30,6 +30,21 @@ def gold_answer(row: Row, task: str) -> str:
         return normalise(str(_READERS[task](row)))
     except (KeyError, ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise DataError(f"A {task} row holds no readable gold answer ({type(error).__name__}: {error}).") from error
+
+
+def written_answer(row: Row, task: str) -> str:
+    """Return the gold answer as the data set writes it, with its unit where the row names one, for strict grading.
+
+    Raises:
+        DataError: the task is unknown, or the row lacks a readable answer.
+    """
+    normal = gold_answer(row, task)
+    if task in _WRITTEN:
+        try:
+            return _WRITTEN[task](row).strip() or normal
+        except KeyError:
+            return normal
+    return normal
 
 
 def _after_marks(row: Row) -> str:
@@ -73,3 +88,27 @@ _READERS: dict[str, Callable[[Row], Any]] = {
     "sat_math": lambda row: row["Answer"],
     "gsm_hard": lambda row: row["target"],
 }
+
+
+def _answer_with_notes(row: Row) -> str:
+    """ASDiv writes units as notes: ``18 (dollars)`` becomes ``18 dollars``."""
+    return re.sub(r"\s*\((.*?)\)", r" \1", row["answer"])
+
+
+def _answer_with_unit(row: Row) -> str:
+    answer, unit = str(row["answer"]), row.get("unit") or ""
+    if unit == "$":
+        return rf"\${answer}"
+    return f"{answer} {unit}" if re.fullmatch(r"[A-Za-z ]+", unit) else answer
+
+
+_WRITTEN: dict[str, Callable[[Row], str]] = {
+    "gsm8k": _after_marks,
+    "math": lambda row: str(row["answer"]),
+    "asdiv": _answer_with_notes,
+    "tabmwp": _answer_with_unit,
+    "gsm_hard": lambda row: str(row["target"]),
+}
+
+TASKS = tuple(_READERS)
+"""The paper's names of the ten data sets."""

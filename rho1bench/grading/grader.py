@@ -6,6 +6,7 @@ Called by the lm-eval tasks' ``process_results`` (one answer) and by ``rho1bench
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rho1bench.grading.extraction import extract_answer, has_answer
 from rho1bench.grading.normal_form import normalise
@@ -15,8 +16,15 @@ from rho1bench.grading.strict.compare import quick_verify
 from rho1bench.grading.strict.span import answer_span
 from rho1bench.grading.verdict import Grade, Verdict
 
-Item = tuple[str, str, str]
-"""Completion, gold answer, task."""
+
+@dataclass(frozen=True)
+class Answer:
+    """One completion to grade; ``paper_gold`` is the gold answer in normal form, ``gold`` as the data set writes it."""
+
+    completion: str
+    paper_gold: str
+    gold: str
+    task: str
 
 
 def grade_answer(completion: str, gold: str, task: str) -> Grade:
@@ -25,29 +33,30 @@ def grade_answer(completion: str, gold: str, task: str) -> Grade:
 
 
 def grade_many(
-    items: Sequence[Item],
-    *,
-    gold_is_normal: bool = False,
-    pool: WorkerPool | None = None,
-    time_limit: float = TIME_LIMIT,
+    items: Sequence[tuple[str, str, str]], *, pool: WorkerPool | None = None, time_limit: float = TIME_LIMIT
 ) -> list[Grade]:
-    """Grade many completions, in order; ``time_limit`` is in CPU seconds for each verdict of each answer.
+    """Grade many (completion, gold answer, task), in order; ``time_limit`` is in CPU seconds for each verdict.
 
-    With ``gold_is_normal`` the gold answers are taken as :func:`rho1bench.grading.gold.gold_answer` gave them; else
-    the paper's verdict first brings them to normal form (which changes three of the ten sets' 13,468 answers if done
-    a second time).
+    For the paper's verdict the gold answers are brought to normal form here. Where
+    :func:`rho1bench.grading.gold.gold_answer` has done so, use :func:`grade_answers`: a second time changes 3 of the
+    13,468 gold answers of the ten data sets (ASDiv's times of day).
 
     Raises:
         MissingPackageError: sympy or its LaTeX parser is not installed as needed.
     """
-    preds = [extract_answer(completion, task) for completion, _, task in items]
+    answers = [Answer(completion, normalise(gold), gold, task) for completion, gold, task in items]
+    return grade_answers(answers, pool=pool, time_limit=time_limit)
+
+
+def grade_answers(
+    answers: Sequence[Answer], *, pool: WorkerPool | None = None, time_limit: float = TIME_LIMIT
+) -> list[Grade]:
+    """Grade many answers, in order; see :func:`grade_many`."""
+    preds = [extract_answer(answer.completion, answer.task) for answer in answers]
     sides = [
         side
-        for pred, (completion, gold, task) in zip(preds, items, strict=True)
-        for side in (
-            _paper(pred, gold if gold_is_normal else normalise(gold), task),
-            _verified(completion, gold, task),
-        )
+        for pred, answer in zip(preds, answers, strict=True)
+        for side in (_paper(pred, answer.paper_gold, answer.task), _verified(answer))
     ]
     open_questions = [side for side in sides if isinstance(side, Question)]
     answered = dict(zip(open_questions, _ask(open_questions, pool, time_limit), strict=True))
@@ -66,8 +75,9 @@ def _paper(pred: str, gold: str, task: str) -> Verdict | Question:
     return Question("paper", pred, gold, task) if decided is None else _verdict(decided)
 
 
-def _verified(completion: str, gold: str, task: str) -> Verdict | Question:
-    span = answer_span(completion, task)
+def _verified(answer: Answer) -> Verdict | Question:
+    gold, task = answer.gold, answer.task
+    span = answer_span(answer.completion, task)
     if not span:
         return Verdict.NO_ANSWER
     decided = quick_verify(span, gold, task)

@@ -14,6 +14,7 @@ from typing import Any
 
 from rho1bench.errors import MissingPackageError
 from rho1bench.grading.expressions import read_expression, read_power_expression, read_rational_expression
+from rho1bench.grading.magnitude import TooLargeError, check_size
 from rho1bench.grading.paper import close
 
 MATRIX_DECIMALS = 3
@@ -48,7 +49,9 @@ def _read(text: str) -> Any:
     for parser in (parse_latex, read_expression):
         for form in (single, text):
             try:
-                return parser(form)
+                return check_size(parser(form))
+            except TooLargeError:
+                raise
             except Exception:
                 continue
     return text
@@ -57,6 +60,8 @@ def _read(text: str) -> Any:
 def _holds(test: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
     try:
         return bool(test(left, right))
+    except TooLargeError:
+        raise
     except Exception:
         return False
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from rho1bench.errors import MissingPackageError
+from rho1bench.grading.magnitude import TooLargeError
 from rho1bench.grading.paper import equal
 from rho1bench.grading.strict.algebra import same_by_algebra
 from rho1bench.grading.strict.compare import verify
@@ -105,6 +106,8 @@ def _answer(requests: BinaryIO, replies: BinaryIO) -> None:
 def _judge(request: dict[str, Any]) -> dict[str, Any]:
     try:
         right = JUDGES[request["kind"]](request["pred"], request["gold"], request["task"])
+    except TooLargeError:
+        return {"verdict": "timeout"}
     except Exception:
         return {"verdict": "error"}
     return {"verdict": "correct" if right else "incorrect"}

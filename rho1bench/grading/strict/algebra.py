@@ -7,9 +7,11 @@ that the verdict does not depend on which side is the gold answer.
 from __future__ import annotations
 
 import logging
+import re
 from functools import lru_cache
 from typing import Any
 
+from rho1bench.grading.magnitude import check_size
 from rho1bench.grading.strict.quantity import read_quantity, stands_for
 
 DECIMALS = 6
@@ -43,9 +45,11 @@ def _read(text: str) -> Any:
     from math_verify import LatexExtractionConfig, parse
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    latex = text.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}").replace(r"\cr ", r"\\ ")
+    # math-verify reads 1000(26) as a mixed number, 1000 + 26.
+    latex = re.sub(r"(?<=\d)\s*(?=\()", r"\\cdot ", text)
+    latex = latex.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}").replace(r"\cr ", r"\\ ")
     found = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
-    return next((item for item in found if not isinstance(item, str)), None)
+    return check_size(next((item for item in found if not isinstance(item, str)), None))
 
 
 def _decimal_against_exact(left: str, right: str, left_read: Any, right_read: Any) -> bool | None:
@@ -54,7 +58,9 @@ def _decimal_against_exact(left: str, right: str, left_read: Any, right_read: An
 
     for text, other in ((left, right_read), (right, left_read)):
         quantity = read_quantity(text)
-        if quantity is None or not getattr(other, "is_number", False) or getattr(other, "is_rational", True):
+        if quantity is None or quantity.digits is None:
+            continue
+        if not getattr(other, "is_number", False) or getattr(other, "is_rational", True):
             continue
         value = other.evalf(40)
         if value.is_real is not True:

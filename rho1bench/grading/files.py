@@ -1,0 +1,111 @@
+"""Grading files of saved outputs, without a model (``rho1bench grade``).
+
+Three kinds of JSON lines are known by their keys: our own (``task``, ``idx``, ``completion``), the authors' released
+outputs (``code``, ``gt``) and lm-eval samples (``doc``, ``target``, ``resps``). Every line is read and checked before
+the first answer is graded; every output line keeps its input's keys and gains ``pred``, ``paper`` and ``verified``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rho1bench.errors import DataError
+from rho1bench.files import write_jsonl
+from rho1bench.grading.gold import TASKS
+from rho1bench.grading.grader import Answer, grade_answers
+from rho1bench.grading.records import Lookup, as_answer
+from rho1bench.grading.verdict import Grade, Verdict
+
+Row = Mapping[str, Any]
+
+
+def grade_file(
+    input: Path,
+    output: Path,
+    task: str | None = None,
+    data_root: Path | None = None,
+) -> dict[str, Any]:
+    """Grade the outputs in ``input``, write them with their verdicts to ``output``, return the summary.
+
+    ``task`` overrides what the lines (or the file's path) say. ``data_root`` is laid out as ``data/`` of the
+    documentation (``math/<task>/test.jsonl``); where given, gold answers come from there.
+
+    The summary holds ``n``, ``seconds``, ``tasks`` (counts per verdict and accuracies, in percent) and
+    ``disagreements``: every line that the two verdicts score differently.
+
+    Raises:
+        DataError: a file is missing, a line is malformed, or a gold answer cannot be found; names file and line.
+    """
+    if task is not None and task not in TASKS:
+        raise DataError(f"Unknown data set {task!r} for --task; expected one of {', '.join(TASKS)}.")
+    began = time.monotonic()
+    rows = _read_lines(input)
+    lookup = Lookup(data_root)
+    answers = [as_answer(row, f"{input}, line {place}", task, input, lookup) for place, row in rows]
+    grades = grade_answers(answers)
+    graded = [dict(row) | _verdict_keys(grade) for (_, row), grade in zip(rows, grades, strict=True)]
+    write_jsonl(output, graded)
+    return _summary([place for place, _ in rows], graded, answers, grades, time.monotonic() - began)
+
+
+def _read_lines(path: Path) -> list[tuple[int, Row]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected JSON lines of saved outputs.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
+    rows = [(place, _parse(line, path, place)) for place, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not rows:
+        raise DataError(f"{path}: holds no lines; expected one JSON object a line.")
+    return rows
+
+
+def _parse(line: str, path: Path, place: int) -> Row:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}, line {place}: is not JSON ({error}).") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {place}: expected a JSON object, found {type(row).__name__}.")
+    return row
+
+
+def _verdict_keys(grade: Grade) -> dict[str, str]:
+    return {"pred": grade.pred, "paper": grade.paper.value, "verified": grade.verified.value}
+
+
+def _summary(
+    places: Sequence[int], graded: Sequence[Row], answers: Sequence[Answer], grades: Sequence[Grade], seconds: float
+) -> dict[str, Any]:
+    disagreements = [
+        {"line": place, "task": answer.task}
+        | {key: row[key] for key in ("idx", "doc_id") if key in row}
+        | {"gold": answer.gold}
+        | _verdict_keys(grade)
+        for place, row, answer, grade in zip(places, graded, answers, grades, strict=True)
+        if (grade.paper is Verdict.CORRECT) != (grade.verified is Verdict.CORRECT)
+    ]
+    by_task: dict[str, list[Grade]] = {}
+    for answer, grade in zip(answers, grades, strict=True):
+        by_task.setdefault(answer.task, []).append(grade)
+    return {
+        "n": len(grades),
+        "seconds": round(seconds, 3),
+        "tasks": {task: _counts(task_grades) for task, task_grades in by_task.items()},
+        "disagreements": disagreements,
+    }
+
+
+def _counts(grades: Sequence[Grade]) -> dict[str, Any]:
+    counts: dict[str, Any] = {"n": len(grades)}
+    for kind in ("paper", "verified"):
+        verdicts = Counter(getattr(grade, kind) for grade in grades)
+        counts[kind] = {verdict.value: verdicts[verdict] for verdict in Verdict}
+        counts[f"{kind}_accuracy"] = round(100 * verdicts[Verdict.CORRECT] / len(grades), 1)
+    return counts
