@@ -10,7 +10,19 @@ from typing import Any
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, Tick, cpu_threads, fit, too_long
+from rho1bench.evaluation.engines import (
+    EngineSettings,
+    FinishReason,
+    Generation,
+    Request,
+    Tick,
+    cpu_threads,
+    fit,
+    too_long,
+)
+
+BATCH_SIZE = 64
+"""Rows decoded together; more would only spill the KV cache out of the processor's cache."""
 
 
 class HFEngine:
@@ -52,12 +64,14 @@ class HFEngine:
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, padding_side="left")
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"transformers cannot load {checkpoint.folder}: {error}") from error
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
         limit = getattr(model.config, "max_position_embeddings", None) or self._settings.max_model_len
         self._lm = HFLM(
             model.to(self._device),
             tokenizer=tokenizer,
             max_length=min(limit, self._settings.max_model_len),
-            batch_size=min(self._settings.batch_size, 64),
+            batch_size=BATCH_SIZE,
         )
         self.boots += 1
 
@@ -74,8 +88,8 @@ class HFEngine:
                 tick(1)
         for (until, room), places in groups.items():
             places.sort(key=lambda place: (-len(encoded[place]), place))
-            for start in range(0, len(places), self._settings.batch_size):
-                batch = places[start : start + self._settings.batch_size]
+            for start in range(0, len(places), BATCH_SIZE):
+                batch = places[start : start + BATCH_SIZE]
                 generations = self._batch([encoded[place] for place in batch], until, room)
                 for place, generation in zip(batch, generations, strict=True):
                     results[place] = generation
@@ -85,65 +99,82 @@ class HFEngine:
     def _batch(self, prompts: list[list[int]], until: tuple[str, ...], room: int) -> list[Generation]:
         import torch
 
-        width = max(map(len, prompts))
-        tokenizer = self._lm.tokenizer
-        ids_BT = torch.full((len(prompts), width), tokenizer.pad_token_id, device=self._device)
-        mask_BT = torch.zeros_like(ids_BT)
-        for row, tokens in enumerate(prompts):
-            ids_BT[row, width - len(tokens) :] = torch.tensor(tokens)
-            mask_BT[row, width - len(tokens) :] = 1
         with torch.inference_mode():
-            output_BT = self._lm.model.generate(
-                input_ids=ids_BT,
-                attention_mask=mask_BT,
-                max_new_tokens=room,
-                do_sample=False,
-                use_cache=True,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                stopping_criteria=[_row_stopper(tokenizer, until, width)],
-            )
-        rows = output_BT[:, width:].tolist()
+            rows = greedy_rows(self._lm.model, self._lm.tokenizer, prompts, until, room)
         return [self._generation(len(prompt), row, until) for prompt, row in zip(prompts, rows, strict=True)]
 
     def _generation(self, num_prompt_tokens: int, row: list[int], until: tuple[str, ...]) -> Generation:
-        tokenizer = self._lm.tokenizer
-        ended = tokenizer.eos_token_id in row
-        if ended:
-            row = row[: row.index(tokenizer.eos_token_id)]
-        text = tokenizer.decode(row, skip_special_tokens=False)
+        ended = row[-1:] == [self._lm.tokenizer.eos_token_id]
+        text = self._lm.tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=False)
         cuts = [text.index(stop) for stop in until if stop in text]
-        stopped = ended or bool(cuts)
-        if cuts:
-            text = text[: min(cuts)]
-            row = [token for token in row if token != tokenizer.pad_token_id]
-        return Generation(text, "stop" if stopped else "length", num_prompt_tokens, len(row) + ended)
+        reason: FinishReason = "stop" if ended or cuts else "length"
+        return Generation(text[: min(cuts)] if cuts else text, reason, num_prompt_tokens, len(row))
 
     def close(self) -> None:
         """Drop the model."""
         self._lm = None
 
 
-def _row_stopper(tokenizer: Any, until: tuple[str, ...], width: int) -> Any:
-    """Return a stopping criterion that ends each row by itself when its tail shows a stop string."""
+def greedy_rows(
+    model: Any, tokenizer: Any, prompts: list[list[int]], until: tuple[str, ...], room: int
+) -> list[list[int]]:
+    """Return each prompt's greedy continuation up to a stop string, the end token (kept) or ``room`` tokens.
+
+    A finished row leaves the batch, so that a few long answers do not make the others wait.
+    """
     import torch
-    from transformers import StoppingCriteria
+    from transformers import DynamicCache
 
-    # A token has at least one byte, so a stop string of n bytes spans at most n tokens.
-    tail = max((len(stop.encode()) for stop in until), default=1)
+    width = max(map(len, prompts))
+    ids_BT = torch.full((len(prompts), width), tokenizer.pad_token_id)
+    mask_BT = torch.zeros_like(ids_BT)
+    for place, tokens in enumerate(prompts):
+        ids_BT[place, width - len(tokens) :] = torch.tensor(tokens)
+        mask_BT[place, width - len(tokens) :] = 1
+    ids_BT, mask_BT = ids_BT.to(model.device), mask_BT.to(model.device)
+    positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    rows: list[list[int]] = [[] for _ in prompts]
+    places = list(range(len(prompts)))
+    ends = _RowEnds(tokenizer, until)
+    for step in range(room):
+        logits_BTV = model(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=positions_BT,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        ids_BT = logits_BTV[:, -1:].argmax(-1)
+        for place, token in zip(places, ids_BT.flatten().tolist(), strict=True):
+            rows[place].append(token)
+        keep = [index for index, done in enumerate(ends.check([rows[place] for place in places])) if not done]
+        if not keep or step + 1 == room:
+            break
+        positions_BT = positions_BT[:, -1:] + 1
+        if len(keep) < len(places):
+            index = torch.tensor(keep, device=ids_BT.device)
+            cache.batch_select_indices(index)
+            ids_BT, mask_BT, positions_BT = ids_BT[index], mask_BT[index], positions_BT[index]
+            places = [places[kept] for kept in keep]
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(places), 1)], dim=1)
+    return rows
 
-    class RowStopper(StoppingCriteria):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._done: Any = None
 
-        def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-            if self._done is None:
-                self._done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-            places = (~self._done).nonzero().flatten()
-            tails = input_ids[places, max(width, input_ids.shape[1] - tail) :]
-            for place, text in zip(places.tolist(), tokenizer.batch_decode(tails), strict=True):
-                if any(stop in text for stop in until):
-                    self._done[place] = True
-            return self._done
+class _RowEnds:
+    """Tells which rows are finished, looking at no more than their last few tokens."""
 
-    return RowStopper()
+    def __init__(self, tokenizer: Any, until: tuple[str, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._until = until
+        # A token has at least one byte, so a stop string of n bytes spans at most n tokens.
+        self._tail = max((len(stop.encode()) for stop in until), default=1)
+
+    def check(self, rows: list[list[int]]) -> list[bool]:
+        """Return for each row whether it has just ended."""
+        texts = self._tokenizer.batch_decode([row[-self._tail :] for row in rows], skip_special_tokens=False)
+        eos = self._tokenizer.eos_token_id
+        return [
+            row[-1] == eos or any(stop in text for stop in self._until) for row, text in zip(rows, texts, strict=True)
+        ]

@@ -19,7 +19,7 @@ from rho1bench.sandbox import run_program
 TEST_SEED = 2404
 """Seed of every mini test set; independent of the recipe's seed."""
 
-NUM_ROWS = 100
+NUM_ROWS = 120
 """Test rows of a math task: 1080 in the nine tasks of ``mini_math9``."""
 
 NUM_EXEMPLARS = 8
@@ -76,17 +76,45 @@ def judged(completion: str, answer: str, data_set: str) -> Grade:
 
 def choice_rows(family: str, **_: object) -> dict[str, Any]:
     """Return the ``test`` split of a multiple-choice task: ``prompt``, ``choices`` and ``target`` (an index)."""
-    return {"test": _dataset([_choice_row(family, row) for row in mini_world.general_rows(family)])}
+    return {"test": _dataset([_choice_row(family, row) for row in _general(family)])}
+
+
+def _general(family: str) -> list[Row]:
+    rows: list[Row] = mini_world.general_rows(family)
+    return rows
 
 
 def _choice_row(family: str, row: Row) -> Row:
-    return {"prompt": row["prompt"], "choices": list(row["choices"]), "target": int(row["answer"])}
+    question, choices = row["question"], list(row["choices"])
+    if family in ("mmlu", "agieval"):
+        letters = string.ascii_uppercase[: len(choices)]
+        options = "".join(f"{letter}. {choice}\n" for letter, choice in zip(letters, choices, strict=True))
+        return {"prompt": f"{question}\n{options}Answer:", "choices": list(letters), "target": row["answer"]}
+    passage = f"{row['passage']}\n" if "passage" in row else ""
+    bare = family in ("hellaswag", "openbookqa")
+    prompt = question if bare else f"{passage}Question: {question}\nAnswer:"
+    return {"prompt": prompt, "choices": choices, "target": row["answer"]}
+
+
+def winogrande_rows(**_: object) -> dict[str, Any]:
+    """Return the ``test`` split of the pronoun task: each option filled in gives a context, the rest is what is scored."""
+    rows = []
+    for row in _general("winogrande"):
+        before, _gap, after = row["question"].partition("_")
+        contexts = [before + choice for choice in row["choices"]]
+        rows.append({"contexts": contexts, "rest": after.strip(), "target": row["answer"]})
+    return {"test": _dataset(rows)}
 
 
 def bbh_rows(**_: object) -> dict[str, Any]:
     """Return the ``test`` split of the BBH-like task, answered in free text."""
-    rows = [{"prompt": f"Q: {row['question']}\nA:", "answer": row["answer"]} for row in mini_world.general_rows("bbh")]
-    return {"test": _dataset(rows)}
+    return {"test": _dataset([_bbh_row(row) for row in _general("bbh")])}
+
+
+def _bbh_row(row: Row) -> Row:
+    options = ", ".join(row["choices"])
+    prompt = f"Q: {row['question']}\nOptions: {options}\nA:"
+    return {"prompt": prompt, "answer": row["choices"][row["answer"]], "subtask": row["subtask"]}
 
 
 def bbh_results(doc: Row, results: list[str]) -> dict[str, float]:
@@ -107,7 +135,7 @@ def tydiqa_rows(**_: object) -> dict[str, Any]:
             "answers": list(row["answers"]),
             "language": row["language"],
         }
-        for row in mini_world.general_rows("tydiqa")
+        for row in _general("tydiqa")
     ]
     return {"test": _dataset(rows)}
 
@@ -138,9 +166,9 @@ def humaneval_rows(**_: object) -> dict[str, Any]:
             "prompt": row["prompt"],
             "solution": row["solution"],
             "before": row["prompt"],
-            "after": f"{row['test']}\ncheck({row['entry_point']})\n",
+            "after": f"{row['tests']}\ncheck({row['entry_point']})\n",
         }
-        for row in mini_world.general_rows("humaneval")
+        for row in _general("humaneval")
     ]
     return {"test": _dataset(rows)}
 
@@ -154,7 +182,7 @@ def mbpp_rows(**_: object) -> dict[str, Any]:
             "before": "",
             "after": "\n".join(row["tests"]) + "\n",
         }
-        for row in mini_world.general_rows("mbpp")
+        for row in _general("mbpp")
     ]
     return {"test": _dataset(rows)}
 

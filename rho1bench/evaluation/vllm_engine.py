@@ -61,6 +61,7 @@ class VLLMEngine:
     def _swap(self, folder: Path) -> None:
         llm = self._lm.model
         llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+        llm.apply_model(_repack_output_layer)
         llm.reset_prefix_cache()
 
     def _boot(self, folder: Path) -> None:
@@ -164,6 +165,19 @@ class VLLMEngine:
         gc.collect()
         with output_to(self._settings.log):
             cleanup_dist_env_and_memory()
+
+
+def _repack_output_layer(model: Any) -> None:
+    """Renew the packed copy of the output layer's weights, which a reload leaves as it was.
+
+    vLLM's CPU build multiplies with a packed copy of each weight. A reload renews the copies of the layers that it reads
+    from the checkpoint; an output layer tied to the embeddings is not among them, and would go on with the old weights.
+    """
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for module in model.modules():
+        if isinstance(module, ParallelLMHead):
+            module.quant_method.process_weights_after_loading(module)
 
 
 def _log_to(log: Path) -> None:
