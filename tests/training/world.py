@@ -98,3 +98,25 @@ def run_stages(
         )
         importlib.import_module(MODULES[stage.kind]).run(context)
     return folders
+
+
+def compared() -> list[dict[str, Any]]:
+    """The whole tiny run."""
+    held_out = {"validation": "held_out", "validation_steps": 4, "num_checkpoints": 2}
+    return [
+        *scored(),
+        pretrain("slm", selection=SELECTION, **held_out),
+        pretrain("slm_accumulated", selection=SELECTION, micro_batch_size=1),
+        pretrain("slm_full", selection={**SELECTION, "ratio": 1.0}),
+        pretrain("clm", monitor=SELECTION, **held_out),
+        pretrain("clm_alone"),
+        pretrain("clm_accumulated", micro_batch_size=2),
+        sft("slm_sft", "slm", num_checkpoints=1),
+    ]
+
+
+def link_shared(shared: Path, out: Path) -> Path:
+    """Make the shared stages visible in ``out``, which the test may then fill."""
+    for folder in shared.iterdir():
+        (out / folder.name).symlink_to(folder)
+    return out

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import world
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.errors import CheckpointError, TrainingError
+from rho1bench.files import append_jsonl, read_jsonl
+from rho1bench.paths import recipes_dir
+from rho1bench.recipe import ModelConfig, Optimizer, PretrainStage, Recipe
+from rho1bench.recipe_loading import load_recipe
+from rho1bench.training.arguments import optimizer_arguments, training_arguments
+from rho1bench.training.callbacks import checkpoint_steps, cut_rows
+from rho1bench.training.data import BlockDataset, block_order
+from rho1bench.training.model import fresh_model, initial_model
+from rho1bench.training.resume import latest_resume_point
+from rho1bench.training.totals import LossTotals
+
+
+@given(st.integers(1, 30), st.integers(1, 100), st.integers(0, 5))
+def test_every_epoch_is_a_permutation(num_blocks: int, num_samples: int, seed: int) -> None:
+    order = block_order(num_blocks, num_samples, seed, "corpus")
+    assert len(order) == num_samples
+    for start in range(0, num_samples - num_blocks + 1, num_blocks):
+        assert sorted(order[start : start + num_blocks]) == list(range(num_blocks))
+    assert max(Counter(order.tolist()).values()) == -(-num_samples // num_blocks)
+    # A longer run begins with the same blocks.
+    longer = block_order(num_blocks, num_samples + 17, seed, "corpus")
+    np.testing.assert_array_equal(longer[:num_samples], order)
+
+
+def test_order_depends_on_seed_and_corpus() -> None:
+    orders = [block_order(50, 100, seed, corpus).tolist() for seed, corpus in [(0, "a"), (1, "a"), (0, "b")]]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert orders[0][:50] != orders[0][50:]
+
+
+def test_batches_carry_the_right_blocks_and_scores(shared: Path) -> None:
+    from rho1bench.selection.store import TokenScores
+
+    corpus, scores = PackedCorpus(shared / "web"), TokenScores(shared / "scores")
+    order = block_order(len(corpus), 20, 0, corpus.fingerprint)
+    batch = BlockDataset(corpus, order, scores).__getitems__([3, 4])
+    for row, sample in enumerate([3, 4]):
+        np.testing.assert_array_equal(batch["input_ids"][row], corpus.block(order[sample]))
+        np.testing.assert_array_equal(batch["reference"][row], scores.block(order[sample])[1:])
+        assert batch["token_ids"][row].tolist() == [sample * 48 + position for position in range(1, 48)]
+    assert "reference" not in BlockDataset(corpus, order, None)[0]
+
+
+@given(st.integers(1, 1000), st.integers(0, 12))
+def test_checkpoints_are_evenly_spaced_and_leave_the_last_step(max_steps: int, num: int) -> None:
+    steps = checkpoint_steps(max_steps, num)
+    assert steps == sorted(set(steps))
+    assert all(0 < step < max_steps for step in steps)
+    if max_steps > 2 * num:
+        assert len(steps) == num
+    gaps = np.diff([0, *steps, max_steps])
+    if max_steps > 2 * num and num:
+        assert gaps.max() - gaps.min() <= 1
+
+
+def test_rows_after_the_resume_point_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for step in (0, 5, 5, 7):
+        append_jsonl(path, {"step": step})
+    with path.open("a") as handle:
+        handle.write('{"step": 8, "lo')
+    cut_rows(path, 5)
+    assert [row["step"] for row in read_jsonl(path)] == [0, 5, 5]
+    cut_rows(path, None)
+    assert read_jsonl(path) == []
+    cut_rows(tmp_path / "absent.jsonl", 3)
+
+
+def test_only_whole_resume_points_count(tmp_path: Path) -> None:
+    assert latest_resume_point(tmp_path) is None
+    (tmp_path / "partial/checkpoint-30").mkdir(parents=True)
+    for name in ("checkpoint-5", "checkpoint-20", "checkpoint-9.tmp"):
+        (tmp_path / name).mkdir()
+    point = latest_resume_point(tmp_path)
+    assert point is not None
+    assert point.name == "checkpoint-20"
+    assert not (tmp_path / "partial").exists()
+
+
+def test_totals_add_up() -> None:
+    totals = LossTotals(2.0, 2, 9.0, 3, 2.0, 2, 10, 0.5)
+    totals.add(LossTotals(4.0, 2, 5.0, 3, 4.0, 2, 10, 0.25))
+    assert LossTotals(**totals.as_dict()) == totals
+    assert totals.tokens == 20
+    assert totals.row() == {
+        "loss": 1.5,
+        "loss_all": 14 / 6,
+        "loss_selected": 1.5,
+        "loss_unselected": 4.0,
+        "select_ratio": 4 / 6,
+        "threshold": 0.25,
+    }
+    assert LossTotals(2.0, 2, 2.0, 2).row()["loss_unselected"] is None
+
+
+def stage(**fields: Any) -> PretrainStage:
+    return PretrainStage.model_validate(world.pretrain("stage", **fields))
+
+
+def test_batch_is_split_over_processes_and_micro_batches(tmp_path: Path) -> None:
+    arguments = training_arguments(stage(batch_size=48, micro_batch_size=4), tmp_path, 0, num_processes=3)
+    assert (arguments["per_device_train_batch_size"], arguments["gradient_accumulation_steps"]) == (4, 4)
+    arguments = training_arguments(stage(batch_size=48), tmp_path, 0)
+    assert (arguments["per_device_train_batch_size"], arguments["gradient_accumulation_steps"]) == (48, 1)
+    for fields, processes in [({"batch_size": 10, "micro_batch_size": 4}, 1), ({"batch_size": 2}, 3)]:
+        with pytest.raises(TrainingError, match="is no multiple"):
+            training_arguments(stage(**fields), tmp_path, 0, processes)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1.0, 1.0, 1.0, 1.0]),
+        ("linear", [0.5, 1.0, 0.625, 0.25, 0.125]),
+        ("cosine", [0.5, 1.0, 0.691341716, 0.146446609, 0.038060234]),
+        ("wsd", [0.5, 1.0, 1.0, 1.0, 0.5]),
+    ],
+)
+def test_schedules(schedule: Any, expected: list[float], tmp_path: Path) -> None:
+    import torch
+    from transformers import get_scheduler
+
+    arguments = optimizer_arguments(
+        Optimizer(learning_rate=1.0, schedule=schedule, warmup_steps=2, decay_fraction=0.2), 10
+    )
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = get_scheduler(
+        arguments["lr_scheduler_type"],
+        optimizer,
+        num_warmup_steps=arguments["warmup_steps"],
+        num_training_steps=10,
+        scheduler_specific_kwargs=arguments.get("lr_scheduler_kwargs"),
+    )
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert [rates[step] for step in (1, 2, 5, 8, 9)] == pytest.approx(expected)
+
+
+def test_fresh_models_depend_on_the_seed_only(shared: Path) -> None:
+    import torch
+
+    folder, shape = shared / "tokens/tokenizer", ModelConfig.model_validate(world.MODEL)
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first = fresh_model(shape, folder, 0)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    again, other = fresh_model(shape, folder, 0), fresh_model(shape, folder, 1)
+    weight = "model.layers.1.mlp.up_proj.weight"
+    assert torch.equal(first.state_dict()[weight], again.state_dict()[weight])
+    assert not torch.equal(first.state_dict()[weight], other.state_dict()[weight])
+    assert first.lm_head.weight is first.model.embed_tokens.weight
+    assert first.config.num_key_value_heads == 2
+
+
+def test_too_short_a_context_is_refused(shared: Path) -> None:
+    from rho1bench.progress import SilentProgress
+    from rho1bench.stage import StageContext
+
+    recipe = Recipe.model_validate({"name": "tiny", "stages": world.scored()})
+    folders = {stage.name: shared / stage.name for stage in recipe.stages}
+    context = StageContext(recipe, recipe.stages[0], shared, folders, 0, SilentProgress())
+    with pytest.raises(CheckpointError, match="at most 160 tokens"):
+        initial_model(context, "base", shared / "tokens/tokenizer", 161)
+    with pytest.raises(CheckpointError, match="holds no finished checkpoint"):
+        initial_model(context, "scores", shared / "tokens/tokenizer", 16)
+
+
+def test_quickstart_trains_clm_and_slm_alike() -> None:
+    path = recipes_dir() / "quickstart.yaml"
+    if not path.is_file():
+        pytest.skip("recipes/quickstart.yaml is not written yet")
+    recipe = load_recipe("quickstart", [])
+    slm, clm = recipe.stage("slm"), recipe.stage("clm")
+    different = {"name", "selection", "monitor"}
+    assert slm.model_dump(exclude=different) == clm.model_dump(exclude=different)
+    assert isinstance(slm, PretrainStage)
+    assert isinstance(clm, PretrainStage)
+    assert slm.selection is not None
+    assert slm.selection.ratio < 1.0
+    assert clm.selection is None
