@@ -29,7 +29,7 @@ class Progress:
         self._began = self._last_line = 0.0
 
     def start(self, total: int, unit: str) -> None:
-        """Begin a phase of ``total`` units (``"steps"``, ``"blocks"``, ``"requests"``)."""
+        """Begin a phase of ``total`` units (``"steps"``, ``"blocks"``, ``"requests"``); 0 if nobody knows how many."""
         self.close()
         self._total, self._unit = total, unit
         self._began = self._last_line = time.monotonic()
@@ -43,7 +43,7 @@ class Progress:
                 console=self.console,
                 transient=True,
             )
-            self._bar.add_task(self.label, total=total, info="")
+            self._bar.add_task(self.label, total=total or None, info="")
             self._bar.start()
 
     def update(self, done: int, **fields: str | float | int) -> None:
@@ -55,8 +55,13 @@ class Progress:
         now = time.monotonic()
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (now - self._began) / max(done, 1) * (self._total - done)
-            self.message(f"{done}/{self._total} {self._unit}, about {left:.0f} s left  {info}".rstrip())
+            self.message(f"{self._state(done, now)}  {info}".rstrip())
+
+    def _state(self, done: int, now: float) -> str:
+        if not self._total:
+            return f"{done} {self._unit}"
+        left = (now - self._began) / max(done, 1) * (self._total - done)
+        return f"{done}/{self._total} {self._unit}, about {left:.0f} s left"
 
     def message(self, text: str) -> None:
         """Print one line above the bar."""

@@ -66,9 +66,6 @@ def _check_training(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...
         yield ("micro_batch_size",), f"{micro} does not divide batch_size {batch}"
     if steps and (_int(stage.get("num_checkpoints")) or 0) >= steps:
         yield ("num_checkpoints",), f"expected fewer than max_steps ({steps}), got {stage['num_checkpoints']}"
-    warmup = _int(_dict(stage.get("optimizer")).get("warmup_steps"))
-    if steps and warmup and warmup > steps:
-        yield ("optimizer", "warmup_steps"), f"expected at most max_steps ({steps}), got {warmup}"
 
 
 def _check_selection(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -214,10 +214,6 @@ CASES = {
         lambda data: stage(data, "slm").update(num_checkpoints=20),
         ("stages.slm.num_checkpoints", "fewer than max_steps (20)"),
     ),
-    "long warmup": (
-        lambda data: stage(data, "slm")["optimizer"].update(warmup_steps=21),
-        ("stages.slm.optimizer.warmup_steps", "at most max_steps (20)"),
-    ),
 }
 
 
