@@ -5,31 +5,18 @@ First floor of the mini world: knows nothing of problems or documents. Everythin
 
 from __future__ import annotations
 
-# (name, subject pronoun): problems refer back to a person once, as in the real word-problem sets.
-PEOPLE: tuple[tuple[str, str], ...] = (
-    ("Tom", "he"), ("Ana", "she"), ("Sam", "he"), ("Mia", "she"), ("Ben", "he"), ("Lea", "she"),
-    ("Max", "he"), ("Eva", "she"), ("Dan", "he"), ("Ida", "she"), ("Leo", "he"), ("Amy", "she"),
-    ("Jim", "he"), ("Kim", "she"), ("Rob", "he"), ("Zoe", "she"),
-)  # fmt: skip
+PEOPLE: tuple[str, ...] = ("Ann", "Ben", "Eva", "Dan", "Kim", "Leo", "Mia", "Sam", "Tom", "Zoe", "Max", "Ida")
 
-# (plural, singular) of things that people count.
-THINGS: tuple[tuple[str, str], ...] = (
-    ("pens", "pen"), ("cards", "card"), ("books", "book"), ("eggs", "egg"), ("coins", "coin"),
-    ("apples", "apple"), ("shells", "shell"), ("stamps", "stamp"), ("balls", "ball"), ("nuts", "nut"),
-    ("stones", "stone"), ("cakes", "cake"), ("toys", "toy"), ("plums", "plum"), ("beads", "bead"),
-    ("kites", "kite"),
-)  # fmt: skip
-
-# (plural, singular) of things that hold other things.
-HOLDERS: tuple[tuple[str, str], ...] = (
-    ("boxes", "box"), ("bags", "bag"), ("jars", "jar"), ("packs", "pack"), ("trays", "tray"), ("rows", "row"),
+# What people count.
+THINGS: tuple[str, ...] = (
+    "pens", "eggs", "cups", "nuts", "keys", "hats", "toys", "figs", "books", "cards", "coins", "balls",
 )  # fmt: skip
 
 DAYS: tuple[str, ...] = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 MONTHS: tuple[str, ...] = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-VARIABLES: tuple[str, ...] = ("x", "y", "n", "k", "m", "t")
+VARIABLES: tuple[str, ...] = tuple("xynkmtabcpqrsuvwz")
 
 # Everyday words for chatter, advertisements and off-topic sentences.
 NOUNS: tuple[str, ...] = (

@@ -35,7 +35,7 @@ def _user(rng: Random) -> str:
 
 def _sentence(rng: Random) -> str:
     """A grammatical sentence about nothing in particular."""
-    who = rng.choice((*(name for name, _ in PEOPLE), "My neighbour", "Nobody here", "The " + rng.choice(NOUNS)))
+    who = rng.choice((*PEOPLE, "My neighbour", "Nobody here", "The " + rng.choice(NOUNS)))
     return f"{who} {rng.choice(VERBS)} the {rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"
 
 
@@ -96,8 +96,8 @@ def off_topic(rng: Random) -> str:
 
 def scan_error(rng: Random) -> str:
     """A line that a scanner misread: letters swapped, dropped and broken."""
-    things, _ = rng.choice(THINGS)
-    name, _ = rng.choice(PEOPLE)
+    things = rng.choice(THINGS)
+    name = rng.choice(PEOPLE)
     line = f"{name} has {_digits(rng, 1, 2)} {things}. {_sentence(rng)} on {rng.choice(DAYS)}."
     return "".join(_misread(char, rng) for char in line)
 
