@@ -67,9 +67,9 @@ def run(
 
     loaded = load_recipe(recipe, overrides or [], seed)
     folder = output or Path("runs") / loaded.name
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
     if dry_run:
-        _print_plan(loaded, folder, console if console.is_terminal else Console(width=WIDTH_OF_FILES))
+        _print_plan(loaded, folder, console)
         return
     result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
     _print_result(result, console)

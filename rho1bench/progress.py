@@ -7,23 +7,69 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from threading import Lock
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 
 
+class Board:
+    """The one live display of a console: a bar for each stage that runs right now."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars: RichProgress | None = None
+        self._lock = Lock()
+
+    def add(self, label: str, total: int) -> TaskID:
+        """Show one more bar."""
+        with self._lock:
+            if self._bars is None:
+                self._bars = _bars(self.console)
+                self._bars.start()
+            return self._bars.add_task(label, total=total, info="")
+
+    def update(self, bar: TaskID, done: int, info: str) -> None:
+        """Move a bar."""
+        if self._bars is not None:
+            self._bars.update(bar, completed=done, info=info)
+
+    def remove(self, bar: TaskID) -> None:
+        """Take a bar away, and the display with the last one."""
+        with self._lock:
+            if self._bars is None:
+                return
+            self._bars.remove_task(bar)
+            if not self._bars.tasks:
+                self._bars.stop()
+                self._bars = None
+
+
+def _bars(console: Console) -> RichProgress:
+    return RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[info]}"),
+        console=console,
+        transient=True,
+    )
+
+
 class Progress:
     """Progress of one stage; ``start`` may be called again for each phase of a stage."""
 
-    def __init__(self, label: str, console: Console | None = None) -> None:
+    def __init__(self, label: str, console: Console | None = None, board: Board | None = None) -> None:
         self.label = label
-        self.console = console or Console(stderr=True)
-        self._bar: RichProgress | None = None
+        self.console = console or (board.console if board is not None else Console(stderr=True))
+        self._board = board or Board(self.console)
+        self._bar: TaskID | None = None
         self._total = 0
         self._unit = ""
         self._began = self._last_line = 0.0
@@ -34,23 +80,13 @@ class Progress:
         self._total, self._unit = total, unit
         self._began = self._last_line = time.monotonic()
         if self.console.is_terminal:
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[info]}"),
-                console=self.console,
-                transient=True,
-            )
-            self._bar.add_task(self.label, total=total or None, info="")
-            self._bar.start()
+            self._bar = self._board.add(self.label, total)
 
     def update(self, done: int, **fields: str | float | int) -> None:
         """Report ``done`` units finished so far, with numbers to show beside the bar."""
         info = "  ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in fields.items())
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, info=info)
+            self._board.update(self._bar, done, info)
             return
         now = time.monotonic()
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -65,7 +101,7 @@ class Progress:
 
     def message(self, text: str) -> None:
         """Print one line above the bar."""
-        self.console.print(f"{self.label}: {text}", markup=False, highlight=False)
+        self.console.print(f"{self.label}: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def track(self, items: Iterable[T], total: int, unit: str) -> Iterator[T]:
         """Yield ``items`` while counting them."""
@@ -78,7 +114,7 @@ class Progress:
     def close(self) -> None:
         """End the phase and remove its bar."""
         if self._bar is not None:
-            self._bar.stop()
+            self._board.remove(self._bar)
             self._bar = None
 
 

@@ -6,10 +6,10 @@ only when the stage has to run, and hands it a :class:`StageContext`.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ import yaml
 from rich.console import Console
 
 from rho1bench.disk import disk_errors
-from rho1bench.errors import MissingPackageError, RunError
+from rho1bench.errors import RunError
 from rho1bench.files import atomic_path, read_json, remove_temporaries, write_json, write_text
 from rho1bench.fingerprint import stage_fingerprint
+from rho1bench.importing import load, missing_packages
 from rho1bench.lock import run_lock
 from rho1bench.manifest import Attempt, Decision, decide, read_manifest, wipe
-from rho1bench.progress import Progress
+from rho1bench.progress import Board, Progress
 from rho1bench.recipe import Recipe, StageBase, references
+from rho1bench.side_by_side import Children, run_all
 from rho1bench.stage import RunOptions, StageContext
 
 
@@ -39,15 +41,21 @@ class StageKind:
     """Distributions whose versions go into the fingerprint."""
     reads_all: bool = False
     """Reads every earlier stage, not only those that it names."""
+    side_by_side: bool = False
+    """May run beside a neighbour that it does not need, in a process of its own, where the recipe has ``jobs``."""
 
 
 _TRAINING = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
 STAGE_KINDS: dict[str, StageKind] = {
     "tokenizer": StageKind("rho1bench.corpus.tokenizer:run", ("corpus",), ("tokenizers", "transformers")),
     "corpus": StageKind("rho1bench.corpus.stage:run", ("corpus",), ("tokenizers", "transformers", "numpy")),
-    "pretrain": StageKind("rho1bench.training.pretrain:run", ("training", "selection", "corpus"), _TRAINING),
+    "pretrain": StageKind(
+        "rho1bench.training.pretrain:run", ("training", "selection", "corpus"), _TRAINING, side_by_side=True
+    ),
     "score": StageKind("rho1bench.selection.scoring:run", ("selection", "corpus"), _TRAINING),
-    "sft": StageKind("rho1bench.training.sft:run", ("training", "selection", "corpus"), (*_TRAINING, "trl")),
+    "sft": StageKind(
+        "rho1bench.training.sft:run", ("training", "selection", "corpus"), (*_TRAINING, "trl"), side_by_side=True
+    ),
     "eval": StageKind(
         "rho1bench.evaluation.stage:run",
         ("evaluation", "grading", "sandbox", "corpus", "tasks"),
@@ -132,57 +140,99 @@ def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Conso
         done = run_recipe(one, folder, options, console)
         result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
     if result.changed or not (output / "summary.json").exists():
-        _load(SUMMARISE_SEEDS)(output, list(recipe.seeds))
+        load(SUMMARISE_SEEDS)(output, list(recipe.seeds))
     return result
+
+
+def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
+    """Yield the stages in order; neighbours that may run side by side, up to ``recipe.jobs`` of them, in one group."""
+    group: list[StageBase] = []
+    for stage in recipe.stages:
+        named = {name for _, name, _ in references(stage)}
+        fits = len(group) < recipe.jobs and not any(member.name in named for member in group)
+        if group and not (fits and all(STAGE_KINDS[_kind(member)].side_by_side for member in (*group, stage))):
+            yield group
+            group = []
+        group.append(stage)
+    yield group
+
+
+@dataclass
+class _Job:
+    """One stage that has to run."""
+
+    context: StageContext
+    decision: Decision
+    fingerprint: str
+    inputs: dict[str, str]
 
 
 def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
     result = RunResult(output)
     fingerprints: dict[str, str] = {}
-    for number, stage in enumerate(recipe.stages, start=1):
-        inputs = _input_fingerprints(stage, fingerprints)
-        fingerprint = fingerprints[stage.name] = _fingerprint(stage, recipe.seed, inputs)
-        folder = stage_folder(output, stage.name)
-        decision = decide(folder, fingerprint)
-        seconds = decision.seconds
-        if decision.action != "skip":
+    names = [stage.name for stage in recipe.stages]
+    for group in groups(recipe):
+        jobs: list[_Job] = []
+        board = Board(console)
+        for stage in group:
+            inputs = _input_fingerprints(stage, fingerprints)
+            fingerprint = fingerprints[stage.name] = _fingerprint(stage, recipe.seed, inputs)
+            decision = decide(stage_folder(output, stage.name), fingerprint)
+            result.stages.append(StageOutcome(stage.name, _kind(stage), decision.action, decision.seconds))
+            if decision.action != "skip":
+                number = names.index(stage.name) + 1
+                title = f"[{number}/{len(names)}] {stage.name}: {_word(decision)}"
+                console.print(title, markup=False, highlight=False, soft_wrap=True)
+                context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
+                jobs.append(_Job(context, decision, fingerprint, inputs))
+        if jobs:
             _withdraw(output)
-            title = f"[{number}/{len(recipe.stages)}] {stage.name}: {_word(decision)}"
-            console.print(title, markup=False, highlight=False)
-            context = StageContext(
-                recipe=recipe,
-                stage=stage,
-                folder=folder,
-                inputs={earlier.name: stage_folder(output, earlier.name) for earlier in recipe.stages[: number - 1]},
-                seed=recipe.seed,
-                progress=Progress(stage.name, console),
-                options=options,
-            )
-            seconds = _run_stage(context, decision, fingerprint, inputs)
-        result.stages.append(StageOutcome(stage.name, _kind(stage), decision.action, seconds))
+            seconds = _run_jobs(jobs)
+            result.stages = [
+                replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
+            ]
     _publish(output, result)
     return result
 
 
-def _run_stage(context: StageContext, decision: Decision, fingerprint: str, inputs: Mapping[str, str]) -> float:
+def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions, progress: Progress) -> StageContext:
+    earlier = recipe.stages[: [other.name for other in recipe.stages].index(stage.name)]
+    return StageContext(
+        recipe=recipe,
+        stage=stage,
+        folder=stage_folder(output, stage.name),
+        inputs={other.name: stage_folder(output, other.name) for other in earlier},
+        seed=recipe.seed,
+        progress=progress,
+        options=options,
+    )
+
+
+def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
+    """Run one stage here, several side by side; return the seconds of each by name."""
+    if len(jobs) == 1:
+        seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
+    else:
+        children = Children()
+        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children)
+    return {job.context.stage.name: taken for job, taken in zip(jobs, seconds, strict=True)}
+
+
+def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     """Run one stage to its end and return the seconds of all attempts at it."""
+    context = job.context
     kind = _kind(context.stage)
-    if decision.wipe:
+    if job.decision.wipe:
         wipe(context.folder)
     context.folder.mkdir(parents=True, exist_ok=True)
     remove_temporaries(context.folder)
-    attempt = Attempt(context.folder, fingerprint)
+    attempt = Attempt(context.folder, job.fingerprint)
     try:
-        with attempt.running():
-            _load(STAGE_KINDS[kind].run)(context)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("", "rho1bench"):
-            raise
-        raise MissingPackageError(package, f"the stage {context.stage.name!r}", f"pip install {package}") from error
+        with attempt.running(), missing_packages(f"the stage {context.stage.name!r}"):
+            call(context, STAGE_KINDS[kind].run)
     finally:
         context.progress.close()
-    manifest = attempt.finish(context.stage.name, kind, inputs)
+    manifest = attempt.finish(context.stage.name, kind, job.inputs)
     context.progress.message(f"done in {manifest.seconds:.1f} s")
     return manifest.seconds
 
@@ -267,12 +317,6 @@ def _fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) -> str:
 
 def _kind(stage: StageBase) -> str:
     return str(getattr(stage, "kind"))  # noqa: B009 - the base model has no kind, every member of the union has
-
-
-def _load(target: str) -> Callable[..., Any]:
-    module, _, function = target.partition(":")
-    loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return loaded
 
 
 def _word(decision: Decision) -> str:
