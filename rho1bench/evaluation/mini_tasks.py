@@ -97,7 +97,7 @@ def _choice_row(family: str, row: Row) -> Row:
 
 
 def winogrande_rows(**_: object) -> dict[str, Any]:
-    """Return the ``test`` split of the pronoun task: each option filled in gives a context, the rest is what is scored."""
+    """Return the ``test`` split of the pronoun task: each option gives a context, the sentence's rest is scored."""
     rows = []
     for row in _general("winogrande"):
         before, _gap, after = row["question"].partition("_")

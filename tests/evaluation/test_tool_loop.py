@@ -1,0 +1,101 @@
+"""The rules of the paper's tool loop, played with a scripted model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from rho1bench.evaluation.engines import Generation, Request, Tick
+from rho1bench.evaluation.tool_loop import ToolSettings, cut_output, last_program, output_block, run_tool_loop
+from rho1bench.sandbox import ProgramResult
+
+
+class Script:
+    """Answers the n-th call for a prompt with the n-th line of its script; remembers the size of every round."""
+
+    def __init__(self, scripts: dict[str, list[str]]) -> None:
+        self.scripts = scripts
+        self.rounds: list[list[str]] = []
+
+    def __call__(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
+        self.rounds.append([request.prompt for request in requests])
+        return [self._answer(request.prompt) for request in requests]
+
+    def _answer(self, prompt: str) -> Generation:
+        name = prompt.split("|")[0]
+        call = sum(any(p.startswith(f"{name}|") for p in prompts) for prompts in self.rounds)
+        return Generation(self.scripts[name][call - 1], "stop", 3, 5)
+
+
+def play(settings: ToolSettings | None = None, **scripts: list[str]) -> tuple[dict[str, str], Script]:
+    model = Script(scripts)
+    requests = [Request(f"{name}|", ("</s>",), 64) for name in scripts]
+    transcripts = run_tool_loop(requests, model, settings or ToolSettings(), lambda _: None)
+    return {name: transcript.text for name, transcript in zip(scripts, transcripts, strict=True)}, model
+
+
+PROGRAM = "```python\nprint(1 + 1)\n```\n"
+
+
+def test_a_round_is_one_call_for_all_unfinished_problems():
+    texts, model = play(
+        a=["The answer is $\\boxed{1}$."],
+        b=[PROGRAM, "The answer is $\\boxed{2}$."],
+        c=[PROGRAM, "```python\nprint(3)\n```", "$\\boxed{3}$"],
+    )
+    assert [len(prompts) for prompts in model.rounds] == [3, 2, 1]
+    assert texts["b"] == "```python\nprint(1 + 1)\n```\n```output\n2\n```\nThe answer is $\\boxed{2}$."
+    assert model.rounds[1][0] == "b|```python\nprint(1 + 1)\n```\n```output\n2\n```\n"
+    assert texts["c"].endswith("```output\n3\n```\n$\\boxed{3}$")
+
+
+def test_boxed_in_the_newest_output_ends_the_problem_even_with_a_fence_after_it():
+    texts, model = play(a=["So $\\boxed{5}$\n```python\nprint(5)\n```"])
+    assert len(model.rounds) == 1
+    assert "output" not in texts["a"]
+
+
+def test_no_closing_fence_ends_the_problem():
+    texts, model = play(a=["I do not know."])
+    assert (texts["a"], len(model.rounds)) == ("I do not know.", 1)
+
+
+def test_at_most_four_calls():
+    texts, model = play(a=[PROGRAM] * 9)
+    assert len(model.rounds) == 4
+    assert texts["a"].count("```output") == 4
+
+
+def test_only_the_last_program_runs_and_errors_show_their_last_line():
+    texts, _ = play(a=["```python\nprint('old')\n```\nno:\n```python\nx = 1\nx.y\n```", "end"])
+    assert texts["a"].endswith("\n```output\nAttributeError: 'int' object has no attribute 'y'\n```\nend")
+
+
+def test_slow_programs_are_cut_off():
+    texts, _ = play(ToolSettings(timeout=0.3), a=["```python\nwhile True: pass\n```", "end"])
+    assert "```output\nTimeoutError\n```" in texts["a"]
+
+
+@pytest.mark.parametrize(("length", "cut"), [(399, False), (400, False), (401, True), (5000, True)])
+def test_long_output_keeps_its_ends(length: int, cut: bool):
+    text = "".join(chr(97 + place % 26) for place in range(length))
+    shown = cut_output(text, 400)
+    assert shown == (f"{text[:200]}...{text[-200:]}" if cut else text)
+
+
+def test_output_block_prefers_what_was_printed():
+    assert output_block(ProgramResult("error", "7\n", "ValueError", 0.1), 400) == "\n```output\n7\n```\n"
+    assert output_block(ProgramResult("ok", "", "", 0.1), 400) == "\n```output\n\n```\n"
+
+
+def test_last_program():
+    assert last_program("x") == ""
+    assert last_program("```python\na\n```\n```output\n1\n```\n```python\nb\nc\n```") == "b\nc"
+
+
+def test_progress_counts_every_problem_once():
+    ticks: list[int] = []
+    model = Script({"a": ["x"], "b": [PROGRAM] * 4})
+    run_tool_loop([Request("a|", (), 8), Request("b|", (), 8)], model, ToolSettings(), ticks.append)
+    assert sum(ticks) == 2

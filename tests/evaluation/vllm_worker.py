@@ -1,0 +1,53 @@
+"""Run by the tests in a process of its own: one engine, all phases, answers as JSON.
+
+``early`` boots, ``late`` and ``early again`` are swaps, ``other`` boots a second architecture, ``late fresh`` boots
+anew.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+
+def main(folder: Path) -> None:
+    """Read ``task.json`` in ``folder``, write ``answers.json``."""
+    from rho1bench.evaluation.checkpoints import Checkpoint
+    from rho1bench.evaluation.engines import EngineSettings, Request, make_engine
+
+    task = json.loads((folder / "task.json").read_text())
+    requests = [Request(row["prompt"], tuple(row["until"]), 40) for row in task["prompts"]]
+    engine = make_engine("vllm", EngineSettings(max_model_len=256, batch_size=64, log=folder / "engine.log"))
+    answers: dict[str, Any] = {"seconds": {}, "boots": {}}
+
+    def phase(name: str, checkpoint: str) -> None:
+        began = time.monotonic()
+        engine.load(Checkpoint(checkpoint, Path(task["checkpoints"][checkpoint]), checkpoint))
+        answers["seconds"][name] = time.monotonic() - began
+        answers["boots"][name] = engine.boots
+        generations = engine.complete(requests, lambda _: None)
+        answers[name] = [[g.text, g.finish_reason, g.num_prompt_tokens, g.num_tokens] for g in generations]
+        answers[f"{name} loglikelihood"] = engine.lm.loglikelihood(_pairs(task["prompts"]), disable_tqdm=True)
+
+    phase("early", "early")
+    answers["half"] = [g.text for g in engine.complete(requests[::2], lambda _: None)]
+    phase("late", "late")
+    phase("early again", "early")
+    phase("other", "other")
+    phase("late fresh", "late")
+    engine.close()
+    answers["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    (folder / "answers.json").write_text(json.dumps(answers))
+
+
+def _pairs(prompts: list[dict[str, Any]]) -> list[Any]:
+    return [SimpleNamespace(args=(row["prompt"], " The answer is 7."), task_name=None) for row in prompts[:40:4]]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
