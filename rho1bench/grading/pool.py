@@ -7,10 +7,12 @@ until all others are done and then get the full one, so that a few hanging answe
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import queue
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -77,7 +79,8 @@ class _Worker:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             _pipe(pipe).close()
@@ -97,6 +100,7 @@ def _start() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         bufsize=0,
         env=environment,
+        start_new_session=True,
     )
 
 

@@ -45,8 +45,8 @@ def _read(text: str) -> Any:
     from math_verify import LatexExtractionConfig, parse
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    # math-verify reads 1000(26) as a mixed number, 1000 + 26.
-    latex = re.sub(r"(?<=\d)\s*(?=\()", r"\\cdot ", text)
+    # math-verify reads 1000(26) as a mixed number, 1000 + 26, and not every product of brackets as one.
+    latex = re.sub(r"(?<=[\d)])\s*(?=\()", r"\\cdot ", text)
     latex = latex.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}").replace(r"\cr ", r"\\ ")
     found = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
     return check_size(next((item for item in found if not isinstance(item, str)), None))

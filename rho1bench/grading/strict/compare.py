@@ -54,6 +54,8 @@ def same(left: str, right: str, algebra: Algebra, depth: int = 0) -> bool:
             return decision
     if (bare := _without_units(left, right)) is not None:
         return bare != ("", "") and same(*bare, algebra, depth + 1)
+    if is_text(left) or is_text(right):
+        return same_text(left, right)
     one, other = named_value(left), named_value(right)
     if (one.value, other.value) != (left, right) and not (is_relation(one.value) or is_relation(other.value)):
         names_fit = not one.name or not other.name or one.name == other.name
@@ -115,10 +117,6 @@ def _bases(left: str, right: str) -> bool | None:
     return one.group("digits") == other.group("digits") and len(bases) == 1
 
 
-def _texts(left: str, right: str) -> bool | None:
-    return same_text(left, right) if is_text(left) or is_text(right) else None
-
-
 _DECIDING_RULES: tuple[Callable[[str, str], bool | None], ...] = (
     _identical,
     _options,
@@ -126,7 +124,6 @@ _DECIDING_RULES: tuple[Callable[[str, str], bool | None], ...] = (
     _ratios,
     _quantities,
     _bases,
-    _texts,
 )
 
 

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|in|to|equiv|sim|mid)(?![A-Za-z])")
-_NAME = re.compile(r"(?:\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3})")
+_NAME = re.compile(
+    r"(?:\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3}|\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))"
+)
 _MATRIX = re.compile(r"[(\[]?\s*\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\s*[)\]]?", re.DOTALL)
 _OPENING, _CLOSING = "([{", ")]}"
 _LBRACE, _RBRACE = r"\lbrace", r"\rbrace"

@@ -66,7 +66,9 @@ def _is_unit(unit: str, as_written: str) -> bool:
     """Tell a unit (``5 m``, ``5cm``, ``5 red apples``) from a variable or function (``5m``, ``5 sin x``)."""
     words = re.findall(r"[A-Za-z]+", unit)
     spaced = as_written.startswith(" ") or not unit[0].isalpha()
-    if unit_size(unit) is not None or not words:
+    if not words:
+        return not unit.startswith("^{")
+    if unit_size(unit) is not None:
         return spaced or len(words[0]) > 1
     return spaced and any(len(word) > 2 for word in words) and not FUNCTIONS.intersection(words)
 
