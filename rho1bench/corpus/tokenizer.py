@@ -1,7 +1,7 @@
 """Stage ``tokenizer``: trains a byte-level BPE tokenizer on the sources (every digit a token of its own).
 
 First stage of a run that starts from random weights. Byte-level, so any text can be written and read back unchanged;
-digits stay single, so that arithmetic is learnable by a small model; a leading space belongs to the word after it, so
+digits stay single, so that arithmetic is learnable by a small model; a space belongs to the word or digit after it, so
 ``encode(prompt) + encode(completion)`` is the encoding of both together for the prompts of the paper's protocol.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from rho1bench.stage import StageContext
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 _SPECIAL_TOKENS = (BOS, EOS, PAD)
+_DIGITS = " 0 1 2 3 4 5 6 7 8 9" * 10_000
+"""Trained on beside the texts, so that every digit after a space is one token, whether or not the texts have it."""
+_PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""What a token may reach over: a word, one digit or a run of signs, each with the space before it; white space."""
 
 
 def run(context: StageContext) -> None:
@@ -37,11 +42,14 @@ def _num_documents(stage: TokenizerStage) -> int:
 
 def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Any:
     """Return a ``tokenizers.Tokenizer`` of exactly ``vocab_size`` entries; the same texts give the same tokenizer."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -50,7 +58,7 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(chain(texts, [_DIGITS]), trainer)
     found = tokenizer.get_vocab_size()
     if found != vocab_size:
         raise DataError(

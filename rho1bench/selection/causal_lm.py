@@ -32,12 +32,21 @@ def output_weight(model: Any) -> Tensor:
     return weight
 
 
+def quiet_transformers() -> None:
+    """Turn off the library's progress bars and warnings; ours show the life of a run."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def load_model(folder: Path) -> Any:
     """Load a checkpoint in float32; raises CheckpointError if it is none."""
     from transformers import AutoModelForCausalLM
 
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: holds no model checkpoint (config.json is missing).")
+    quiet_transformers()
     try:
         return AutoModelForCausalLM.from_pretrained(folder, dtype="float32", local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:

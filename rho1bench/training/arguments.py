@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import TrainingError
 from rho1bench.recipe import Optimizer, TrainStage
+from rho1bench.selection.causal_lm import quiet_transformers
 from rho1bench.training.seeding import derive_seed
 
 _SCHEDULES = {
@@ -19,13 +19,10 @@ _SCHEDULES = {
 
 
 def quiet_libraries() -> None:
-    """Turn off the progress bars, warnings and reports of transformers and datasets; ours show the life of a run."""
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    """Turn off the progress bars and warnings of transformers and datasets; ours show the life of a run."""
     import datasets
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet_transformers()
     datasets.disable_progress_bars()
 
 

@@ -57,8 +57,10 @@ def test_round_trip_through_transformers(auto: Any, text: str) -> None:
 
 @given(st.integers(min_value=0))
 def test_digits_are_single_tokens(raw: Any, number: int) -> None:
-    tokens = raw.encode(f"x {number}", add_special_tokens=False).tokens
-    assert tokens[-len(str(number)) :] == list(str(number))
+    digits = list(str(number))
+    assert raw.encode(f"x{number}", add_special_tokens=False).tokens == ["x", *digits]
+    # A space belongs to the digit after it.
+    assert raw.encode(f"x {number}", add_special_tokens=False).tokens == ["x", f"Ġ{digits[0]}", *digits[1:]]
 
 
 def test_spelled_special_tokens_in_text_are_text(raw: Any) -> None:
