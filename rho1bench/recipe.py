@@ -132,6 +132,8 @@ class TrainStage(StageBase):
     micro_batch_size: PositiveInt | None = None
     """Blocks in one forward pass; default: the whole batch."""
     max_steps: PositiveInt
+    num_threads: PositiveInt | None = None
+    """CPU threads of torch; part of the recipe because sums in another order differ in their last bits."""
     num_checkpoints: Annotated[int, Field(ge=0)] = 0
     """Evenly spaced model checkpoints to keep along the way for evaluation, besides the last."""
     save_steps: PositiveInt = 50
@@ -233,6 +235,8 @@ class Recipe(Model):
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: list[Annotated[int, Field(ge=0)]] = []
     """Where given, the whole recipe runs once a seed, and the summary tells the spread."""
+    jobs: PositiveInt = 1
+    """Training stages that do not need each other run side by side, up to this many (for CPUs with several cores)."""
     stages: Annotated[list[Stage], Field(min_length=1)]
 
     def stage(self, name: str) -> Stage:

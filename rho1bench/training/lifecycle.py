@@ -16,12 +16,14 @@ from rho1bench.training.callbacks import StageCallback, cut_rows
 from rho1bench.training.model import save_model
 from rho1bench.training.resume import latest_resume_point, read_stage_state
 
+_DEFAULT_THREADS = torch.get_num_threads()
+
 
 def prepare_torch(context: StageContext) -> None:
     """Set the threads and quiet the libraries."""
     quiet_libraries()
-    if context.options.num_threads is not None:
-        torch.set_num_threads(context.options.num_threads)
+    threads = context.options.num_threads or getattr(context.stage, "num_threads", None) or _DEFAULT_THREADS
+    torch.set_num_threads(threads)
 
 
 def is_finished(folder: Path) -> bool:

@@ -23,7 +23,7 @@ def install() -> None:
     for kind, known in runner.STAGE_KINDS.items():
         function = {"pretrain": "train", "report": "report"}.get(kind, "plain")
         target = f"{__name__ if __name__ != '__main__' else 'fake_stages'}:{function}"
-        runner.STAGE_KINDS[kind] = runner.StageKind(target, ("bench",), (), known.reads_all)
+        runner.STAGE_KINDS[kind] = runner.StageKind(target, ("bench",), (), known.reads_all, known.side_by_side)
     runner.SUMMARISE_SEEDS = "fake_stages:summarise"
 
 
