@@ -25,7 +25,7 @@ def process_environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of ``early`` and ``late`` (one Llama after 30 and 90 steps) and ``other`` (another shape, untrained)."""
+    """Folders of ``early`` and ``late`` (one Llama after 60 and 120 steps) and ``other`` (another shape, untrained)."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -49,13 +49,13 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     heads = {"num_attention_heads": 2, "hidden_size": 64, "intermediate_size": 160}
     model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=2, **heads, **shape, **ends))
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for step in range(1, 91):
+    for step in range(1, 121):
         batch_BT = blocks_NT[torch.randint(0, len(blocks_NT), (16,))]
         model(input_ids=batch_BT, labels=batch_BT).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if step in (30, 90):
-            save(model, {30: "early", 90: "late"}[step])
+        if step in (60, 120):
+            save(model, {60: "early", 120: "late"}[step])
     save(LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, **heads, **shape, **ends)), "other")
     return {name: root / name for name in ("early", "late", "other")}
 

@@ -47,7 +47,7 @@ def test_vllm_and_hf_agree_but_for_ties(
         else:
             assert ours.finish_reason == theirs[1]
     assert differing <= len(prompts) // 20
-    assert len({generation.text for generation in generations}) > len(prompts) // 4, "the model says too little"
+    assert len({generation.text for generation in generations}) >= 6, "the model says too little"
 
 
 def gap_where_they_part(engine: HFEngine, prompt: str, ours: str, theirs: str) -> float:
