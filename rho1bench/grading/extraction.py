@@ -16,6 +16,7 @@ CHOICE_TASKS = frozenset({"mathqa", "mmlu_stem", "sat_math"})
 NO_CHOICE = "placeholder"
 """What the protocol records when a multiple-choice completion names no option."""
 
+_NOTHING = ("", "error")
 _CHOICE = re.compile(r"answer is \(?([a-e])")
 _NUMBER = re.compile(r"-?\d*\.?\d+")
 _MINERVA_OPENING, _MINERVA_CLOSING = "final answer is $", "$. I hope"
@@ -26,6 +27,8 @@ def extract_answer(completion: str, task: str) -> str:
 
     ``task`` is the paper's name of the data set (``gsm8k``, ``math``, ``mathqa`` ...).
     """
+    if completion in _NOTHING:
+        return ""
     if task in CHOICE_TASKS:
         return _chosen_option(completion)
     return normalise(normalise(_trim(_find(completion))))
@@ -33,7 +36,7 @@ def extract_answer(completion: str, task: str) -> str:
 
 def has_answer(pred: str, task: str) -> bool:
     """Tell whether ``pred``, as :func:`extract_answer` gave it, is an answer at all."""
-    return pred not in (("", NO_CHOICE) if task in CHOICE_TASKS else ("",))
+    return pred != "" and not (pred == NO_CHOICE and task in CHOICE_TASKS)
 
 
 def _chosen_option(completion: str) -> str:

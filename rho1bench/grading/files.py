@@ -41,16 +41,23 @@ def grade_file(
     Raises:
         DataError: a file is missing, a line is malformed, or a gold answer cannot be found; names file and line.
     """
-    if task is not None and task not in TASKS:
-        raise DataError(f"Unknown data set {task!r} for --task; expected one of {', '.join(TASKS)}.")
     began = time.monotonic()
-    rows = _read_lines(input)
-    lookup = Lookup(data_root)
-    answers = [as_answer(row, f"{input}, line {place}", task, input, lookup) for place, row in rows]
+    rows, answers = read_answers(input, task, data_root)
     grades = grade_answers(answers)
     graded = [dict(row) | _verdict_keys(grade) for (_, row), grade in zip(rows, grades, strict=True)]
     write_jsonl(output, graded)
     return _summary([place for place, _ in rows], graded, answers, grades, time.monotonic() - began)
+
+
+def read_answers(
+    path: Path, task: str | None = None, data_root: Path | None = None
+) -> tuple[list[tuple[int, Row]], list[Answer]]:
+    """Return a file's lines with their numbers, and the answers in them; arguments and errors as in ``grade_file``."""
+    if task is not None and task not in TASKS:
+        raise DataError(f"Unknown data set {task!r} for --task; expected one of {', '.join(TASKS)}.")
+    rows = _read_lines(path)
+    lookup = Lookup(data_root)
+    return rows, [as_answer(row, f"{path}, line {place}", task, path, lookup) for place, row in rows]
 
 
 def _read_lines(path: Path) -> list[tuple[int, Row]]:

@@ -21,6 +21,8 @@ _BRACKETED = re.compile(r"[(\[].+[)\]]")
 _CURLY_LIST = re.compile(r"\{.*,.*\}")
 _MATRIX = re.compile(r"\\begin\{[pb]matrix\}(.*)\\end\{[pb]matrix\}", re.DOTALL)
 
+_OPTIONS = frozenset("ABCDE")
+
 
 class _NeedsAlgebraError(Exception):
     """The rules that only look at strings and numbers do not settle this pair."""
@@ -85,7 +87,12 @@ def _nothing(pred: str, gold: str, _: SymbolicEquality) -> bool | None:
     return None if pred else False
 
 
-_RULES: tuple[Rule, ...] = (_identical, _numbers, _nothing)
+def _options(pred: str, gold: str, _: SymbolicEquality) -> bool | None:
+    """Two option letters are two symbols: algebra would take long to find them different."""
+    return pred == gold if pred in _OPTIONS and gold in _OPTIONS else None
+
+
+_RULES: tuple[Rule, ...] = (_identical, _numbers, _nothing, _options)
 
 
 def _gold_like(pred: str, gold: str) -> str:

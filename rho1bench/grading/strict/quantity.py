@@ -100,9 +100,10 @@ def _decimal(digits: str, exponent: int) -> tuple[Fraction, int | None, Fraction
     if abs(exponent) > _MAX_EXPONENT:
         return None
     whole, point, decimals = digits.partition(".")
+    decimals = decimals.rstrip("0")
     step = Fraction(10) ** (exponent - len(decimals))
     value = int(whole + decimals) * step
-    if not point and exponent >= 0:
+    if not decimals and (exponent >= 0 or point):
         return value, None, Fraction(0)
     return value, len((whole + decimals).lstrip("0")), step
 

@@ -39,7 +39,7 @@ _REWRITES = tuple(
         (r"\\gt(?![A-Za-z])", ">"),
         (r"\\(?:infin|infty)(?![A-Za-z])|\binfinity\b", r"\\infty "),
         (r"\(\s*-\s*\\infty\s*,\s*\+?\s*\\infty\s*\)|ℝ|\\Bbb\s*\{?R\}?", r"\\mathbb{R}"),
-        (r"\\(?:degree|degrees)(?![A-Za-z])|\^\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])", r"^\\circ "),
+        (r"\\(?:degree|degrees)(?![A-Za-z])|\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])", r"^\\circ "),
         (r"\\(?:varnothing)(?![A-Za-z])", r"\\emptyset "),
         (r"\\(?:div)(?![A-Za-z])", "/"),
         (r"\*\*", "^"),

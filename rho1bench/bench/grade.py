@@ -1,0 +1,158 @@
+"""``rho1bench bench grade``: the grader against the obvious way of grading, side by side.
+
+The obvious way: for every file a fresh process pool with a limit of 3 s an answer, and computer algebra on every pair.
+Both grade the same files of released outputs (or a built-in set of answers where none are given), the paper's verdict
+only for the naive way, both verdicts for ours. A second measurement mixes in answers that never end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rho1bench.grading.extraction import extract_answer
+from rho1bench.grading.files import read_answers
+from rho1bench.grading.grader import Answer, grade_answers
+from rho1bench.grading.normal_form import normalise
+from rho1bench.grading.pool import FIRST_LIMIT, Question, WorkerPool
+from rho1bench.grading.verdict import Verdict
+
+NAIVE_LIMIT = 3.0
+HANGING = r"\boxed{\sum_{n=1}^{9999999} \frac{1}{n^{3}+%d}}"
+HANGING_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class GradeBench:
+    """Seconds of wall time; ``rest_slowdown`` compares the answers that end, graded with and without the others."""
+
+    answers: int
+    files: int
+    naive_seconds: float
+    grader_seconds: float
+    ratio: float
+    differing: int
+    hanging: int
+    rest_seconds: float
+    rest_seconds_with_hanging: float
+    rest_slowdown: float
+
+
+def run(files: Sequence[Path] = (), data_root: Path | None = None, workers: int | None = None) -> GradeBench:
+    """Measure both ways on ``files`` (lines of saved outputs); without files, on answers made here."""
+    groups = [read_answers(path, None, data_root)[1] for path in files] or [example_answers(300)]
+    began = time.perf_counter()
+    naive = [right for answers in groups for right in grade_naively(answers, workers)]
+    naive_seconds = time.perf_counter() - began
+    pool = WorkerPool(workers)
+    began = time.perf_counter()
+    ours = [grade.paper is Verdict.CORRECT for answers in groups for grade in grade_answers(answers, pool=pool)]
+    grader_seconds = time.perf_counter() - began
+    pool.close()
+    everything = [answer for answers in groups for answer in answers]
+    hanging = max(1, round(HANGING_SHARE * len(everything)))
+    rest, rest_with_hanging = _rest_seconds(everything, hanging, workers)
+    return GradeBench(
+        answers=len(everything),
+        files=len(groups),
+        naive_seconds=naive_seconds,
+        grader_seconds=grader_seconds,
+        ratio=naive_seconds / grader_seconds,
+        differing=sum(left != right for left, right in zip(naive, ours, strict=True)),
+        hanging=hanging,
+        rest_seconds=rest,
+        rest_seconds_with_hanging=rest_with_hanging,
+        rest_slowdown=rest_with_hanging / rest - 1,
+    )
+
+
+def report(result: GradeBench) -> str:
+    """Return the measurement as text, its last line one line of JSON."""
+    return "\n".join(
+        (
+            f"{result.answers} answers in {result.files} files",
+            f"naive (fresh pool a file, algebra on every pair)  {result.naive_seconds:8.2f} s",
+            f"rho1bench (two verdicts)                          {result.grader_seconds:8.2f} s",
+            f"ratio                                             {result.ratio:8.2f}",
+            f"paper verdicts that differ                        {result.differing:8d}",
+            f"rest with {result.hanging} hanging answers: {result.rest_seconds_with_hanging:.2f} s against "
+            f"{result.rest_seconds:.2f} s ({100 * result.rest_slowdown:+.0f}%)",
+            json.dumps(asdict(result)),
+        )
+    )
+
+
+def grade_naively(answers: Sequence[Answer], workers: int | None = None) -> list[bool]:
+    """Grade by the paper's protocol the obvious way: a new process pool, computer algebra on every pair."""
+    import multiprocessing
+
+    from pebble import ProcessPool
+
+    pairs = [(extract_answer(answer.completion, answer.task), answer.paper_gold) for answer in answers]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPool(max_workers=workers or len(os.sched_getaffinity(0)), context=context) as pool:
+        results = pool.map(naive_equal, pairs, timeout=NAIVE_LIMIT).result()
+        return [_next_or_false(results) for _ in pairs]
+
+
+def _next_or_false(results: object) -> bool:
+    try:
+        return bool(next(results))  # type: ignore[call-overload]
+    except FutureTimeoutError:
+        return False
+
+
+def naive_equal(pair: tuple[str, str]) -> bool:
+    """Ask computer algebra about the pair, whatever it looks like; then the protocol's other rules."""
+    from rho1bench.grading.paper import equal
+    from rho1bench.grading.symbolic import same_value
+
+    return same_value(*pair) | equal(*pair, same_value)
+
+
+def _rest_seconds(answers: Sequence[Answer], hanging: int, workers: int | None) -> tuple[float, float]:
+    """Time until every answer that ends is graded: alone, and with answers among them that do not end."""
+    endless = [Answer(HANGING % place, "7", "7", "math") for place in range(hanging)]
+    step = max(1, len(answers) // hanging)
+    mixed = list(answers)
+    for place, answer in enumerate(endless):
+        mixed.insert(place * (step + 1), answer)
+    return _seconds_until_rest(answers, workers), _seconds_until_rest(mixed, workers)
+
+
+def _seconds_until_rest(answers: Sequence[Answer], workers: int | None) -> float:
+    """Return the wall time at which the last answer without an endless sum was settled."""
+    ends: list[float] = []
+
+    def note(question: Question) -> None:
+        if r"\sum" not in question.pred:
+            ends.append(time.perf_counter())
+
+    pool = WorkerPool(workers, on_answer=note)
+    pool.ask([Question("paper", f"x+{number}", f"{number}+x", "math") for number in range(2 * pool.size)])
+    began = time.perf_counter()
+    grade_answers(answers, pool=pool, time_limit=FIRST_LIMIT)
+    pool.close()
+    return max(ends) - began
+
+
+def example_answers(count: int) -> list[Answer]:
+    """Answers of mixed kinds with gold answers that most of them equal: numbers, fractions, expressions, words."""
+    kinds = (
+        ("The answer is {n}.", "{n}"),
+        (r"So \boxed{{\frac{{{n}}}{{7}}}}.", r"\frac{{{n}}}{{7}}"),
+        (r"So \boxed{{x^2+{n}x}}.", "x(x+{n})"),
+        ("The answer is {n} dollars.", "{n}"),
+        ("The answer is Thursday.", "Friday"),
+        (r"So \boxed{{({n}, 0.5)}}.", r"({n},\frac{{1}}{{2}})"),
+    )
+    answers = []
+    for number in range(count):
+        completion, gold = (text.format(n=number + 1) for text in kinds[number % len(kinds)])
+        answers.append(Answer(completion, normalise(gold), gold, "math"))
+    return answers

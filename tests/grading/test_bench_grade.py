@@ -1,0 +1,23 @@
+"""The grading bench: both ways agree, and the report ends with one line of JSON."""
+
+from __future__ import annotations
+
+import json
+
+from rho1bench.bench.grade import GradeBench, example_answers, grade_naively, report
+from rho1bench.grading import Verdict, grade_answers
+from rho1bench.grading.pool import WorkerPool
+
+
+def test_naive_way_agrees(pool: WorkerPool) -> None:
+    answers = example_answers(12)
+    ours = [grade.paper is Verdict.CORRECT for grade in grade_answers(answers, pool=pool)]
+    assert grade_naively(answers, workers=2) == ours
+    assert True in ours
+    assert False in ours
+
+
+def test_report_ends_with_json() -> None:
+    result = GradeBench(10, 1, 6.0, 1.0, 6.0, 0, 1, 0.5, 0.55, 0.1)
+    last = report(result).splitlines()[-1]
+    assert json.loads(last)["ratio"] == 6.0

@@ -1,0 +1,99 @@
+"""Equality by the paper's protocol: its rules, its generosity, and that the quick path decides as the slow one does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rho1bench.grading.paper import as_number, equal, quick_equal
+from rho1bench.grading.pool import Question, WorkerPool
+from rho1bench.grading.verdict import Verdict
+
+
+@pytest.mark.parametrize(
+    ("pred", "gold", "same"),
+    [
+        ("12", "12", True),
+        ("12", "13", False),
+        ("1,200", "1200", True),
+        ("12.0005", "12", True),
+        ("12.002", "12", False),
+        ("1200", "12", True),
+        ("0.12", "12", True),
+        ("12000", "12", False),
+        ("", "12", False),
+        ("", "", True),
+        ("YES", "yes", True),
+        ("{x}", "x", True),
+        ("(1,2)", "(1,2.00001)", True),
+        ("(1,2)", "(1,3)", None),
+        ("[1,2]", "(1,2)", True),
+        ("(1,2]", "(1,2]", True),
+        ("k=5", "5", True),
+        ("abc=5", "5", None),
+        ("x", "y", None),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1\\2.0\end{pmatrix}", True),
+    ],
+)
+def test_quick_rules(pred: str, gold: str, same: bool | None) -> None:
+    assert quick_equal(pred, gold) is same
+
+
+@pytest.mark.parametrize(
+    ("pred", "gold", "same"),
+    [
+        (r"\frac{1}{2}+x", r"x+\frac{2}{4}", True),
+        (r"(x+1)(x-1)", "x^2-1", True),
+        ("x+1", "x+2", False),
+        (r"\sqrt{8}", r"2\sqrt{2}", True),
+        (r"\frac{1}{3}", "0.33334", True),
+        ("2*x-y=1", "y-2*x=-1", True),
+        ("x=y+1", "y=x+1", False),
+        (r"(\frac{1}{2},\sqrt{4})", "(0.5,2)", True),
+        ("2**5", "32", False),
+        ("{2,1}", "{1,2}", True),
+        (r"\begin{pmatrix}\frac{1}{2}\\\sqrt{4}\end{pmatrix}", r"\begin{pmatrix}0.5\\2\end{pmatrix}", True),
+        (r"\begin{pmatrix}1\end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}", False),
+        ("surplus", "plussur", True),
+        ("]]]", "5", False),
+    ],
+)
+def test_algebra(pool: WorkerPool, pred: str, gold: str, same: bool) -> None:
+    assert pool.ask([Question("paper", pred, gold, "math")]) == [Verdict.CORRECT if same else Verdict.INCORRECT]
+
+
+def test_algebra_is_asked_only_when_strings_and_numbers_say_nothing() -> None:
+    asked: list[tuple[str, str]] = []
+    for pred, gold in (("5", "5"), ("5", "6"), ("", "6"), ("A", "a")):
+        equal(pred, gold, lambda *pair: bool(asked.append(pair)))
+    assert asked == []
+    equal("x", "y", lambda *pair: bool(asked.append(pair)))
+    assert asked == [("x", "y")]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1,000", 1000.0), ("50%", 0.5), (r"50\%", 0.5), ("1e3", 1000.0), ("x", None), ("", None)]
+)
+def test_numbers(text: str, number: float | None) -> None:
+    assert as_number(text) == number
+
+
+PLAIN = st.one_of(
+    st.integers(-2000, 2000).map(str),
+    st.floats(-1e4, 1e4).map(lambda value: f"{value:.3f}"),
+    st.sampled_from(["yes", "Yes", "no", "", "A", "(1,2)", "[1,2]", "{3}", "x=3", "50%", "1,000", "inf", "nan"]),
+)
+
+
+@settings(max_examples=8)
+@given(st.lists(st.tuples(PLAIN, PLAIN), min_size=20, max_size=40))
+def test_quick_path_agrees_with_the_worker(pool: WorkerPool, pairs: list[tuple[str, str]]) -> None:
+    decided = {pair: decision for pair in pairs if (decision := quick_equal(*pair)) is not None}
+    verdicts = pool.ask([Question("paper", *pair, "gsm8k") for pair in decided])
+    assert [verdict is Verdict.CORRECT for verdict in verdicts] == list(decided.values())
+
+
+@given(st.integers(1, 10**6), st.sampled_from([1, 100]))
+def test_accepts_a_hundredfold_as_published(number: int, factor: int) -> None:
+    assert quick_equal(str(number * factor), str(number)) is True
