@@ -1,9 +1,10 @@
 """The embedded mini world: a seeded source of problems, corpora and test sets that needs no download.
 
-Stands in for the paper's data in the quickstart (paper section 3.1, 3.2): `clean_documents` for the curated corpus of the
-reference model, `web_documents` for the raw pretraining corpus, `sft_samples` for the tool-integrated fine-tuning set, and
-`make_problems(task, "test", ...)` for the nine math tasks and gsm_hard. Train and test questions never meet: the side is a
-hash of the question itself. Pure standard library; the same arguments give the same text on any machine.
+Stands in for the paper's data in the quickstart (paper sections 3.1, 3.2): `clean_documents` for the curated corpus
+of the reference model, `web_documents` for the raw pretraining corpus, `sft_samples` for fine-tuning, `general_rows`
+for the general suite, and `make_problems(task, "test", ...)` for the nine math tasks and gsm_hard. Train and test
+questions never meet: the side is a hash of the question itself. Pure standard library; the same arguments give the
+same text anywhere.
 """
 
 from __future__ import annotations

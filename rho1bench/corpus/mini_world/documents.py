@@ -1,8 +1,8 @@
 """The two corpora of the mini world: curated text for the reference model, raw web pages for pretraining.
 
 Both show train-side problems in the prompt format of the evaluation. A web page carries the same kind of text between
-menus, bylines, advertisements and the like (`noise.py`), and now and then a digit of a solution is copied wrongly. Every
-document says which characters are what, so that a run can measure how much noise a selection keeps (paper figure 13).
+menus, bylines, advertisements and the like (`noise.py`), and now and then a digit of a solution is copied wrongly.
+Every document says which characters are what, so that a run can measure how much noise a selection keeps (figure 13).
 """
 
 from __future__ import annotations

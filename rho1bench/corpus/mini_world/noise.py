@@ -49,7 +49,8 @@ def notice(rng: Random) -> str:
     return rng.choice(
         (
             f"We use cookies to improve the {rng.choice(NOUNS)} section. Accept all | Reject | Settings",
-            f"(c) 20{rng.randint(10, 24)} {rng.choice(NOUNS)}{rng.choice(NOUNS)}.com All rights reserved. v{_digits(rng, 1, 1)}.{_digits(rng, 1, 3)}",
+            f"(c) 20{rng.randint(10, 24)} {rng.choice(NOUNS)}{rng.choice(NOUNS)}.com All rights reserved. "
+            f"v{_digits(rng, 1, 1)}.{_digits(rng, 1, 3)}",
             f"Sign up for our {rng.choice(NOUNS)} newsletter! {_digits(rng, 3, 6)} readers already did.",
         )
     )
@@ -68,7 +69,8 @@ def url(rng: Random) -> str:
 
 def counters(rng: Random) -> str:
     """Shares, likes, views and ratings."""
-    return f"Views: {_digits(rng, 2, 6)} Likes: {_digits(rng, 1, 4)} Shares: {_digits(rng, 1, 4)} Score: {_digits(rng, 1, 3)}"
+    views, likes, shares, score = _digits(rng, 2, 6), _digits(rng, 1, 4), _digits(rng, 1, 4), _digits(rng, 1, 3)
+    return f"Views: {views} Likes: {likes} Shares: {shares} Score: {score}"
 
 
 def advertisement(rng: Random) -> str:
@@ -76,8 +78,10 @@ def advertisement(rng: Random) -> str:
     noun, other = rng.sample(NOUNS, 2)
     return rng.choice(
         (
-            f"BUY a {rng.choice(ADJECTIVES)} {noun} now! Only ${_digits(rng, 2, 3)}.{_digits(rng, 2, 2)}, code {_token(rng, 6).upper()}",
-            f"Best {noun} deals in {rng.choice(MONTHS)}: {rng.choice(ADJECTIVES)} {other} {_digits(rng, 2, 2)}% off, call 0{_digits(rng, 7, 9)}",
+            f"BUY a {rng.choice(ADJECTIVES)} {noun} now! Only ${_digits(rng, 2, 3)}.{_digits(rng, 2, 2)}, "
+            f"code {_token(rng, 6).upper()}",
+            f"Best {noun} deals in {rng.choice(MONTHS)}: {rng.choice(ADJECTIVES)} {other} "
+            f"{_digits(rng, 2, 2)}% off, call 0{_digits(rng, 7, 9)}",
         )
     )
 
@@ -114,7 +118,8 @@ def log_line(rng: Random) -> str:
     """A server log line, a stack frame or a stray piece of page source."""
     return rng.choice(
         (
-            f"20{rng.randint(10, 24)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d} ERROR {rng.choice(NOUNS)}[{_digits(rng, 3, 5)}]: 0x{_token(rng, 8, _HEX)}",
+            f"20{rng.randint(10, 24)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d} ERROR "
+            f"{rng.choice(NOUNS)}[{_digits(rng, 3, 5)}]: 0x{_token(rng, 8, _HEX)}",
             f'<div id="{rng.choice(NOUNS)}-{_token(rng, 6, _HEX)}" style="width:{_digits(rng, 2, 3)}px">',
             f"at {rng.choice(NOUNS)}.js:{_digits(rng, 2, 4)} {rng.choice(VERBS)}_{rng.choice(NOUNS)}({_token(rng, 5)})",
         )

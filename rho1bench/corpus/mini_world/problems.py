@@ -1,7 +1,7 @@
 """Draws the mini world's problems: nine math tasks plus gsm_hard, each split into train and test by its own words.
 
-Feeds `documents.py` and `sft.py` (train side only) and the evaluation suites (test side). Pure Python and seeded: the same
-arguments give the same list on any machine.
+Feeds `documents.py` and `sft.py` (train side only) and the evaluation suites (test side). Pure Python and seeded: the
+same arguments give the same list on any machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def draw_problem(task: str, split: Split, rng: Random) -> Problem:
 def make_problems(task: str, split: Split, num: int, seed: int) -> list[Problem]:
     """`num` problems of `task` with distinct questions, in a fixed random order.
 
-    Raises ValueError if the task is unknown, `num` is negative, or the family has fewer than `num` questions on that side.
+    Raises ValueError if the task is unknown, `num` is negative, or the family has fewer than `num` questions there.
     """
     if num < 0:
         raise ValueError(f"num must be >= 0, got {num}")

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning samples of the mini world: tool-integrated dialogues and plain chain-of-thought (paper section 3.2).
+"""Fine-tuning samples of the mini world: tool-integrated dialogues and plain chain-of-thought (paper section 3.2).
 
 A sample is a list of segments with a role, so that training can drop the loss of what the model does not write: the
 user's turn and the tool's output.
