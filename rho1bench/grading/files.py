@@ -18,6 +18,7 @@ from rho1bench.errors import DataError
 from rho1bench.files import write_jsonl
 from rho1bench.grading.gold import TASKS
 from rho1bench.grading.grader import Answer, grade_answers
+from rho1bench.grading.pool import WorkerPool
 from rho1bench.grading.records import Lookup, as_answer
 from rho1bench.grading.verdict import Grade, Verdict
 
@@ -29,11 +30,14 @@ def grade_file(
     output: Path,
     task: str | None = None,
     data_root: Path | None = None,
+    *,
+    pool: WorkerPool | None = None,
 ) -> dict[str, Any]:
     """Grade the outputs in ``input``, write them with their verdicts to ``output``, return the summary.
 
     ``task`` overrides what the lines (or the file's path) say. ``data_root`` is laid out as ``data/`` of the
-    documentation (``math/<task>/test.jsonl``); where given, gold answers come from there.
+    documentation (``math/<task>/test.jsonl``); where given, gold answers come from there. ``pool`` may be one that
+    reports its progress.
 
     The summary holds ``n``, ``seconds``, ``tasks`` (counts per verdict and accuracies, in percent) and
     ``disagreements``: every line that the two verdicts score differently.
@@ -43,7 +47,7 @@ def grade_file(
     """
     began = time.monotonic()
     rows, answers = read_answers(input, task, data_root)
-    grades = grade_answers(answers)
+    grades = grade_answers(answers, pool=pool)
     graded = [dict(row) | _verdict_keys(grade) for (_, row), grade in zip(rows, grades, strict=True)]
     write_jsonl(output, graded)
     return _summary([place for place, _ in rows], graded, answers, grades, time.monotonic() - began)

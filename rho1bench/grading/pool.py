@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from rho1bench.grading.worker import WALL_PER_CPU_SECOND
 
 TIME_LIMIT = 3.0
 """CPU seconds for one verdict, the protocol's own limit (there of wall time)."""
-FIRST_LIMIT = 0.3
+FIRST_LIMIT = 0.2
 _DEAR = re.compile(r"\\(?:sum|prod|int|lim|binom)|!|\^\{?-?\d{3}|\^.*\^.*\^")
 """What answers that never end tend to hold; they are asked last."""
 _GRACE_SECONDS = 30.0
@@ -130,11 +131,39 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
+class _Waiting:
+    """The questions still to ask; those that look like one which ran out of time go to the end."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self._questions = deque(questions)
+        self._put_off: deque[Question] = deque()
+        self._slow_shapes: set[str] = set()
+        self._lock = threading.Lock()
+
+    def next(self) -> Question | None:
+        with self._lock:
+            while self._questions:
+                question = self._questions.popleft()
+                if _shape(question) not in self._slow_shapes:
+                    return question
+                self._put_off.append(question)
+            return self._put_off.popleft() if self._put_off else None
+
+    def put_off_alike(self, question: Question) -> None:
+        with self._lock:
+            self._slow_shapes.add(_shape(question))
+
+
+def _shape(question: Question) -> str:
+    """Return a question's answer without its digits, spaces and braces: answers that hang tend to come in kinds."""
+    return re.sub(r"[\d\s{}]+", "", question.pred)
+
+
 class WorkerPool:
     """Workers that start when first needed; safe to use from several threads."""
 
-    def __init__(self, size: int | None = None, on_answer: Callable[[Question], None] | None = None) -> None:
-        """Make a pool of ``size`` workers (default: one a core); ``on_answer`` hears of each question when it ends."""
+    def __init__(self, size: int | None = None, on_answer: Callable[[Question, Verdict], None] | None = None) -> None:
+        """Make a pool of ``size`` workers (default: one a core); ``on_answer`` hears of each verdict."""
         self._on_answer = on_answer
         self.size = size or len(os.sched_getaffinity(0))
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
@@ -153,22 +182,19 @@ class WorkerPool:
         return [verdicts[question] for question in questions]
 
     def _round(self, questions: list[Question], seconds: float) -> dict[Question, Verdict]:
-        waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
-        for question in questions:
-            waiting.put(question)
+        waiting = _Waiting(questions)
         verdicts: dict[Question, Verdict] = {}
         failures: list[Exception] = []
 
         def serve() -> None:
             worker = self._idle.get()
             try:
-                while True:
-                    question = waiting.get_nowait()
+                while (question := waiting.next()) is not None:
                     verdicts[question] = worker.ask(question, seconds)
+                    if verdicts[question] is Verdict.TIMEOUT:
+                        waiting.put_off_alike(question)
                     if self._on_answer is not None:
-                        self._on_answer(question)
-            except queue.Empty:
-                pass
+                        self._on_answer(question, verdicts[question])
             except Exception as failure:
                 failures.append(failure)
             finally:
