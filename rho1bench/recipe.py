@@ -43,6 +43,8 @@ class MiniWorldSource(Model):
     num_documents: PositiveInt
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents of the stream to pass over first, so that two corpora can be disjoint."""
+    noise_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the characters of ``web`` pages that are noise; other texts have none."""
 
 
 class LocalSource(Model):

@@ -118,8 +118,11 @@ def _mini_world_generator(source: MiniWorldSource, seed: int) -> Callable[[int, 
             for sample in mini_world.sft_samples(source.text, num, seed, offset=offset):
                 yield plain_document("".join(text for _, text in sample.segments))
             return
-        documents = mini_world.clean_documents if source.text == "clean" else mini_world.web_documents
-        for document in documents(num, seed, offset=offset):
+        if source.text == "clean":
+            documents = mini_world.clean_documents(num, seed, offset=offset)
+        else:
+            documents = mini_world.web_documents(num, seed, offset=offset, noise_share=source.noise_share)
+        for document in documents:
             yield Document(document.text, tuple(document.spans))
 
     return generate

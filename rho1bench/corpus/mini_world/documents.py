@@ -43,7 +43,7 @@ def clean_documents(num: int, seed: int, offset: int = 0) -> list[Document]:
 
 
 def web_documents(
-    num: int, seed: int, offset: int = 0, *, noise_share: float = 0.6, wrong_share: float = 0.05
+    num: int, seed: int, offset: int = 0, *, noise_share: float = 0.5, wrong_share: float = 0.05
 ) -> list[Document]:
     """`num` web pages of worked problems among noise lines; `offset` as in `clean_documents`.
 
