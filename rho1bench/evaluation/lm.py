@@ -5,13 +5,14 @@ lm-eval sees an ordinary model; finish reasons, tool calls and prompts that did 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lm_eval.api.model import LM
 
 from rho1bench.evaluation.engines import Engine, Generation, Request, Tick
+from rho1bench.evaluation.judging import judge_all
 from rho1bench.evaluation.tool_loop import ToolSettings, Transcript, run_tool_loop
 
 DEFAULT_MAX_GEN_TOKS = 256
@@ -56,7 +57,9 @@ class EvaluationLM(LM):  # type: ignore[misc]
             transcripts = run_tool_loop(prompts, self._engine.complete, settings, self._tick)
             for place, transcript in zip(places, transcripts, strict=True):
                 results[place] = transcript
-        return [self._record(request, result) for request, result in zip(requests, results, strict=True)]
+        texts = [self._record(request, result) for request, result in zip(requests, results, strict=True)]
+        _judge(requests, texts)
+        return texts
 
     def _record(self, request: Any, result: Generation | Transcript) -> str:
         calls = result.calls if isinstance(result, Transcript) else 1
@@ -80,6 +83,12 @@ class EvaluationLM(LM):  # type: ignore[misc]
         results: list[float] = self._engine.lm.loglikelihood_rolling(requests, disable_tqdm=True)
         self._tick(len(requests))
         return results
+
+
+def _judge(requests: Sequence[Any], texts: Sequence[str]) -> None:
+    """Grade the math answers among ``texts`` now, all workers at once."""
+    pairs = [(request.doc, text) for request, text in zip(requests, texts, strict=True)]
+    judge_all((text, doc["answer"], doc["data_set"]) for doc, text in pairs if "data_set" in doc)
 
 
 def _request(instance: Any) -> Request:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from functools import cache
 from typing import Any
 
 from rho1bench.corpus import mini_world
-from rho1bench.grading import Grade, Verdict, grade_answer
+from rho1bench.evaluation.judging import judged
+from rho1bench.grading import Verdict
 from rho1bench.sandbox import run_program
 
 TEST_SEED = 2404
@@ -66,12 +66,6 @@ def math_results(doc: Row, results: list[str]) -> dict[str, float]:
         "exact_match": float(grade.paper is Verdict.CORRECT),
         "verified": float(grade.verified is Verdict.CORRECT),
     }
-
-
-@cache
-def judged(completion: str, answer: str, data_set: str) -> Grade:
-    """Grade a completion once, however often metrics and records ask."""
-    return grade_answer(completion, answer, data_set)
 
 
 def choice_rows(family: str, **_: object) -> dict[str, Any]:

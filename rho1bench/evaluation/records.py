@@ -65,7 +65,7 @@ def _sample_row(name: str, metric: str, sample: Json, answers: Sequence[Any]) ->
 def _verdicts(doc: Json, completion: str) -> Json:
     if "data_set" not in doc:
         return {}
-    from rho1bench.evaluation.mini_tasks import judged
+    from rho1bench.evaluation.judging import judged
 
     grade = judged(completion, doc["answer"], doc["data_set"])
     return {"pred": grade.pred, "paper": str(grade.paper), "verified": str(grade.verified)}

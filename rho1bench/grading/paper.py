@@ -13,6 +13,8 @@ import math
 import re
 from collections.abc import Callable
 
+from rho1bench.grading.numeric import clearly_different
+
 RELATIVE_TOLERANCE = 1e-4
 SymbolicEquality = Callable[[str, str], bool]
 Rule = Callable[[str, str, SymbolicEquality], bool | None]
@@ -21,6 +23,7 @@ _BRACKETED = re.compile(r"[(\[].+[)\]]")
 _CURLY_LIST = re.compile(r"\{.*,.*\}")
 _MATRIX = re.compile(r"\\begin\{[pb]matrix\}(.*)\\end\{[pb]matrix\}", re.DOTALL)
 
+_PRODUCT = re.compile(r"-?(?:(?:0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?![0-9.eE])|[A-Za-z])+")
 _OPTIONS = frozenset("ABCDE")
 
 
@@ -43,7 +46,9 @@ def equal(pred: str, gold: str, symbolic: SymbolicEquality) -> bool:
         if decision is not None:
             return decision
     pred, gold = pred.strip(), _gold_like(pred, gold.strip())
-    return any(rule(pred, gold, symbolic) for rule in _STRUCTURE_RULES) or symbolic(pred, gold)
+    if any(rule(pred, gold, symbolic) for rule in _STRUCTURE_RULES):
+        return True
+    return _settled(pred, gold, symbolic)
 
 
 def close(left: float, right: float) -> bool:
@@ -141,6 +146,24 @@ def _all_equal(preds: list[str], golds: list[str], symbolic: SymbolicEquality) -
     )
 
 
+def _settled(pred: str, gold: str, symbolic: SymbolicEquality) -> bool:
+    """Ask the algebra, unless the two are clearly different to anyone."""
+    return not (_different_products(pred, gold) or clearly_different(pred, gold)) and symbolic(pred, gold)
+
+
+def _different_products(pred: str, gold: str) -> bool:
+    """Tell words apart as algebra would, but at once: to it ``15thanks`` is a product of 15 and letters, no number."""
+    one, other = _letters(pred), _letters(gold)
+    return one is not None and other is not None and one != other
+
+
+def _letters(text: str) -> list[str] | None:
+    """Return the letters of a product of letters and numbers; none for a number; None for zero and all else."""
+    if not _PRODUCT.fullmatch(text) or any(float(number) == 0 for number in re.split(r"[-A-Za-z]+", text) if number):
+        return None
+    return sorted(re.sub(r"[-0-9.]", "", text))
+
+
 def _equations(pred: str, gold: str, symbolic: SymbolicEquality) -> bool:
     """Compare two equations by the difference of their sides, or a named value (``k=7``) with a bare one."""
     (pred_left, pred_sign, pred_right), (gold_left, gold_sign, gold_right) = pred.partition("="), gold.partition("=")
@@ -148,7 +171,7 @@ def _equations(pred: str, gold: str, symbolic: SymbolicEquality) -> bool:
     if pred_is and gold_is:
         pred_zero = f"{pred_left.strip()} - ({pred_right.strip()})"
         gold_zero = f"{gold_left.strip()} - ({gold_right.strip()})"
-        return symbolic(pred_zero, gold_zero) or symbolic(f"-({pred_zero})", gold_zero)
+        return _settled(pred_zero, gold_zero, symbolic) or _settled(f"-({pred_zero})", gold_zero, symbolic)
     if pred_is and not gold_sign and len(pred_left.strip()) <= 2:
         return equal(pred_right, gold, symbolic)
     if gold_is and not pred_sign and len(gold_left.strip()) <= 2:

@@ -39,7 +39,7 @@ _MAX_RESTARTS = 3
 
 @dataclass(frozen=True)
 class Question:
-    """One comparison that needs computer algebra; ``kind`` is ``"paper"`` or ``"verified"``."""
+    """One comparison that needs computer algebra; ``kind``: ``paper``, ``verified`` or ``algebra`` (sympy alone)."""
 
     kind: str
     pred: str

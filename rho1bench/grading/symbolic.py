@@ -65,6 +65,11 @@ def _read(text: str) -> Any:
     return text
 
 
+def forget() -> None:
+    """Forget what was read before (for measurements)."""
+    _read.cache_clear()
+
+
 def _holds(test: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
     try:
         return bool(test(left, right))

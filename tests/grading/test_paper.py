@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rho1bench.grading.numeric import clearly_different
 from rho1bench.grading.paper import as_number, equal, quick_equal
 from rho1bench.grading.pool import Question, WorkerPool
 from rho1bench.grading.verdict import Verdict
@@ -32,7 +33,10 @@ from rho1bench.grading.verdict import Verdict
         ("(1,2]", "(1,2]", True),
         ("k=5", "5", True),
         ("abc=5", "5", None),
-        ("x", "y", None),
+        ("x", "y", False),
+        ("x^2", "x*x", None),
+        (r"\sqrt{2}", "1.5", False),
+        (r"\sqrt{2}", "1.41421", None),
         (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1\\2.0\end{pmatrix}", True),
     ],
 )
@@ -68,8 +72,8 @@ def test_algebra_is_asked_only_when_strings_and_numbers_say_nothing() -> None:
     for pred, gold in (("5", "5"), ("5", "6"), ("", "6"), ("A", "a")):
         equal(pred, gold, lambda *pair: bool(asked.append(pair)))
     assert asked == []
-    equal("x", "y", lambda *pair: bool(asked.append(pair)))
-    assert asked == [("x", "y")]
+    equal("x*x", "x^2", lambda *pair: bool(asked.append(pair)))
+    assert asked == [("x*x", "x^2")]
 
 
 @pytest.mark.parametrize(
@@ -97,3 +101,57 @@ def test_quick_path_agrees_with_the_worker(pool: WorkerPool, pairs: list[tuple[s
 @given(st.integers(1, 10**6), st.sampled_from([1, 100]))
 def test_accepts_a_hundredfold_as_published(number: int, factor: int) -> None:
     assert quick_equal(str(number * factor), str(number)) is True
+
+
+SPECIAL_WORDS = ["pi", "0", "7", "oo", "E", "-1", "dx", "2d", "1.50"]
+WORDS = st.from_regex(r"-?[0-9]{0,3}[a-zA-Z]{0,6}(?:[1-9][0-9]?|0)?[a-z]{0,3}", fullmatch=True)
+
+
+@settings(max_examples=6)
+@given(st.lists(st.tuples(WORDS, WORDS | st.sampled_from(SPECIAL_WORDS)), min_size=25))
+def test_words_are_told_apart_as_algebra_does(pool: WorkerPool, pairs: list[tuple[str, str]]) -> None:
+    decided = [pair for pair in pairs if quick_equal(*pair) is False and all(pair)]
+    algebra = pool.ask([Question("algebra", *pair, "math") for pair in decided])
+    assert [pair for pair, verdict in zip(decided, algebra, strict=True) if verdict is Verdict.CORRECT] == []
+
+
+ATOMS = st.sampled_from(["2", "3", "10", "x", "y", "a", "i", "e", r"\pi", "0.5", "(x+1)", "(2-y)"])
+
+
+def _joined(parts: tuple[str, str, str]) -> str:
+    left, sign, right = parts
+    return {"frac": rf"\frac{{{left}}}{{{right}}}", "root": rf"{left}\sqrt{{{right}}}", "": left + right}.get(
+        sign, left + sign + right
+    )
+
+
+FORMULAS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", r"\cdot ", "", "frac", "root"]), inner).map(_joined),
+        st.tuples(inner, st.sampled_from("23")).map(lambda pair: f"({pair[0]})^{pair[1]}"),
+        inner.map(lambda text: f"({text})"),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=6)
+@given(st.lists(st.tuples(FORMULAS, FORMULAS), min_size=25, max_size=60))
+def test_clear_differences_are_differences_to_algebra(pool: WorkerPool, pairs: list[tuple[str, str]]) -> None:
+    apart = [pair for pair in pairs if clearly_different(*pair)]
+    algebra = pool.ask([Question("algebra", *pair, "math") for pair in apart])
+    assert [pair for pair, verdict in zip(apart, algebra, strict=True) if verdict is Verdict.CORRECT] == []
+
+
+@given(FORMULAS)
+def test_nothing_differs_from_itself(formula: str) -> None:
+    assert not clearly_different(formula, formula)
+    assert not clearly_different(formula, f"({formula})")
+
+
+@pytest.mark.parametrize(
+    "pair", [("10^20+1-10^20", "1"), ("x(x+1)", "x^2+x"), ("2^{2000}", "5"), ("1/2x", "x"), ("dx", "x")]
+)
+def test_what_is_ambiguous_or_inexact_is_left_to_algebra(pair: tuple[str, str]) -> None:
+    assert not clearly_different(*pair)

@@ -292,6 +292,29 @@ def test_extends_can_take_the_selection_away(tmp_path, recipe_file):
     assert load_recipe(str(path)).stage("slm").selection is None
 
 
+def test_a_recipe_can_drop_stages_of_the_one_it_extends(tmp_path, recipe_file):
+    recipe_file()
+    path = child(
+        tmp_path,
+        "extends: recipe\nname: child\ndrop: [report, eval, compare]\nstages:\n"
+        "  - {name: eval, kind: eval, evaluations: [{checkpoints: [clm, slm], suites: [mini_math9]}]}\n",
+    )
+    base, recipe = load_recipe(str(tmp_path / "recipe.yaml")), load_recipe(str(path))
+    left = [item.name for item in base.stages if item.name not in ("report", "eval", "compare")]
+    assert [item.name for item in recipe.stages] == [*left, "eval"]
+    assert recipe.stage("eval").evaluations[0].checkpoints == ["clm", "slm"]
+
+
+def test_dropping_what_is_not_there_is_an_error(tmp_path, recipe_file):
+    recipe_file()
+    message = problems(child(tmp_path, "extends: recipe\nname: child\ndrop: [slmm, 3]\n"))
+    assert f"{tmp_path}/child.yaml:3: drop.0: there is no stage 'slmm' (did you mean 'slm'?)" in message
+    assert "drop.1: there is no stage 3" in message
+    assert "expected a list of stage names" in problems(child(tmp_path, "extends: recipe\nname: c\ndrop: slm\n"))
+    alone = child(tmp_path, "name: alone\ndrop: [slm]\nstages: []\n")
+    assert "extends no other" in problems(alone)
+
+
 def test_extends_chains_and_names_the_file_that_is_wrong(tmp_path, recipe_file):
     recipe_file(lambda data: stage(data, "clm").update(max_steps=0))
     child(tmp_path, "extends: recipe.yaml\nname: middle\nstages: [{name: slm, batch_size: -2}]\n", "middle.yaml")

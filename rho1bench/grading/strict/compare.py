@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from rho1bench.grading.extraction import CHOICE_TASKS
+from rho1bench.grading.numeric import clearly_different
 from rho1bench.grading.strict.parts import Collection, is_relation, named_value, read_collection, sides
 from rho1bench.grading.strict.quantity import read_quantity, same_quantity, split_unit
 from rho1bench.grading.strict.tidy import squeezed, tidy
@@ -141,7 +142,7 @@ def _same_structure(left: str, right: str, algebra: Algebra, depth: int) -> bool
     for relation, other in ((left, right), (right, left)):
         if len(sides(relation)) > 1 and not is_relation(other):
             return _states_value(sides(relation), other, algebra, depth)
-    return algebra(left, right)
+    return not clearly_different(left, right) and algebra(left, right)
 
 
 def _states_value(chain: list[str], value: str, algebra: Algebra, depth: int) -> bool:
