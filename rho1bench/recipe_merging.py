@@ -226,6 +226,8 @@ def _drop_stages(base: RawRecipe, dropped: Any, layer: RawRecipe) -> None:
             )
     if valid:
         base.data["stages"] = [s for s in stages or () if not (isinstance(s, dict) and s.get("name") in dropped)]
+    for path in [path for path in base.origins if path[:1] == ("stages",) and path[1:2] and path[1] in dropped]:
+        del base.origins[path]
 
 
 def _merge_values(old: Any, new: Any) -> Any:

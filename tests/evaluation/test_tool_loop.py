@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from rho1bench.corpus.mini_world import sft_samples
 from rho1bench.evaluation.engines import Generation, Request, Tick
 from rho1bench.evaluation.tool_loop import ToolSettings, cut_output, last_program, output_block, run_tool_loop
 from rho1bench.sandbox import ProgramResult
@@ -99,3 +100,29 @@ def test_progress_counts_every_problem_once():
     model = Script({"a": ["x"], "b": [PROGRAM] * 4})
     run_tool_loop([Request("a|", (), 8), Request("b|", (), 8)], model, ToolSettings(), ticks.append)
     assert sum(ticks) == 2
+
+
+def test_a_model_that_says_what_the_samples_train_plays_the_samples_dialogue():
+    """Only the assistant's segments carry a loss, so they must hold every word that the model has to say."""
+    samples = sft_samples("sft_tir", 40, seed=5)
+    spoken = {
+        sample.segments[0][1]: [text for role, text in sample.segments if role == "assistant"] for sample in samples
+    }
+    stops = ("</s>", "```output")
+
+    def complete(requests: Sequence[Request], tick: Tick) -> list[Generation]:
+        return [_cut(_next_words(request.prompt)) for request in requests]
+
+    def _next_words(prompt: str) -> str:
+        question = next(question for question in spoken if prompt.startswith(question))
+        return spoken[question][prompt.count("```output")]
+
+    def _cut(text: str) -> Generation:
+        place = min((text.find(stop) for stop in stops if stop in text), default=-1)
+        assert "boxed" in text or place > 0
+        return Generation(text[:place] if place > 0 else text, "stop", 3, 5)
+
+    requests = [Request(question, stops, 64) for question in spoken]
+    transcripts = run_tool_loop(requests, complete, ToolSettings(), lambda _: None)
+    played = {request.prompt + transcript.text for request, transcript in zip(requests, transcripts, strict=True)}
+    assert played == {sample.text for sample in samples}

@@ -299,6 +299,8 @@ def test_a_recipe_can_drop_stages_of_the_one_it_extends(tmp_path, recipe_file):
         "extends: recipe\nname: child\ndrop: [report, eval, compare]\nstages:\n"
         "  - {name: eval, kind: eval, evaluations: [{checkpoints: [clm, slm], suites: [mini_math9]}]}\n",
     )
+    assert f"{path}:5: stages.eval.max_model_len" in problems(path)
+    path.write_text(path.read_text().replace("kind: eval", "kind: eval, max_model_len: 32"))
     base, recipe = load_recipe(str(tmp_path / "recipe.yaml")), load_recipe(str(path))
     left = [item.name for item in base.stages if item.name not in ("report", "eval", "compare")]
     assert [item.name for item in recipe.stages] == [*left, "eval"]

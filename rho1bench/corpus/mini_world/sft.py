@@ -44,11 +44,11 @@ def program_output(problem: Problem) -> str:
 
 
 def tir_sample(problem: Problem) -> SftSample:
-    """Question, program, output of the program, boxed answer."""
+    """Question, program, output of the program, boxed answer; the model itself writes the words that call the tool."""
     segments: tuple[tuple[Role, str], ...] = (
         ("user", tir_prompt(problem)),
-        ("assistant", f"```python\n{problem.program}\n```\n"),
-        ("tool", f"```output\n{program_output(problem)}\n```\n"),
+        ("assistant", f"```python\n{problem.program}\n```\n```output"),
+        ("tool", f"\n{program_output(problem)}\n```\n"),
         ("assistant", f"The answer is $\\boxed{{{problem.answer}}}$."),
     )
     return SftSample(problem.task, "sft_tir", segments)
