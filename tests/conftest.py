@@ -1,9 +1,11 @@
-"""Settings for every test: offline, one thread, reproducible Hypothesis."""
+"""For every test: offline, one thread, reproducible Hypothesis; the reference data where it is at hand."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -14,3 +16,12 @@ settings.register_profile(
     "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of reference data (RHO1BENCH_SHARED, else beside the checkout); it is no part of the repository."""
+    folder = Path(os.environ.get("RHO1BENCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    if not (folder / "reference" / "paper_verdicts.jsonl").is_file():
+        pytest.skip("the reference data (../shared or RHO1BENCH_SHARED) is not on this machine")
+    return folder

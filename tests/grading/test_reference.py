@@ -27,10 +27,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def golds(shared: Path) -> dict[tuple[str, str], str]:
+def golds(shared_data: Path) -> dict[tuple[str, str], str]:
     found = {}
     for task in TASKS:
-        for place, row in enumerate(read(shared / "data" / "math" / task / "test.jsonl")):
+        for place, row in enumerate(read(shared_data / "data" / "math" / task / "test.jsonl")):
             found[task, str(row.get("idx", place))] = gold_answer(row, task)
     return found
 
@@ -51,14 +51,14 @@ def test_every_gold_answer_is_readable(golds: dict[tuple[str, str], str]) -> Non
     assert empty == [("math", "97")], "the normal form takes the direction east for a unit"
 
 
-def test_written_answers_are_readable(shared: Path) -> None:
+def test_written_answers_are_readable(shared_data: Path) -> None:
     for task in TASKS:
-        rows = read(shared / "data" / "math" / task / "test.jsonl")
+        rows = read(shared_data / "data" / "math" / task / "test.jsonl")
         assert all(written_answer(row, task) for row in rows), task
 
 
-def test_recorded_verdicts(shared: Path, pool: WorkerPool, golds: dict[tuple[str, str], str]) -> None:
-    rows = read(shared / "reference" / "paper_verdicts.jsonl")
+def test_recorded_verdicts(shared_data: Path, pool: WorkerPool, golds: dict[tuple[str, str], str]) -> None:
+    rows = read(shared_data / "reference" / "paper_verdicts.jsonl")
     assert len(rows) == 4_023
     assert [row for row in rows if golds[row["task"], str(row["idx"])] != row["gold"]] == []
     preds = [extract_answer(row["completion"], row["task"]) for row in rows]
@@ -68,8 +68,8 @@ def test_recorded_verdicts(shared: Path, pool: WorkerPool, golds: dict[tuple[str
 
 
 @pytest.mark.parametrize(("model", "folder"), RELEASED)
-def test_released_outputs(shared: Path, pool: WorkerPool, model: str, folder: str) -> None:
-    (path,) = (shared / "data" / "released_outputs" / model / folder).glob("*.jsonl")
+def test_released_outputs(shared_data: Path, pool: WorkerPool, model: str, folder: str) -> None:
+    (path,) = (shared_data / "data" / "released_outputs" / model / folder).glob("*.jsonl")
     task, rows = ("gsm8k" if folder == "gsm8k" else "math"), read(path)
     assert len(rows) == {"gsm8k": 1319, "math": 500}[task]
     preds = [extract_answer(row["code"][0], task) for row in rows]
