@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,10 @@ from pathlib import Path
 from rho1bench.errors import RunError, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded", "PytorchStreamWriter failed writing")
+FULL_WORDS = re.compile(
+    r"No space left on device|os error 28|Disk quota exceeded|PytorchStreamWriter failed writing"
+    r"|\d+ requested and \d+ written"  # numpy
+)
 REFUSED = (
     errno.EACCES,
     errno.EPERM,
@@ -30,8 +34,11 @@ REFUSED = (
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Raise ``RunError`` in place of an error of the disk that holds ``folder``; let every other error through."""
+def disk_errors(folder: Path, *, refused_too: tuple[int, ...] = ()) -> Iterator[None]:
+    """Raise ``RunError`` in place of an error of the disk that holds ``folder``; let every other error through.
+
+    ``refused_too`` are further error numbers that mean here that the disk refuses.
+    """
     try:
         yield
     except UserError:
@@ -40,7 +47,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         chain = list(_chain(error))
         if any(_is_full(link) for link in chain):
             raise RunError(_full_message(folder)) from error
-        refused = next((link for link in chain if isinstance(link, OSError) and link.errno in REFUSED), None)
+        numbers = {*REFUSED, *refused_too}
+        refused = next((link for link in chain if isinstance(link, OSError) and link.errno in numbers), None)
         if refused is not None and _concerns(refused, folder):
             place = refused.filename or folder
             raise RunError(
@@ -75,7 +83,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in FULL:
         return True
-    return any(words in str(error) for words in FULL_WORDS)
+    return FULL_WORDS.search(str(error)) is not None
 
 
 def _concerns(error: OSError, folder: Path) -> bool:

@@ -6,6 +6,7 @@ only when the stage has to run, and hands it a :class:`StageContext`.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -102,13 +103,13 @@ def run_recipe(
     """
     console = console or Console(stderr=True)
     options = options or RunOptions()
-    with disk_errors(output):
+    with disk_errors(output, refused_too=(errno.ENOENT,)):  # /proc and its like
         output.mkdir(parents=True, exist_ok=True)
-        with run_lock(output):
-            _claim(recipe, output)
-            if recipe.seeds:
-                return _run_seeds(recipe, output, options, console)
-            return _run_stages(recipe, output, options, console)
+    with disk_errors(output), run_lock(output):
+        _claim(recipe, output)
+        if recipe.seeds:
+            return _run_seeds(recipe, output, options, console)
+        return _run_stages(recipe, output, options, console)
 
 
 def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]]:

@@ -68,6 +68,8 @@ def _note(context: StageContext) -> None:
         raise RuntimeError("writer failed") from OSError(errno.ENOSPC, "No space left on device", "weights")
     if what == "words":
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    if what == "array":
+        raise OSError("1908000 requested and 1542080 written")
     if what == "user":
         raise TrainingError("the loss of stage base is nan at step 7")
     if what == "module":

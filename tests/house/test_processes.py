@@ -151,6 +151,13 @@ def test_a_read_only_disk_is_told(tmp_path):
             assert "Traceback" not in refused.stderr
 
 
+def test_a_place_where_no_folder_can_be_made_is_told():
+    refused = rho1bench("run", SMALL, "--output", "/proc/run", fake=True)
+    assert refused.returncode == 2
+    assert "error: cannot write to the run folder /proc/run" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; the read-only disk stands in for this")
 def test_a_folder_without_permission_is_told(tmp_path):
     tmp_path.chmod(0o500)

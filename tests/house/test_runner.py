@@ -284,7 +284,7 @@ def test_preview_writes_nothing_and_knows_what_would_run(run, calls, tmp_path):
 # --- errors of the disk and of packages -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["full", "words"])
+@pytest.mark.parametrize("what", ["full", "words", "array"])
 def test_a_full_disk_is_one_clear_error_however_it_is_wrapped(tmp_path, calls, monkeypatch, what):
     monkeypatch.setenv("FAKE_RAISE", f"slm:{what}")
     with pytest.raises(RunError, match=r"is full \(\d+ MB left\).*same command"):
