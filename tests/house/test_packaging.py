@@ -54,7 +54,7 @@ def test_the_wheel_holds_package_tasks_and_recipes_and_nothing_else(wheel):
         assert f"rho1bench/recipes/{recipe.relative_to(ROOT / 'recipes')}" in names
     for task in (ROOT / "tasks").rglob("*.yaml"):
         assert f"rho1bench/tasks/{task.relative_to(ROOT / 'tasks')}" in names
-    assert "rho1bench/py.typed" in names
+    assert {"rho1bench/py.typed", "rho1bench/constraints.txt"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or "/results/" in name or "/tests/" in name]
 
 
@@ -150,6 +150,21 @@ def test_a_cpu_torch_is_taken_from_this_machine_first_and_from_its_index_last(mo
     asked.clear()
     install.install_torch(cpu=True)
     assert asked == []
+
+
+@pytest.mark.parametrize("checkout", [ROOT, None])
+def test_the_installer_serves_a_checkout_and_a_wheel(monkeypatch, checkout):
+    asked = []
+    monkeypatch.setattr(install, "CHECKOUT", checkout)
+    monkeypatch.setattr(install, "pip", lambda *arguments, check=True: asked.append(arguments) or check)
+    monkeypatch.setattr(install, "install_torch", lambda *, cpu: None)
+    install.install_all("none")
+    (line,) = asked
+    if checkout:
+        assert line == ("install", "-q", "-e", f"{ROOT}[dev]")
+    else:
+        wanted = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+        assert {canonicalize_name(Requirement(text).name) for text in line[2:]} == wanted
 
 
 def test_installation_steps_that_fail_are_told(capsys, monkeypatch):
