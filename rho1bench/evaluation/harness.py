@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rho1bench.errors import RunError
+from rho1bench.errors import RunError, UserError
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.tool_loop import ToolSettings
 from rho1bench.paths import tasks_dir
@@ -49,11 +49,13 @@ class Tasks:
         return list(self._manager.all_subtasks)
 
     def load(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return lm-eval task objects by name; raises RunError if one cannot be built."""
+        """Return lm-eval task objects by name; raises RunError if one cannot be built, DataError for its data."""
         for name in names:
             if name not in self._loaded:
                 try:
                     task = self._manager.load([name])["tasks"][name]
+                except UserError:
+                    raise
                 except Exception as error:
                     raise RunError(f"task {name!r} ({tasks_dir()}) cannot be built: {error}") from error
                 if task.get_config("num_fewshot") is None:

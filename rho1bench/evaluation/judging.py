@@ -6,25 +6,38 @@ and bootstraps then ask for the same verdicts again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from rho1bench.grading import Grade, grade_many
+from rho1bench.grading import Answer, Grade, Verdict, grade_answers
+from rho1bench.grading.normal_form import normalise
 
-Completion = tuple[str, str, str]
-"""A completion, the gold answer as its data set writes it, and the paper's name of the data set."""
-
-_grades: dict[Completion, Grade] = {}
-
-
-def judge_all(completions: Iterable[Completion]) -> None:
-    """Grade all completions that were not graded before, with all workers."""
-    new = [completion for completion in dict.fromkeys(completions) if completion not in _grades]
-    _grades.update(zip(new, grade_many(new), strict=True))
+_grades: dict[Answer, Grade] = {}
 
 
-def judged(completion: str, answer: str, data_set: str) -> Grade:
-    """Return the grade of one completion; graded once, however often it is asked for."""
-    key = (completion, answer, data_set)
-    if key not in _grades:
-        judge_all([key])
-    return _grades[key]
+def answer_to(doc: Mapping[str, Any], completion: str) -> Answer:
+    """Return ``completion`` with the gold answer of its document: ``answer``, and ``paper_gold`` where it differs."""
+    paper_gold = doc["paper_gold"] if "paper_gold" in doc else normalise(doc["answer"])
+    return Answer(completion, paper_gold, doc["answer"], doc["data_set"])
+
+
+def judge_all(answers: Iterable[Answer]) -> None:
+    """Grade all answers that were not graded before, with all workers."""
+    new = [answer for answer in dict.fromkeys(answers) if answer not in _grades]
+    _grades.update(zip(new, grade_answers(new), strict=True))
+
+
+def judged(answer: Answer) -> Grade:
+    """Return the grade of one answer; graded once, however often it is asked for."""
+    if answer not in _grades:
+        judge_all([answer])
+    return _grades[answer]
+
+
+def math_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]:
+    """Judge one completion for lm-eval: ``exact_match`` is the paper's verdict, ``verified`` the strict one."""
+    grade = judged(answer_to(doc, results[0]))
+    return {
+        "exact_match": float(grade.paper is Verdict.CORRECT),
+        "verified": float(grade.verified is Verdict.CORRECT),
+    }

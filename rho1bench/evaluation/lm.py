@@ -12,7 +12,7 @@ from typing import Any
 from lm_eval.api.model import LM
 
 from rho1bench.evaluation.engines import Engine, Generation, Request, Tick
-from rho1bench.evaluation.judging import judge_all
+from rho1bench.evaluation.judging import answer_to, judge_all
 from rho1bench.evaluation.tool_loop import ToolSettings, Transcript, run_tool_loop
 
 DEFAULT_MAX_GEN_TOKS = 256
@@ -88,7 +88,7 @@ class EvaluationLM(LM):  # type: ignore[misc]
 def _judge(requests: Sequence[Any], texts: Sequence[str]) -> None:
     """Grade the math answers among ``texts`` now, all workers at once."""
     pairs = [(request.doc, text) for request, text in zip(requests, texts, strict=True)]
-    judge_all((text, doc["answer"], doc["data_set"]) for doc, text in pairs if "data_set" in doc)
+    judge_all(answer_to(doc, text) for doc, text in pairs if "data_set" in doc)
 
 
 def _request(instance: Any) -> Request:

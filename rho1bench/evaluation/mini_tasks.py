@@ -1,4 +1,5 @@
-"""What the YAMLs of tasks/mini name with ``!function``: the rows of the mini world's tasks and how answers are judged.
+"""What the YAMLs of tasks/mini name with ``!function``: the rows of the mini world's tasks, and how
+those of its general tasks are judged.
 
 The rows come from a world seed of their own, whatever seed a run trains with: every run is tested on the same questions
 (paper section 3.2; the mini world keeps test questions out of all training text). Few-shot exemplars are training-side.
@@ -12,8 +13,6 @@ from collections import Counter
 from typing import Any
 
 from rho1bench.corpus import mini_world
-from rho1bench.evaluation.judging import judged
-from rho1bench.grading import Verdict
 from rho1bench.sandbox import run_program
 
 TEST_SEED = 2404
@@ -57,15 +56,6 @@ def _dataset(rows: list[Row]) -> Any:
     from datasets import Dataset
 
     return Dataset.from_list(rows)
-
-
-def math_results(doc: Row, results: list[str]) -> dict[str, float]:
-    """Judge one completion: ``exact_match`` is the paper's verdict, ``verified`` the strict one."""
-    grade = judged(results[0], doc["answer"], doc["data_set"])
-    return {
-        "exact_match": float(grade.paper is Verdict.CORRECT),
-        "verified": float(grade.verified is Verdict.CORRECT),
-    }
 
 
 def choice_rows(family: str, **_: object) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def _sample_row(name: str, metric: str, sample: Json, answers: Sequence[Any]) ->
 def _verdicts(doc: Json, completion: str) -> Json:
     if "data_set" not in doc:
         return {}
-    from rho1bench.evaluation.judging import judged
+    from rho1bench.evaluation.judging import answer_to, judged
 
-    grade = judged(completion, doc["answer"], doc["data_set"])
+    grade = judged(answer_to(doc, completion))
     return {"pred": grade.pred, "paper": str(grade.paper), "verified": str(grade.verified)}
 
 

@@ -17,11 +17,16 @@ _CHOICE = ("agieval", "arc_easy", "arc_challenge", "boolq", "piqa", "hellaswag",
 _GENERAL13 = ("mmlu", "bbh", *_CHOICE, "humaneval", "mbpp", "tydiqa")
 
 SUITES: Mapping[str, tuple[str, ...]] = {
+    "rho1_math9": tuple(f"rho1_{task}_cot" for task in _MATH9),
+    "rho1_tir7": tuple(f"rho1_{task}_tir" for task in _TIR7),
     "mini_math9": tuple(f"mini_{task}" for task in _MATH9),
     "mini_tir7": tuple(f"mini_{task}_tir" for task in _TIR7),
     "mini_general15": tuple(f"mini_{task}" for task in (*_GENERAL13, "gsm8k", "math500")),
 }
 """The suites that are more than an lm-eval group, or that must not depend on reading YAML."""
+
+SHORT_NAMES: Mapping[str, tuple[str, ...]] = {"math": ("rho1_math9",), "tir": ("rho1_tir7",)}
+"""What ``rho1bench eval --suite`` calls the suites of the paper's tables."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ def find_suites(names: Sequence[str], groups: Mapping[str, Sequence[str]], tasks
             found.append(Suite(name, (name,)))
         else:
             known = sorted({*SUITES, *groups, *known_tasks})
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Known suites: {', '.join(SUITES)}."
+            near = difflib.get_close_matches(name, known)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else f" Known suites: {', '.join(SUITES)}."
             raise RunError(f"evaluation suite {name!r}: no such suite, lm-eval group or task.{hint}")
     return found
 

@@ -82,15 +82,20 @@ def _wrong(name: str, doc: dict[str, Any]) -> str:
     return " The answer is 987654."
 
 
-def test_all_tasks_and_groups_load(tasks: Tasks):
-    assert len(tasks.names) == 29
-    assert {name: len(members) for name, members in tasks.groups.items()} == {
+def mini_names(tasks: Tasks) -> list[str]:
+    return [name for name in tasks.names if name.startswith("mini_")]
+
+
+def test_all_mini_tasks_and_groups_load(tasks: Tasks):
+    mini = mini_names(tasks)
+    assert len(mini) == 29
+    assert {name: len(members) for name, members in tasks.groups.items() if name.startswith("mini_")} == {
         "mini_math9": 9,
         "mini_tir7": 7,
         "mini_general13": 13,
     }
-    loaded = tasks.load(tasks.names)
-    assert sorted(loaded) == sorted({task for suite in SUITES.values() for task in suite})
+    loaded = tasks.load(mini)
+    assert sorted(loaded) == sorted({task for suite in SUITES.values() for task in suite if task.startswith("mini_")})
     assert all(len(loaded[name].eval_docs) == 120 for name in SUITES["mini_math9"] + SUITES["mini_tir7"])
     assert len(SUITES["mini_math9"]) + len(SUITES["mini_general15"]) == 24
     assert len({*SUITES["mini_math9"], *SUITES["mini_general15"]}) == 22
@@ -122,7 +127,7 @@ def test_stop_strings_are_those_of_the_paper(tasks: Tasks):
 
 
 def test_known_answers_score_one_and_wrong_ones_zero(tasks: Tasks):
-    names = [name for name in tasks.names if not name.endswith("_tir") or name == "mini_math500_tir"]
+    names = [name for name in mini_names(tasks) if not name.endswith("_tir") or name == "mini_math500_tir"]
     loaded = tasks.load(names)
     for right in (True, False):
         seen = 0
