@@ -22,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+tasks_app = typer.Typer(help="List the evaluation tasks; print the prompts of one.", no_args_is_help=True)
+app.add_typer(tasks_app, name="tasks")
 INTERRUPTED = 130
 WIDTH_OF_FILES = 110
 """Columns of a wide table where the output is not a terminal."""
@@ -99,6 +101,40 @@ def doctor() -> None:
 
     if not print_diagnosis(Console()):
         raise typer.Exit(1)
+
+
+@tasks_app.command("list")
+def list_tasks() -> None:
+    """List the shipped tasks with their suites, test rows, score and source of data."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rho1bench.evaluation.task_listing import list_tasks as facts_of_tasks
+
+    table = Table("task", "suites", "rows", "score", "data", box=None)
+    for facts in facts_of_tasks():
+        rows = "" if facts.num_rows is None else str(facts.num_rows)
+        table.add_row(facts.name, ", ".join(facts.suites), rows, facts.metric, facts.source)
+    (Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES + 20)).print(table)
+
+
+@tasks_app.command("prompts")
+def print_prompts(
+    task: Annotated[str, typer.Argument(help="Name of a task; `rho1bench tasks list` shows them.")],
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with math/ and prompts/; default: RHO1BENCH_DATA, else downloaded once.")
+    ] = None,
+    sha256: Annotated[bool, typer.Option("--sha256", help="Print one SHA-256 of the whole prompt a row.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+) -> None:
+    """Print what a model is sent for each test row of a task, exemplars included."""
+    from rho1bench.evaluation.data_files import use_data_folder
+    from rho1bench.evaluation.task_listing import task_prompts
+    from rho1bench.files import sha256_bytes
+
+    use_data_folder(data_root)
+    for row, prompt in enumerate(task_prompts(task, limit)):
+        typer.echo(sha256_bytes(prompt.encode("utf-8")) if sha256 else f"===== {task}, row {row} =====\n{prompt}")
 
 
 def main() -> None:

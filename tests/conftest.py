@@ -19,9 +19,15 @@ settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
+def shared_data_if_there() -> Path | None:
     """The folder of reference data (RHO1BENCH_SHARED, else beside the checkout); it is no part of the repository."""
     folder = Path(os.environ.get("RHO1BENCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-    if not (folder / "reference" / "paper_verdicts.jsonl").is_file():
+    return folder if (folder / "reference" / "paper_verdicts.jsonl").is_file() else None
+
+
+@pytest.fixture(scope="session")
+def shared_data(shared_data_if_there: Path | None) -> Path:
+    """The same folder for a test that needs it; the test is skipped where there is none."""
+    if shared_data_if_there is None:
         pytest.skip("the reference data (../shared or RHO1BENCH_SHARED) is not on this machine")
-    return folder
+    return shared_data_if_there

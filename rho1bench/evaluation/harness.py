@@ -48,6 +48,10 @@ class Tasks:
         """Names of all single tasks."""
         return list(self._manager.all_subtasks)
 
+    def config(self, name: str) -> dict[str, Any]:
+        """What the YAML of one task says, includes resolved; nothing is loaded."""
+        return dict(self._manager.task_index[name].cfg)
+
     def load(self, names: Sequence[str]) -> dict[str, Any]:
         """Return lm-eval task objects by name; raises RunError if one cannot be built, DataError for its data."""
         for name in names:

@@ -56,7 +56,7 @@ def find_suites(names: Sequence[str], groups: Mapping[str, Sequence[str]], tasks
             known = sorted({*SUITES, *groups, *known_tasks})
             near = difflib.get_close_matches(name, known)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else f" Known suites: {', '.join(SUITES)}."
-            raise RunError(f"evaluation suite {name!r}: no such suite, lm-eval group or task.{hint}")
+            raise RunError(f"{name!r}: no such evaluation suite, lm-eval group or task.{hint}")
     return found
 
 

@@ -100,6 +100,8 @@ def _golds(row: Row, where: str, task: str, lookup: Lookup) -> tuple[str, str]:
         if "idx" in row and "gt" not in row and (found := lookup.row(task, row["idx"], where)) is not None:
             return gold_answer(found, task), written_answer(found, task)
         if isinstance(row.get("doc"), Mapping):
+            if "data_set" in row["doc"]:
+                return _gold_of_document(row["doc"])
             return gold_answer(row["doc"], task), written_answer(row["doc"], task)
     except DataError as error:
         if "target" not in row or not isinstance(row.get("doc"), Mapping):
@@ -110,6 +112,12 @@ def _golds(row: Row, where: str, task: str, lookup: Lookup) -> tuple[str, str]:
     raise DataError(
         f"{where}: no gold answer; give --data-root (or {DATA_VARIABLE}) for lines with idx, or a key gold, gt, target."
     )
+
+
+def _gold_of_document(doc: Row) -> tuple[str, str]:
+    """Samples of this project's own tasks, whose documents hold the gold answer ready for use."""
+    written = str(doc["answer"])
+    return str(doc["paper_gold"]) if "paper_gold" in doc else normalise(written), written
 
 
 def _stated_gold(row: Row, key: str, task: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rho1bench.errors import CheckpointError, RunError
+from rho1bench.errors import CheckpointError, DataError, RunError
 from rho1bench.evaluation import stage as stage_module
 from rho1bench.evaluation.engines import Generation, Request, Tick
 from rho1bench.evaluation.hf_engine import HFEngine
@@ -212,6 +212,15 @@ def test_bad_checkpoints_and_suites_stop_before_an_engine_boots(run_folder: Path
     context, _ = context_for(run_folder, [{"checkpoints": ["slm"], "suites": ["mini_math9"]}])
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         stage_module.run(context)
+
+
+def test_faulty_data_stop_before_a_model_is_loaded(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    engine = use(monkeypatch, Parrot())
+    monkeypatch.setenv("RHO1BENCH_DATA", str(tmp_path))
+    context, _ = context_for(run_folder, [{"checkpoints": ["slm"], "suites": ["mini_math9", "rho1_tir7"], "limit": 2}])
+    with pytest.raises(DataError, match=r"math/gsm8k/test\.jsonl: no such file"):
+        stage_module.run(context)
+    assert (engine.loaded, engine.asked) == ([], [])
 
 
 def test_the_option_on_the_command_line_wins(run_folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from oracle import Oracle
 
 from rho1bench.corpus import mini_world
 from rho1bench.errors import RunError
-from rho1bench.evaluation.engines import Generation, Request, Tick
 from rho1bench.evaluation.harness import Tasks, count_requests, run_unit, tool_tasks
 from rho1bench.evaluation.mini_tasks import TEST_SEED, word_f1
 from rho1bench.evaluation.suites import SUITES, find_suites, split_work, suite_averages
@@ -23,36 +22,6 @@ from rho1bench.paths import tasks_dir
 @pytest.fixture(scope="module")
 def tasks() -> Tasks:
     return Tasks()
-
-
-class Oracle:
-    """An engine that knows the answers (``right``) or says something else; it finds a document by its prompt."""
-
-    name, version, dtype, boots = "oracle", "0", "float32", 0
-
-    def __init__(self, answers: dict[str, str], right: bool) -> None:
-        self.answers = answers
-        self.right = right
-        self.max_length = 10_000
-
-    @property
-    def lm(self) -> Oracle:
-        return self
-
-    def tok_encode(self, text: str) -> list[int]:
-        return list(text.encode())
-
-    def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        tick(len(requests))
-        return [Generation(self._answer(request.prompt), "stop", 1, 1) for request in requests]
-
-    def _answer(self, prompt: str) -> str:
-        if "```output" in prompt:
-            return f"The answer is $\\boxed{{{prompt.rpartition('```output')[2].splitlines()[1]}}}$."
-        return self.answers[prompt]
-
-    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        return [(0.0 if (r.idx == r.doc["target"]) == self.right else -50.0, False) for r in requests]
 
 
 def answers_of(loaded: dict[str, Any], right: bool) -> dict[str, str]:
@@ -183,13 +152,25 @@ def test_shared_tasks_run_once(tasks: Tasks):
     assert list(suite_averages(suites, scores)) == ["mini_math9"]
 
 
-def test_plain_lm_eval_runs_a_group(checkpoints: dict[str, Path], process_environment: dict[str, str], tmp_path: Path):
-    command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--tasks", "mini_math9", "--limit", "2"]
+def test_plain_lm_eval_runs_the_groups(
+    checkpoints: dict[str, Path],
+    process_environment: dict[str, str],
+    shared_data_if_there: Path | None,
+    tmp_path: Path,
+):
+    """The mini tasks; and, where their data are at hand, the real ones (whose prompts outgrow the small model)."""
+    groups, environment = ["mini_math9"], process_environment
+    if shared_data_if_there is not None:
+        groups.append("rho1_math9")
+        environment = environment | {"RHO1BENCH_DATA": str(shared_data_if_there / "data")}
+    command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--tasks", ",".join(groups), "--limit", "2"]
     command += ["--model_args", f"pretrained={checkpoints['late']},dtype=float32", "--device", "cpu"]
     command += ["--include_path", str(tasks_dir()), "--batch_size", "8", "--output_path", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=process_environment, timeout=200)
+    command += ["--gen_kwargs", "max_gen_toks=16"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     (path,) = (tmp_path / "out").rglob("results_*.json")
     results = json.loads(path.read_text())["results"]
-    assert {name for name in results if name != "mini_math9"} == set(SUITES["mini_math9"])
+    assert set(results) - set(groups) == {task for group in groups for task in SUITES[group]}
+    assert len(results) == 10 * len(groups)
     assert all("exact_match,none" in row for row in results.values())
