@@ -1,7 +1,8 @@
 """What is wrong with a data file whose hash is not the pinned one: the first line at fault, named for the user.
 
 ``line_hashes.json`` holds the first four hex digits of the SHA-256 of every line of every pinned file, which tells a
-changed line from a missing or an added one without holding any row.
+changed line from a missing or an added one without holding any row. Whoever pins another file writes its entry with
+:func:`line_hashes`; a test compares all entries with the files.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def test_plain_lm_eval_runs_the_groups(
     command += ["--model_args", f"pretrained={checkpoints['late']},dtype=float32", "--device", "cpu"]
     command += ["--include_path", str(tasks_dir()), "--batch_size", "8", "--output_path", str(tmp_path / "out")]
     command += ["--gen_kwargs", "max_gen_toks=16"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     (path,) = (tmp_path / "out").rglob("results_*.json")
     results = json.loads(path.read_text())["results"]
