@@ -39,6 +39,10 @@ class EngineError(UserError):
     """An inference engine is missing, cannot boot or cannot load a checkpoint."""
 
 
+class SandboxError(UserError):
+    """Programs that a model wrote cannot be run here."""
+
+
 class MissingPackageError(UserError):
     """An optional package is not installed; the message holds the install line."""
 

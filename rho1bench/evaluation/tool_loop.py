@@ -5,13 +5,21 @@ Played in rounds over all unfinished problems: each round is one call of the eng
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rho1bench.evaluation.engines import FinishReason, Generation, Request, Tick
+from rho1bench.evaluation.transcript import FENCE, program_to_run
 from rho1bench.sandbox import ProgramResult, run_programs
 
-FENCE = "```"
+TIMED_OUT = "timeout_decorator.timeout_decorator.TimeoutError: 'Timed Out'"
+NOTHING_TO_SHOW = "Done"
+"""What the authors' harness showed for a program out of time, and for one that printed nothing."""
+CALLS_USED_UP = "\nReach max function call limit."
+"""What it wrote under the output after the last call."""
+SUGGESTION = re.compile(r"\. Did you mean: '[^']*'\?$")
+"""What newer interpreters add to an error; the harness showed errors without it."""
 Complete = Callable[[Sequence[Request], Tick], list[Generation]]
 
 
@@ -53,10 +61,12 @@ def run_tool_loop(
         for place, generation in zip(open_places, complete(prompts, lambda _: None), strict=True):
             if _add(transcripts[place], generation):
                 waiting.append(place)
-        programs = [last_program(transcripts[place].text) for place in waiting]
+        programs = [program_to_run(transcripts[place].text) for place in waiting]
         for place, result in zip(waiting, run_programs(programs, settings.timeout), strict=True):
             transcripts[place].text += output_block(result, settings.max_output)
         still_open = waiting if call + 1 < settings.max_calls else []
+        for place in waiting[len(still_open) :]:
+            transcripts[place].text += CALLS_USED_UP
         tick(len(open_places) - len(still_open))
         open_places = still_open
     return transcripts
@@ -73,24 +83,17 @@ def _add(transcript: Transcript, generation: Generation) -> bool:
     return "boxed" not in newest and newest.endswith(FENCE)
 
 
-def last_program(text: str) -> str:
-    """Return the last fenced Python program of ``text``, without its fences; empty if there is none."""
-    program: list[str] = []
-    inside = False
-    for line in text.splitlines():
-        if line.startswith(f"{FENCE}python"):
-            inside, program = True, []
-        elif line.startswith(FENCE):
-            inside = False
-        elif inside:
-            program.append(line)
-    return "\n".join(program)
-
-
 def output_block(result: ProgramResult, max_output: int) -> str:
-    """Return the fenced block that shows a program's output, or the last line of its error, to the model."""
-    shown = cut_output((result.stdout or result.error).strip(), max_output)
-    return f"\n{FENCE}output\n{shown}\n{FENCE}\n"
+    """Return the fenced block that shows the model what became of its program."""
+    return f"\n{FENCE}output\n{shown_output(result, max_output)}\n{FENCE}\n"
+
+
+def shown_output(result: ProgramResult, max_output: int) -> str:
+    """Return what a program printed if it ended well, else only its error's last line, in the paper's words."""
+    if result.outcome == "timeout":
+        return TIMED_OUT
+    text = result.stdout if result.outcome == "ok" else SUGGESTION.sub("", result.error)
+    return cut_output(text.strip(), max_output) or NOTHING_TO_SHOW
 
 
 def cut_output(text: str, max_output: int) -> str:

@@ -8,7 +8,13 @@ import pytest
 
 from rho1bench.corpus.mini_world import sft_samples
 from rho1bench.evaluation.engines import Generation, Request, Tick
-from rho1bench.evaluation.tool_loop import ToolSettings, cut_output, last_program, output_block, run_tool_loop
+from rho1bench.evaluation.tool_loop import (
+    TIMED_OUT,
+    ToolSettings,
+    cut_output,
+    output_block,
+    run_tool_loop,
+)
 from rho1bench.sandbox import ProgramResult
 
 
@@ -66,16 +72,23 @@ def test_at_most_four_calls():
     texts, model = play(a=[PROGRAM] * 9)
     assert len(model.rounds) == 4
     assert texts["a"].count("```output") == 4
+    assert texts["a"].endswith("```\n\nReach max function call limit.")
 
 
-def test_only_the_last_program_runs_and_errors_show_their_last_line():
-    texts, _ = play(a=["```python\nprint('old')\n```\nno:\n```python\nx = 1\nx.y\n```", "end"])
-    assert texts["a"].endswith("\n```output\nAttributeError: 'int' object has no attribute 'y'\n```\nend")
+def test_errors_show_their_last_line_without_the_interpreters_advice():
+    texts, _ = play(a=["```python\nvalue = 1\nprint('lost')\nvalues\n```", "end"])
+    assert texts["a"].endswith("\n```output\nNameError: name 'values' is not defined\n```\nend")
+
+
+def test_a_program_goes_on_from_the_ones_before_it():
+    first = "```python\nimport math\nx = math.floor(2.5)\nprint('x is', x)\n```"
+    texts, _ = play(a=[first, "```python\nprint(x + 1)\n```", "end"])
+    assert texts["a"].endswith("```output\nx is 2\n```\n```python\nprint(x + 1)\n```\n```output\n3\n```\nend")
 
 
 def test_slow_programs_are_cut_off():
     texts, _ = play(ToolSettings(timeout=0.3), a=["```python\nwhile True: pass\n```", "end"])
-    assert "```output\nTimeoutError\n```" in texts["a"]
+    assert f"```output\n{TIMED_OUT}\n```" in texts["a"]
 
 
 @pytest.mark.parametrize(("length", "cut"), [(399, False), (400, False), (401, True), (5000, True)])
@@ -85,14 +98,18 @@ def test_long_output_keeps_its_ends(length: int, cut: bool):
     assert shown == (f"{text[:200]}...{text[-200:]}" if cut else text)
 
 
-def test_output_block_prefers_what_was_printed():
-    assert output_block(ProgramResult("error", "7\n", "ValueError", 0.1), 400) == "\n```output\n7\n```\n"
-    assert output_block(ProgramResult("ok", "", "", 0.1), 400) == "\n```output\n\n```\n"
-
-
-def test_last_program():
-    assert last_program("x") == ""
-    assert last_program("```python\na\n```\n```output\n1\n```\n```python\nb\nc\n```") == "b\nc"
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        (ProgramResult("ok", " 7\n\n", "", 0.1), "7"),
+        (ProgramResult("ok", "", "", 0.1), "Done"),
+        (ProgramResult("error", "7\n", "ValueError: no", 0.1), "ValueError: no"),
+        (ProgramResult("timeout", "7\n", "TimeoutError", 0.1), TIMED_OUT),
+        (ProgramResult("error", "", "E" * 500, 0.1), "E" * 200 + "..." + "E" * 200),
+    ],
+)
+def test_an_error_hides_what_was_printed_before_it(result: ProgramResult, shown: str):
+    assert output_block(result, 400) == f"\n```output\n{shown}\n```\n"
 
 
 def test_progress_counts_every_problem_once():

@@ -1,0 +1,135 @@
+"""The keeper of one program: forks it, waits for its end or its time limit, kills whatever it leaves, reports.
+
+Stands between the warm parent and the program, holds the only descriptor over which a report can be made, and hears
+over the same one when the caller wants the program stopped or is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from dataclasses import asdict, dataclass
+from typing import NoReturn
+
+from rho1bench.sandbox.inside import program, system
+
+LENGTH = struct.Struct("!I")
+SWEEP_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One program with its limits: wall seconds, MiB of memory beyond the warm parent's, its empty folder."""
+
+    source: str
+    timeout: float
+    memory_mb: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a program ended: by itself, at its time limit or stopped by the caller; its wait status; wall seconds."""
+
+    ended: str
+    status: int
+    seconds: float
+
+
+def send(connection: socket.socket, message: Request | Report) -> None:
+    """Send one message with its length before it."""
+    data = json.dumps(asdict(message)).encode("ascii")
+    connection.sendall(LENGTH.pack(len(data)) + data)
+
+
+def receive(connection: socket.socket) -> dict[str, object]:
+    """Read one message; raises ``EOFError`` if the other side goes before it is complete."""
+    (length,) = LENGTH.unpack(_exactly(connection, LENGTH.size))
+    message: dict[str, object] = json.loads(_exactly(connection, length))
+    return message
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        piece = connection.recv(min(count - len(data), 1 << 16))
+        if not piece:
+            raise EOFError("the other side of the connection is gone")
+        data += piece
+    return bytes(data)
+
+
+def keep(line: int, output: int, errors: int, parent: int, base: int) -> Request:
+    """Keep one program; returns only in the program's own process, in its limits, with its streams in place."""
+    keeper = os.getpid()
+    try:
+        system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
+        system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
+        system.prctl(system.PR_SET_DUMPABLE, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+        connection = socket.socket(fileno=line)
+        request = Request(**receive(connection))  # type: ignore[arg-type]
+        os.chdir(request.folder)
+        began = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            connection.close()
+            program.enter(output, errors, request.timeout, base + (request.memory_mb << 20), keeper)
+            return request
+        for descriptor in (output, errors):
+            os.close(descriptor)
+        _keep_until_end(connection, child, began, request.timeout)
+    except BaseException:
+        os._exit(1)  # the caller sees the line break off without a report
+
+
+def _keep_until_end(connection: socket.socket, child: int, began: float, timeout: float) -> NoReturn:
+    ended = _wait(connection, child, began + timeout)
+    if ended != "exit":
+        os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    seconds = time.monotonic() - began
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+    sweep()
+    send(connection, Report(ended, status, seconds))
+    os._exit(0)
+
+
+def _wait(connection: socket.socket, child: int, deadline: float) -> str:
+    """Wait for the program's end, the deadline, or a word (or the end) of the caller."""
+    end = os.pidfd_open(child)
+    watch = select.poll()
+    watch.register(end, select.POLLIN)
+    watch.register(connection, select.POLLIN)
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return "timeout"
+        ready = [descriptor for descriptor, _ in watch.poll(1000 * left)]
+        if end in ready:
+            return "exit"
+        if ready:
+            return "stopped"
+
+
+def sweep() -> None:
+    """Kill all that is left: whoever lost its parent has become a child of the keeper, whatever session it is in."""
+    deadline = time.monotonic() + SWEEP_SECONDS
+    while time.monotonic() < deadline:
+        for pid in system.children():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.001)

@@ -1,0 +1,195 @@
+"""The caller's side of the warm parent: starts it, hands it programs, replaces it when it dies or hangs.
+
+One for each process that runs programs, started with the first program; any number of threads may use it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from rho1bench.errors import SandboxError
+from rho1bench.sandbox.capture import ENDING_SECONDS, Capture
+from rho1bench.sandbox.inside import keeper
+from rho1bench.sandbox.inside.parent import READY
+
+SCRIPT = Path(__file__).with_name("inside") / "parent.py"
+MODULES = (
+    "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools", "heapq",
+    "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "time", "typing",
+    "numpy", "numpy.random", "sympy", "sympy.plotting", "sympy.vector", "scipy.optimize",
+)  # fmt: skip
+"""What programs import most, imported once."""
+START_SECONDS = 120.0
+GRACE_SECONDS = 15.0
+"""Beyond a program's time limit, for a busy machine to fork and to report; then the parent counts as hung."""
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program's end as it was seen: ``status`` is its wait status, or None if every try lost its keeper."""
+
+    ended: Literal["exit", "timeout", "output_limit", "lost"]
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class WarmParent:
+    """A warm parent process; ``modules`` are what it imports before its first program."""
+
+    def __init__(self, modules: Sequence[str] = MODULES) -> None:
+        self._modules = tuple(modules)
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the parent that is running now."""
+        return self._process.pid if self._process else None
+
+    def run(self, source: str, timeout: float, memory_mb: int) -> Ended:
+        """Run one program; a parent that dies or hangs meanwhile is replaced and the program run again.
+
+        Raises ``SandboxError`` if no parent can be started.
+        """
+        began = time.monotonic()
+        for _ in range(TRIES):
+            control = self._running()
+            if (ended := _run_once(control, source, timeout, memory_mb)) is not None:
+                return ended
+            self._replace(control)
+        return Ended("lost", 0, "", "", time.monotonic() - began)
+
+    def close(self) -> None:
+        """End the parent, and with it whatever it still runs."""
+        with self._lock:
+            self._end()
+
+    def _running(self) -> socket.socket:
+        with self._lock:
+            if self._control is None:
+                try:
+                    self._process, self._control = _start(self._modules)
+                except SandboxError:
+                    if not self._modules:
+                        raise
+                    self._modules = ()  # programs then import for themselves, as in an interpreter of their own
+                    self._process, self._control = _start(self._modules)
+            return self._control
+
+    def _replace(self, control: socket.socket) -> None:
+        """End the parent that ``control`` leads to, if no other thread has done so and it does not answer."""
+        with self._lock:
+            if self._control is control:
+                self._end()
+
+    def _end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._control = None
+
+
+def _run_once(control: socket.socket, source: str, timeout: float, memory_mb: int) -> Ended | None:
+    """Run one program; None if its keeper was lost."""
+    with _scratch() as folder, _line(control) as (connection, pipes):
+        request = keeper.Request(source, timeout, memory_mb, folder)
+        capture = Capture(connection, pipes)
+        began = time.monotonic()
+        try:
+            keeper.send(connection, request)
+            end = capture.wait(began + timeout + GRACE_SECONDS)
+            if end == "overdue":
+                return None
+            connection.settimeout(ENDING_SECONDS)
+            report = keeper.Report(**keeper.receive(connection))  # type: ignore[arg-type]
+        except (OSError, EOFError):
+            return None
+    ended = "output_limit" if end == "output_limit" else report.ended
+    return Ended(ended, report.status, capture.text(0), capture.text(1), report.seconds)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="rho1bench-", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+@contextmanager
+def _line(control: socket.socket) -> Iterator[tuple[socket.socket, tuple[int, int]]]:
+    """Hand the parent the far ends of a connection and two pipes; yield the near ends."""
+    near, far = socket.socketpair()
+    output, output_end = os.pipe()
+    errors, errors_end = os.pipe()
+    try:
+        with contextlib.suppress(OSError):  # a dead parent shows when the request is sent
+            socket.send_fds(control, [b"r"], [far.fileno(), output_end, errors_end])
+        far.close()
+        os.close(output_end)
+        os.close(errors_end)
+        yield near, (output, errors)
+    finally:
+        near.close()
+        os.close(output)
+        os.close(errors)
+
+
+def _start(modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    paths = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    settings = {"control": far.fileno(), "modules": list(modules), "paths": paths}
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            [sys.executable, "-s", "-P", str(SCRIPT), json.dumps(settings)],
+            cwd="/",
+            # One hash seed for all programs: sets print in the same order in every run of an evaluation.
+            env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            pass_fds=[far.fileno()],
+            start_new_session=True,
+        )
+        far.close()
+        if not _is_ready(near):
+            process.kill()
+            process.wait()
+            near.close()
+            raise SandboxError(_reason(words))
+    return process, near
+
+
+def _is_ready(control: socket.socket) -> bool:
+    if not select.select([control], [], [], START_SECONDS)[0]:
+        return False
+    with contextlib.suppress(OSError):
+        return control.recv(len(READY)) == READY
+    return False
+
+
+def _reason(words: IO[bytes]) -> str:
+    words.seek(0)
+    lines = words.read().decode("utf-8", errors="replace").strip().splitlines()
+    return (
+        f"the process that runs model-written programs did not start within {START_SECONDS:.0f} s: "
+        f"{lines[-1] if lines else 'it said nothing'}. `rho1bench doctor` checks the installation."
+    )
