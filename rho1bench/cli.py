@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 tasks_app = typer.Typer(help="List the evaluation tasks; print the prompts of one.", no_args_is_help=True)
 app.add_typer(tasks_app, name="tasks")
+bench = typer.Typer(help="Measure a part of rho1bench beside the obvious way of doing its work.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 INTERRUPTED = 130
 WIDTH_OF_FILES = 110
 """Columns of a wide table where the output is not a terminal."""
@@ -90,6 +92,39 @@ def recipes() -> None:
         loaded = load_recipe(name)
         table.add_row(name, str(len(loaded.stages)), loaded.description)
     Console().print(table)
+
+
+@app.command()
+def replay(
+    outputs: Annotated[Path, typer.Argument(help="JSON lines of transcripts: keys `code` (a list) or `completion`.")],
+    output: Annotated[Path | None, typer.Option(help="Where to list every program whose output differs.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time; default: one a core.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a program may take.")] = 5.0,
+) -> None:
+    """Re-run the programs of recorded transcripts, compare what they print; the last line is one line of JSON."""
+    import json
+
+    from rho1bench.evaluation.replay import replay_file
+    from rho1bench.evaluation.tool_loop import ToolSettings
+    from rho1bench.progress import Progress
+
+    progress = Progress("replay")
+    result = replay_file(outputs, output, ToolSettings(timeout=timeout), workers, progress)
+    for reason, count in result.reasons():
+        progress.message(f"{count} x {reason}")
+    typer.echo(json.dumps(result.summary()))
+
+
+@bench.command("sandbox")
+def bench_sandbox(
+    outputs: Annotated[list[Path] | None, typer.Argument(help="JSON lines of transcripts; default: made here.")] = None,
+    programs: Annotated[int, typer.Option(min=1, help="How many programs both ways run.")] = 60,
+    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time; default: one a core.")] = None,
+) -> None:
+    """Programs a second in the sandbox, beside a fresh interpreter that imports sympy for each program."""
+    from rho1bench.bench.sandbox import report, run
+
+    typer.echo(report(run(outputs or (), programs, workers)))
 
 
 @app.command()

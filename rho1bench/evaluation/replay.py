@@ -6,10 +6,12 @@ takes every program whose output was recorded, runs it under the tool loop's rul
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,12 @@ from rho1bench.errors import DataError
 from rho1bench.evaluation.tool_loop import NOTHING_TO_SHOW, ToolSettings, shown_output
 from rho1bench.evaluation.transcript import FENCE, program_to_run
 from rho1bench.files import write_jsonl
+from rho1bench.progress import Progress, SilentProgress
 from rho1bench.sandbox import ProgramResult, run_programs
 
 RECORDED = re.compile(rf"\n{FENCE}output\n(.*?)\n{FENCE}(?:\n|$)", re.DOTALL)
 ERROR_LINE = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning)|Timeout Error)(?::|$)")
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
-BATCH = 32
 NEAR_LIMIT = 0.5
 """Share of the time limit from which on another machine may well end on the other side of it."""
 
@@ -66,26 +68,28 @@ class Replay:
         """Return the counts and the wall seconds alone."""
         return {key: value for key, value in asdict(self).items() if key != "differing"}
 
+    def reasons(self) -> list[tuple[str, int]]:
+        """Return why programs show another text and how many do for that reason, the commonest first."""
+        return Counter(
+            f"{'same end' if found.matched else 'mismatch'}: {found.reason}" for found in self.differing
+        ).most_common()
+
 
 def replay_file(
     path: Path,
     output: Path | None = None,
     settings: ToolSettings | None = None,
     workers: int | None = None,
-    tick: Callable[[int], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> Replay:
     """Replay every recorded program of ``path``; write the differing ones to ``output`` (JSON lines) if given.
 
-    ``tick`` hears how many programs were just run. Raises ``DataError`` for a file that is not one of transcripts.
+    Raises ``DataError`` for a file that is not one of transcripts.
     """
-    settings = settings or ToolSettings()
+    settings, progress = settings or ToolSettings(), progress or SilentProgress()
     recorded = list(read_recorded(path))
     began = time.monotonic()
-    results: list[ProgramResult] = []
-    for start in range(0, len(recorded), BATCH):
-        batch = [record.program for record in recorded[start : start + BATCH]]
-        results += run_programs(batch, settings.timeout, workers=workers)
-        tick(len(batch))
+    results = _run(recorded, settings, workers, progress)
     seconds = time.monotonic() - began
     pairs = zip(recorded, results, strict=True)
     differing = [found for record, result in pairs if (found := compare(record, result, settings))]
@@ -102,9 +106,16 @@ def replay_file(
     )
 
 
-def count_recorded(path: Path) -> int:
-    """Return how many recorded programs ``path`` holds; errors as in ``replay_file``."""
-    return sum(1 for _ in read_recorded(path))
+def _run(
+    recorded: Sequence[Recorded], settings: ToolSettings, workers: int | None, progress: Progress
+) -> list[ProgramResult]:
+    done = itertools.count(1)
+    progress.start(len(recorded), "programs")
+    try:
+        sources = [record.program for record in recorded]
+        return run_programs(sources, settings.timeout, workers=workers, tick=lambda _: progress.update(next(done)))
+    finally:
+        progress.close()
 
 
 def read_recorded(path: Path) -> Iterator[Recorded]:

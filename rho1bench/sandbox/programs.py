@@ -8,8 +8,8 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,11 +39,21 @@ def run_program(source: str, timeout: float = 5.0, memory_mb: int = 512) -> Prog
 
 
 def run_programs(
-    sources: Sequence[str], timeout: float = 5.0, memory_mb: int = 512, workers: int | None = None
+    sources: Sequence[str],
+    timeout: float = 5.0,
+    memory_mb: int = 512,
+    workers: int | None = None,
+    tick: Callable[[int], None] = lambda _: None,
 ) -> list[ProgramResult]:
-    """Run many programs, ``workers`` at a time (default: one a core), and return their results in order."""
+    """Run many programs, ``workers`` at a time (default: one a core), and return their results in order.
+
+    ``tick`` hears, from one thread at a time, how many more programs have ended.
+    """
     with ThreadPoolExecutor(max_workers=workers or len(os.sched_getaffinity(0))) as pool:
-        return list(pool.map(lambda source: run_program(source, timeout, memory_mb), sources))
+        running = [pool.submit(run_program, source, timeout, memory_mb) for source in sources]
+        for _ in as_completed(running):
+            tick(1)
+        return [program.result() for program in running]
 
 
 _parents: dict[int, WarmParent] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,4 +68,4 @@ def test_any_text_gives_a_program(lines: list[str]):
         parts = split_transcript(text)
     except ValueError:
         return
-    assert all(left.kind != "program" or right.kind == "output" for left, right in zip(parts, parts[1:], strict=False))
+    assert all(left.kind != "program" or right.kind == "output" for left, right in itertools.pairwise(parts))

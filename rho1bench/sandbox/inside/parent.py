@@ -57,7 +57,8 @@ def serve(control: socket.socket) -> keeper.Request:
             os._exit(0)
         if os.fork() == 0:
             control.close()
-            return keeper.keep(*descriptors, parent=parent, base=base)
+            line, output, errors = descriptors
+            return keeper.keep(line, output, errors, parent, base)
         for descriptor in descriptors:
             os.close(descriptor)
 

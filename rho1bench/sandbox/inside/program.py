@@ -61,7 +61,7 @@ def _reseed() -> None:
 def run(source: str) -> NoReturn:
     """Run ``source`` as ``__main__`` and end the process as the interpreter would."""
     main = types.ModuleType("__main__")
-    main.__dict__.update(__file__=NAME, __builtins__=sys.modules["builtins"])
+    main.__dict__.update(__file__=os.path.abspath(NAME), __builtins__=sys.modules["builtins"])
     sys.modules["__main__"] = main
     sys.argv = [NAME]
     code = 0
