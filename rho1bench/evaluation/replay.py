@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from rho1bench.sandbox import ProgramResult, run_programs
 RECORDED = re.compile(rf"\n{FENCE}output\n(.*?)\n{FENCE}(?:\n|$)", re.DOTALL)
 ERROR_LINE = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning)|Timeout Error)(?::|$)")
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
+ROUNDING = 1e-4
 NEAR_LIMIT = 0.5
 """Share of the time limit from which on another machine may well end on the other side of it."""
 
@@ -177,6 +179,8 @@ def explain(recorded: str, replayed: str, result: ProgramResult, settings: ToolS
         return True, _same_error(recorded, replayed)
     if "TimeoutError" in (was, now):
         return False, _one_timeout(was == "TimeoutError", result.seconds, settings.timeout)
+    if was is None and now is None and result.outcome == "error":
+        return False, "an error whose last line names no type, worded differently"
     if was is not None and now is not None:
         return False, f"another error: {was} then, {now} now"
     if was is not None:
@@ -220,9 +224,9 @@ def _two_outputs(recorded: str, replayed: str) -> str:
 
 
 def _two_sets_of_numbers(recorded: str, replayed: str) -> str:
-    pairs = zip(NUMBER.findall(recorded), NUMBER.findall(replayed), strict=False)
-    if all(abs(float(left) - float(right)) <= 1e-6 * max(1.0, abs(float(left))) for left, right in pairs):
-        return "numbers differ in their last digits"
+    pairs = zip(NUMBER.findall(recorded), NUMBER.findall(replayed), strict=True)
+    if all(math.isclose(float(left), float(right), rel_tol=ROUNDING) for left, right in pairs):
+        return "floating-point numbers differ slightly (another version of the package)"
     return "other numbers (random, or a package that computes differently in this version)"
 
 
