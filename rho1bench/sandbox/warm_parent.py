@@ -11,22 +11,20 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Literal
 
 from rho1bench.errors import SandboxError
 from rho1bench.sandbox.capture import ENDING_SECONDS, Capture
 from rho1bench.sandbox.inside import keeper
-from rho1bench.sandbox.inside.parent import READY
+from rho1bench.sandbox.inside.parent import READY, Settings
+from rho1bench.sandbox.walls import Walls, command, package_folders, possible_walls, refusal, shown_paths
 
-SCRIPT = Path(__file__).with_name("inside") / "parent.py"
 MODULES = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools", "heapq",
     "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "time", "typing",
@@ -53,10 +51,11 @@ class Ended:
 
 
 class WarmParent:
-    """A warm parent process; ``modules`` are what it imports before its first program."""
+    """A warm parent process; ``modules`` are imported before its first program, ``walls`` default to the strongest."""
 
-    def __init__(self, modules: Sequence[str] = MODULES) -> None:
+    def __init__(self, modules: Sequence[str] = MODULES, walls: Walls | None = None) -> None:
         self._modules = tuple(modules)
+        self._walls = walls
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -66,6 +65,13 @@ class WarmParent:
         """Process id of the parent that is running now."""
         return self._process.pid if self._process else None
 
+    @property
+    def walls(self) -> Walls:
+        """The walls around programs; starts the parent, errors as in ``run``."""
+        self._running()
+        assert self._walls is not None
+        return self._walls
+
     def run(self, source: str, timeout: float, memory_mb: int) -> Ended:
         """Run one program; a parent that dies or hangs meanwhile is replaced and the program run again.
 
@@ -74,7 +80,7 @@ class WarmParent:
         began = time.monotonic()
         for _ in range(TRIES):
             control = self._running()
-            if (ended := _run_once(control, source, timeout, memory_mb)) is not None:
+            if (ended := _run_once(control, source, timeout, memory_mb, self._walls == "none")) is not None:
                 return ended
             self._replace(control)
         return Ended("lost", 0, "", "", time.monotonic() - began)
@@ -87,14 +93,22 @@ class WarmParent:
     def _running(self) -> socket.socket:
         with self._lock:
             if self._control is None:
-                try:
-                    self._process, self._control = _start(self._modules)
-                except SandboxError:
-                    if not self._modules:
-                        raise
-                    self._modules = ()  # programs then import for themselves, as in an interpreter of their own
-                    self._process, self._control = _start(self._modules)
+                self._process, self._control = self._start()
             return self._control
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Start a parent in the strongest walls that stand; if it cannot warm up, programs import for themselves."""
+        reasons: dict[str, str] = {}
+        for walls in [self._walls] if self._walls else possible_walls():
+            for modules in dict.fromkeys((self._modules, ())):
+                try:
+                    started = _start(walls, modules)
+                except SandboxError as error:
+                    reasons[walls] = str(error)
+                else:
+                    self._walls, self._modules = walls, modules
+                    return started
+        raise refusal(reasons)
 
     def _replace(self, control: socket.socket) -> None:
         """End the parent that ``control`` leads to, if no other thread has done so and it does not answer."""
@@ -111,9 +125,9 @@ class WarmParent:
         self._process = self._control = None
 
 
-def _run_once(control: socket.socket, source: str, timeout: float, memory_mb: int) -> Ended | None:
+def _run_once(control: socket.socket, source: str, timeout: float, memory_mb: int, needs_folder: bool) -> Ended | None:
     """Run one program; None if its keeper was lost."""
-    with _scratch() as folder, _line(control) as (connection, pipes):
+    with _scratch(needs_folder) as folder, _line(control) as (connection, pipes):
         request = keeper.Request(source, timeout, memory_mb, folder)
         capture = Capture(connection, pipes)
         began = time.monotonic()
@@ -131,7 +145,11 @@ def _run_once(control: socket.socket, source: str, timeout: float, memory_mb: in
 
 
 @contextmanager
-def _scratch() -> Iterator[str]:
+def _scratch(needed: bool) -> Iterator[str]:
+    """Make a folder for a program that has no walls; within walls it gets a file system of its own."""
+    if not needed:
+        yield ""
+        return
     with tempfile.TemporaryDirectory(prefix="rho1bench-", ignore_cleanup_errors=True) as folder:
         yield folder
 
@@ -155,29 +173,43 @@ def _line(control: socket.socket) -> Iterator[tuple[socket.socket, tuple[int, in
         os.close(errors)
 
 
-def _start(modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start(walls: Walls, modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    paths = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    settings = {"control": far.fileno(), "modules": list(modules), "paths": paths}
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
-            [sys.executable, "-s", "-P", str(SCRIPT), json.dumps(settings)],
-            cwd="/",
-            # One hash seed for all programs: sets print in the same order in every run of an evaluation.
-            env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=words,
-            pass_fds=[far.fileno()],
-            start_new_session=True,
-        )
+    with tempfile.TemporaryFile() as words, tempfile.TemporaryDirectory(prefix="rho1bench-root-") as root, far:
+        settings: Settings = {
+            "control": far.fileno(),
+            "modules": list(modules),
+            "paths": package_folders(),
+            "walls": walls,
+            "shown": shown_paths(),
+            "root": root,
+        }
+        try:
+            process = _launch(command(walls, json.dumps(settings)), far.fileno(), words)
+        except OSError as error:
+            near.close()
+            raise SandboxError(f"{type(error).__name__}: {error}") from error
         far.close()
         if not _is_ready(near):
             process.kill()
             process.wait()
             near.close()
-            raise SandboxError(_reason(words))
+            raise SandboxError(_last_line(words))
     return process, near
+
+
+def _launch(arguments: list[str], control: int, words: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        arguments,
+        cwd="/",
+        # One hash seed for all programs: sets print in the same order in every run of an evaluation.
+        env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=words,
+        pass_fds=[control],
+        start_new_session=True,
+    )
 
 
 def _is_ready(control: socket.socket) -> bool:
@@ -188,10 +220,7 @@ def _is_ready(control: socket.socket) -> bool:
     return False
 
 
-def _reason(words: IO[bytes]) -> str:
+def _last_line(words: IO[bytes]) -> str:
     words.seek(0)
     lines = words.read().decode("utf-8", errors="replace").strip().splitlines()
-    return (
-        f"the process that runs model-written programs did not start within {START_SECONDS:.0f} s: "
-        f"{lines[-1] if lines else 'it said nothing'}. `rho1bench doctor` checks the installation."
-    )
+    return lines[-1] if lines else f"did not start within {START_SECONDS:.0f} s"

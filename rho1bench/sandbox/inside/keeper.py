@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
-from rho1bench.sandbox.inside import program, system
+from rho1bench.sandbox.inside import program, system, walls
 
 LENGTH = struct.Struct("!I")
 SWEEP_SECONDS = 5.0
@@ -31,6 +31,15 @@ class Request:
     timeout: float
     memory_mb: int
     folder: str
+
+
+@dataclass(frozen=True)
+class House:
+    """What holds for all programs of a warm parent: its process, its bytes of address space, whether it has walls."""
+
+    parent: int
+    base: int
+    walled: bool
 
 
 @dataclass(frozen=True)
@@ -65,32 +74,39 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return bytes(data)
 
 
-def keep(line: int, output: int, errors: int, parent: int, base: int) -> Request:
+def keep(line: int, output: int, errors: int, house: House) -> Request:
     """Keep one program; returns only in the program's own process, in its limits, with its streams in place."""
     keeper = os.getpid()
     try:
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
         system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
-        system.prctl(system.PR_SET_DUMPABLE, 0)
-        if os.getppid() != parent:
+        if os.getppid() != house.parent:
             os._exit(1)
         connection = socket.socket(fileno=line)
         request = Request(**receive(connection))  # type: ignore[arg-type]
-        os.chdir(request.folder)
+        if house.walled:
+            walls.enclose()
+        else:
+            os.chdir(request.folder)
+        system.prctl(system.PR_SET_DUMPABLE, 0)
+        hear, tell = os.pipe()
         began = time.monotonic()
         child = os.fork()
         if child == 0:
             connection.close()
-            program.enter(output, errors, request.timeout, base + (request.memory_mb << 20), keeper)
+            if house.walled:
+                walls.begin(tell)
+            memory = house.base + (request.memory_mb << 20)
+            program.enter(output, errors, request.timeout, memory, program.FIRST_PROCESS if house.walled else keeper)
             return request
-        for descriptor in (output, errors):
+        for descriptor in (output, errors, tell):
             os.close(descriptor)
-        _keep_until_end(connection, child, began, request.timeout)
+        _keep_until_end(connection, child, hear, began, request.timeout)
     except BaseException:
         os._exit(1)  # the caller sees the line break off without a report
 
 
-def _keep_until_end(connection: socket.socket, child: int, began: float, timeout: float) -> NoReturn:
+def _keep_until_end(connection: socket.socket, child: int, hear: int, began: float, timeout: float) -> NoReturn:
     ended = _wait(connection, child, began + timeout)
     if ended != "exit":
         os.kill(child, signal.SIGKILL)
@@ -99,6 +115,9 @@ def _keep_until_end(connection: socket.socket, child: int, began: float, timeout
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     sweep()
+    told = os.read(hear, walls.STATUS.size)  # within walls, the child is not the program, but its first process
+    if told:
+        (status,) = walls.STATUS.unpack(told)
     send(connection, Report(ended, status, seconds))
     os._exit(0)
 

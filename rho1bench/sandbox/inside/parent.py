@@ -15,14 +15,25 @@ import resource
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if not TYPE_CHECKING:
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from rho1bench.sandbox.inside import keeper, program, system
+from rho1bench.sandbox.inside import keeper, program, system, walls
 
 READY = b"ready"
+
+
+class Settings(TypedDict):
+    """What the caller tells the parent: where to listen, what to import, from where, and which walls to raise."""
+
+    control: int
+    modules: list[str]
+    paths: list[str]
+    walls: str
+    shown: list[str]
+    root: str
 
 
 def warm(modules: list[str]) -> None:
@@ -32,7 +43,7 @@ def warm(modules: list[str]) -> None:
             importlib.import_module(name)
 
 
-def prepare(settings: dict[str, list[str]]) -> None:
+def prepare(settings: Settings) -> None:
     """Take the path of ordinary programs, warm up, and leave no trace of this package to them."""
     sys.path[:] = sys.path[1:] + [path for path in settings["paths"] if path not in sys.path]
     sys.dont_write_bytecode = True
@@ -44,10 +55,19 @@ def prepare(settings: dict[str, list[str]]) -> None:
     gc.freeze()  # a collection in a child would otherwise copy every page of the parent
 
 
-def serve(control: socket.socket) -> keeper.Request:
+def raise_walls(settings: Settings) -> None:
+    """Build what the caller asked for, and try it; raises ``OSError`` if programs cannot be enclosed here."""
+    if settings["walls"] == "none":
+        return
+    if settings["walls"] == "namespaces":
+        walls.build(settings["root"], settings["shown"])
+    walls.drop_root()
+    walls.probe()
+
+
+def serve(control: socket.socket, walled: bool) -> keeper.Request:
     """Fork a keeper for each request; returns only in the process of a program, which then is to run it."""
-    base = system.address_space()
-    parent = os.getpid()
+    house = keeper.House(os.getpid(), system.address_space(), walled)
     while True:
         descriptors = socket.recv_fds(control, 1, 3)[1]
         with contextlib.suppress(ChildProcessError):
@@ -58,19 +78,20 @@ def serve(control: socket.socket) -> keeper.Request:
         if os.fork() == 0:
             control.close()
             line, output, errors = descriptors
-            return keeper.keep(line, output, errors, parent, base)
+            return keeper.keep(line, output, errors, house)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def main() -> keeper.Request:
-    """Warm up, say so, and serve."""
-    settings = json.loads(sys.argv[1])
-    control = socket.socket(fileno=int(settings["control"]))
+    """Raise the walls, warm up, say so, and serve."""
+    settings: Settings = json.loads(sys.argv[1])
+    control = socket.socket(fileno=settings["control"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    raise_walls(settings)
     prepare(settings)
     control.send(READY)
-    return serve(control)
+    return serve(control, settings["walls"] != "none")
 
 
 if __name__ == "__main__":

@@ -20,12 +20,18 @@ from typing import NoReturn
 from rho1bench.sandbox.inside import system
 
 NAME = "program.py"
+FIRST_PROCESS = 1
 FILE_BYTES = 4 << 20
 OPEN_FILES = 64
+PROCESSES = 64
+"""Processes and threads of one program; the kernel counts them for each user namespace, and never for root."""
 
 
-def enter(output: int, errors: int, timeout: float, address_space: int, keeper: int) -> None:
-    """Become the program's process: own session, streams in place, no other descriptor, limits taken."""
+def enter(output: int, errors: int, timeout: float, address_space: int, above: int) -> None:
+    """Become the program's process: own session, streams in place, no other descriptor, limits taken.
+
+    ``above`` is the process that must still be the parent: the keeper, or within walls the first process there.
+    """
     system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
     system.prctl(system.PR_SET_DUMPABLE, 1)
     os.setsid()
@@ -34,7 +40,9 @@ def enter(output: int, errors: int, timeout: float, address_space: int, keeper: 
     os.closerange(3, 1 << 20)
     take_limits(timeout, address_space)
     _reseed()
-    if os.getppid() != keeper:
+    if above == FIRST_PROCESS:
+        resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
+    if os.getppid() != above:
         os._exit(1)
 
 
