@@ -5,6 +5,7 @@ Everything but typer is imported inside the commands, so that ``--help`` answers
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,8 @@ app = typer.Typer(
 )
 tasks_app = typer.Typer(help="List the evaluation tasks; print the prompts of one.", no_args_is_help=True)
 app.add_typer(tasks_app, name="tasks")
+sandbox = typer.Typer(help="Run programs as those of a model are run.", no_args_is_help=True)
+app.add_typer(sandbox, name="sandbox")
 bench = typer.Typer(help="Measure a part of rho1bench beside the obvious way of doing its work.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 INTERRUPTED = 130
@@ -43,11 +46,19 @@ class Engine(StrEnum):
 def options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    unsafe: Annotated[
+        bool,
+        typer.Option("--unsafe-code-execution", help="Run model-written programs even where nothing isolates them."),
+    ] = False,
 ) -> None:
     """End-to-end benchmark suite for token selection in language-model training (Rho-1)."""
     if version:
         typer.echo(f"rho1bench {__version__}")
         raise typer.Exit
+    if unsafe:
+        from rho1bench.sandbox import UNSAFE
+
+        os.environ[UNSAFE] = "1"  # the processes that this one starts are to know as well
 
 
 @app.command()
@@ -113,6 +124,18 @@ def replay(
     for reason, count in result.reasons():
         progress.message(f"{count} x {reason}")
     typer.echo(json.dumps(result.summary()))
+
+
+@sandbox.command("run")
+def sandbox_run(
+    program: Annotated[Path, typer.Argument(help="A Python file.")],
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that it may take.")] = 5.0,
+    memory: Annotated[int, typer.Option(min=16, help="MiB of memory that it may use.")] = 512,
+) -> None:
+    """Run one program in the sandbox; print its outcome, output, error and seconds as one line of JSON."""
+    from rho1bench.sandbox import run_file
+
+    typer.echo(run_file(program, timeout, memory))
 
 
 @bench.command("sandbox")

@@ -13,7 +13,9 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from rho1bench.errors import SandboxError
 from rho1bench.install import NOT_WITH_CPU_TORCH, choose_vllm, has_nvidia_gpu, installed_version
+from rho1bench.sandbox import walls_in_force
 
 IMPORT_SECONDS = 120.0
 REQUIRED = ("torch", "transformers", "accelerate", "trl", "datasets", "lm-eval", "sympy", "math-verify")
@@ -51,6 +53,7 @@ def diagnose() -> Iterator[Finding]:
     for name in REQUIRED:
         yield _required(name)
     yield _antlr()
+    yield _sandbox()
     broken = list(_companions())
     yield from broken
     yield from _engine(usable=not broken)
@@ -69,6 +72,16 @@ def _antlr() -> Finding:
         return Finding("antlr4", "ok", version)
     text = f"{version or 'not installed'}; sympy reads LaTeX only with {ANTLR}"
     return Finding("antlr4", "problem", text, f"pip install 'antlr4-python3-runtime=={ANTLR}.*'")
+
+
+def _sandbox() -> Finding:
+    try:
+        walls = walls_in_force()
+    except SandboxError as error:
+        return Finding("sandbox", "problem", "model-written programs cannot be isolated here", str(error))
+    if walls == "none":
+        return Finding("sandbox", "note", "model-written programs run WITHOUT isolation (--unsafe-code-execution)")
+    return Finding("sandbox", "ok", f"model-written programs are isolated by {walls}")
 
 
 def _companions() -> Iterator[Finding]:

@@ -1,10 +1,22 @@
 """Running programs that a model wrote: the tool loop's programs, HumanEval's and MBPP's tests.
 
-First version: one killable subprocess a program, with limits on time, memory, files and output, an empty environment
-and a scratch folder. It stops accidents (endless loops, floods, leftovers), not a hostile program: the file system and
-the network stay reachable. Knows nothing of the other rooms.
+A warm parent that has numpy and sympy imported forks a keeper for each program, and the keeper the program. Walls are
+bubblewrap's or Linux namespaces: a program sees none of the host's processes, network, environment or files but the
+interpreter and its packages, read-only, and writes nowhere but in a scratch folder in memory that ends with it. Limits
+hold for time, memory of a process, processes, open files, file size and output. Not covered: a hole in the kernel, and
+the sum of the memory that all processes of a program use. Knows nothing of the other rooms.
 """
 
-from rho1bench.sandbox.programs import Outcome, ProgramResult, run_program, run_programs
+from rho1bench.sandbox.programs import Outcome, ProgramResult, run_file, run_program, run_programs, walls_in_force
+from rho1bench.sandbox.walls import UNSAFE, Walls
 
-__all__ = ["Outcome", "ProgramResult", "run_program", "run_programs"]
+__all__ = [
+    "UNSAFE",
+    "Outcome",
+    "ProgramResult",
+    "Walls",
+    "run_file",
+    "run_program",
+    "run_programs",
+    "walls_in_force",
+]

@@ -6,14 +6,18 @@ Used by ``evaluation`` for the tool loop of the tool-integrated tasks and for pa
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
+from rho1bench.errors import DataError
 from rho1bench.sandbox.capture import OUTPUT_BYTES
+from rho1bench.sandbox.walls import Walls
 from rho1bench.sandbox.warm_parent import Ended, WarmParent
 
 Outcome = Literal["ok", "error", "timeout", "memory", "output_limit", "killed"]
@@ -54,6 +58,24 @@ def run_programs(
         for _ in as_completed(running):
             tick(1)
         return [program.result() for program in running]
+
+
+def run_file(path: Path, timeout: float = 5.0, memory_mb: int = 512) -> str:
+    """Run the program in ``path`` and return its result as one line of JSON. Raises ``DataError``."""
+    try:
+        source = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a Python file.") from error
+    return json.dumps(asdict(run_program(source, timeout, memory_mb)))
+
+
+def walls_in_force() -> Walls:
+    """Return what isolates programs on this machine; raises ``SandboxError`` if nothing does and it is not allowed."""
+    parent = WarmParent(modules=())
+    try:
+        return parent.walls
+    finally:
+        parent.close()
 
 
 _parents: dict[int, WarmParent] = {}

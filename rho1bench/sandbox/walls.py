@@ -78,11 +78,11 @@ def _bubblewrap() -> list[str]:
         words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         words += ["--unshare-user"]
-    for path in shown_paths():
-        if os.path.islink(path):
-            words += ["--symlink", os.readlink(path), path]
-        else:
-            words += ["--ro-bind", path, path]
+    shown = shown_paths()
+    for folder in sorted({str(above) for path in (*shown, str(SHOWN_INSIDE)) for above in Path(path).parents} - {"/"}):
+        words += ["--perms", "0755", "--dir", folder]  # bubblewrap's own choice would shut nobody out of them
+    for path in shown:
+        words += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
     words += ["--ro-bind", str(INSIDE), str(SHOWN_INSIDE), "--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"]
     return [*words, "--remount-ro", "/", "--chdir", "/", "--"]
 

@@ -49,7 +49,10 @@ EXHAUSTION = {
         "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return [f()]\nf()",
     ),
     "deep in C": ("killed memory error", "x = ()\nfor _ in range(10**6): x = (x,)\nprint(hash(x))"),
-    "thread storm": ("error", "import threading as t, time\nwhile True: t.Thread(target=time.sleep, args=(9,), daemon=1).start()"),
+    "thread storm": (
+        "error",
+        "import threading as t, time\nwhile True: t.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+    ),
     "descriptors": ("error", "import os\nx = []\nwhile True: x.append(os.dup(1))"),
     "crash": ("killed", "import ctypes\nctypes.string_at(0)"),
     "abort": ("killed", "import os\nos.abort()"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from host_processes import processes_with
 from hostile_programs import ESCAPES, EXHAUSTION, TRY
 
 from rho1bench.sandbox import run_program
@@ -92,15 +93,15 @@ def test_nothing_escapes(name: str, host: dict[str, str]):
     assert_the_next_program_is_well()
 
 
-def processes_with(word: str) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if word.encode() in path.read_bytes().split(b"\0"):
-                found.append(str(path))
-        except OSError:
-            continue
-    return found
+@pytest.mark.parametrize("name", ["reads a secret", "TCP", "abstract socket", "its parent's name"])
+def test_without_walls_the_programs_would_get_what_they_want(name: str, host: dict[str, str]):
+    """Shows that the set can tell; only programs that do no harm."""
+    parent = WarmParent((), walls="none")
+    source = ESCAPES.get(name, "print(attempt(lambda: open('/proc/%d/comm' % os.getppid()).read() and 'ESCAPED'))")
+    try:
+        assert "ESCAPED" in parent.run(filled_in(source, host), 10.0, 256).stdout
+    finally:
+        parent.close()
 
 
 def test_the_set_is_as_large_as_promised():

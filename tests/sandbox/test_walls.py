@@ -1,0 +1,83 @@
+"""Which walls are chosen, what a machine without any is told, and the commands that speak of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rho1bench.errors import DataError, SandboxError
+from rho1bench.sandbox import UNSAFE, run_file, walls, walls_in_force
+from rho1bench.sandbox.warm_parent import WarmParent
+
+
+def printed(parent: WarmParent, source: str) -> str:
+    try:
+        return parent.run(source, 10.0, 256).stdout
+    finally:
+        parent.close()
+
+
+def test_the_strongest_walls_come_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert walls.possible_walls() == ["bubblewrap", "namespaces"]
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert walls.possible_walls() == ["namespaces"]
+    monkeypatch.setenv(UNSAFE, "1")
+    assert walls.possible_walls() == ["namespaces", "none"]
+
+
+def test_without_walls_programs_are_refused_unless_allowed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    whole = walls.command
+    broken = [sys.executable, "-c", "raise OSError('no namespaces today')"]
+    monkeypatch.setattr(
+        "rho1bench.sandbox.warm_parent.command",
+        lambda kind, settings: whole(kind, settings) if kind == "none" else broken,
+    )
+    with pytest.raises(SandboxError, match=r"no namespaces today.*--unsafe-code-execution"):
+        walls_in_force()
+    monkeypatch.setenv(UNSAFE, "1")
+    assert walls_in_force() == "none"
+
+
+def test_without_walls_a_program_still_has_a_scratch_folder_that_goes():
+    where = printed(WarmParent((), walls="none"), "import os; print(os.getcwd(), os.listdir('.'))").split()
+    assert where[1] == "['program.py']"
+    assert not Path(where[0]).exists()
+
+
+def test_namespaces_hide_the_host():
+    source = "import os; print(os.getuid(), os.getpid(), os.getcwd(), sorted(os.listdir('/tmp')))"
+    assert printed(WarmParent((), walls="namespaces"), source) == "1000 2 /tmp ['program.py']\n"
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_bubblewrap_hides_the_host():
+    source = "import os; print(os.getuid(), os.getpid(), os.getcwd(), sorted(os.listdir('/tmp')))"
+    assert printed(WarmParent((), walls="bubblewrap"), source) == "1000 2 /tmp ['program.py']\n"
+
+
+def test_shown_paths_are_the_interpreters_and_none_twice():
+    shown = walls.shown_paths()
+    assert any(sys.base_prefix == path or sys.base_prefix.startswith(f"{path}/") for path in shown)
+    assert str(Path.home()) not in shown
+    assert not [path for path in shown for other in shown if path.startswith(f"{other}/")]
+
+
+def test_the_command_prints_one_json_object(tmp_path: Path):
+    (tmp_path / "p.py").write_text("print('hi')\nraise ValueError('bad')")
+    command = [sys.executable, "-m", "rho1bench", "sandbox", "run", str(tmp_path / "p.py"), "--timeout", "9"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result.pop("seconds") < 9
+    assert result == {"outcome": "error", "stdout": "hi\n", "error": "ValueError: bad"}
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"none\.py: cannot be read"):
+        run_file(tmp_path / "none.py")
