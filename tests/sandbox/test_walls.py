@@ -78,6 +78,15 @@ def test_the_command_prints_one_json_object(tmp_path: Path):
     assert result == {"outcome": "error", "stdout": "hi\n", "error": "ValueError: bad"}
 
 
+def test_the_option_reaches_the_processes_that_a_command_starts():
+    script = (
+        "import os\nfrom typer.testing import CliRunner\nfrom rho1bench.cli import app\n"
+        f"CliRunner().invoke(app, ['--unsafe-code-execution', 'recipes'])\nprint(os.environ['{UNSAFE}'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"none\.py: cannot be read"):
         run_file(tmp_path / "none.py")
