@@ -3,8 +3,8 @@
 A warm parent that has numpy and sympy imported forks a keeper for each program, and the keeper the program. Walls are
 bubblewrap's or Linux namespaces: a program sees none of the host's processes, network, environment or files but the
 interpreter and its packages, read-only, and writes nowhere but in a scratch folder in memory that ends with it. Limits
-hold for time, memory of a process, processes, open files, file size and output. Not covered: a hole in the kernel, and
-the sum of the memory that all processes of a program use. Knows nothing of the other rooms.
+hold for time, memory, processes, open files, file size and output. Not covered: a hole in the kernel. Knows nothing of
+the other rooms.
 """
 
 from rho1bench.sandbox.programs import Outcome, ProgramResult, run_file, run_program, run_programs, walls_in_force

@@ -101,6 +101,8 @@ def _result(end: Ended) -> ProgramResult:
         outcome, error = "output_limit", f"more than {OUTPUT_BYTES} bytes of output"
     elif end.ended == "timeout" or code == -signal.SIGXCPU:
         outcome, error = "timeout", "TimeoutError"
+    elif end.ended == "memory":
+        outcome, error = "memory", "MemoryError"
     elif end.ended == "lost":
         outcome, error = "killed", "killed together with the process that watched it"
     elif code < 0:

@@ -41,9 +41,9 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Ended:
-    """A program's end as it was seen: ``status`` is its wait status, or None if every try lost its keeper."""
+    """A program's end as it was seen; ``status`` is its wait status, 0 for ``lost``: every try lost its keeper."""
 
-    ended: Literal["exit", "timeout", "output_limit", "lost"]
+    ended: Literal["exit", "timeout", "memory", "stopped", "output_limit", "lost"]
     status: int
     stdout: str
     stderr: str

@@ -35,6 +35,11 @@ EXHAUSTION = {
     "hundred gigabytes": ("memory", "x = bytearray(100 << 30)"),
     "memory bit by bit": ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))"),
     "memory by a power": ("memory timeout", "x = 10 ** (10 ** 11)"),
+    "memory of many processes": (
+        "memory",
+        "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n"
+        "        x = bytearray(b'x' * (200 << 20)); time.sleep(600)\ntime.sleep(600)",
+    ),
     "output": ("output_limit", "import sys\nfor _ in range(10 << 10): sys.stdout.write('x' * (1 << 20))"),
     "output from below": ("output_limit", "import os\nwhile True: os.write(2, b'y' * 65536)"),
     "long last words": ("output_limit", "raise ValueError('x' * (50 << 20))"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,10 @@ def printed(parent: WarmParent, source: str) -> str:
 
 def test_the_strongest_walls_come_first(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert walls.possible_walls() == ["bubblewrap", "namespaces"]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert walls.possible_walls() == ["namespaces", "bubblewrap"]
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert walls.possible_walls() == ["namespaces"]
     monkeypatch.setenv(UNSAFE, "1")

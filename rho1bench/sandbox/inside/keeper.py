@@ -21,6 +21,8 @@ from rho1bench.sandbox.inside import program, system, walls
 
 LENGTH = struct.Struct("!I")
 SWEEP_SECONDS = 5.0
+SECONDS_BETWEEN_LOOKS = 0.1
+"""How often the memory of all processes of a program is added up."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class House:
 
 @dataclass(frozen=True)
 class Report:
-    """How a program ended: by itself, at its time limit or stopped by the caller; its wait status; wall seconds."""
+    """How a program ended (by itself, at a limit of time or memory, stopped by the caller); wait status; wall seconds."""
 
     ended: str
     status: int
@@ -101,17 +103,18 @@ def keep(line: int, output: int, errors: int, house: House) -> Request:
             return request
         for descriptor in (output, errors, tell):
             os.close(descriptor)
-        _keep_until_end(connection, child, hear, began, request.timeout)
+        limit = request.memory_mb << 20 if house.walled else None
+        _keep_until_end(connection, child, hear, _Watch(connection, child, began, request.timeout, limit))
     except BaseException:
         os._exit(1)  # the caller sees the line break off without a report
 
 
-def _keep_until_end(connection: socket.socket, child: int, hear: int, began: float, timeout: float) -> NoReturn:
-    ended = _wait(connection, child, began + timeout)
+def _keep_until_end(connection: socket.socket, child: int, hear: int, watch: _Watch) -> NoReturn:
+    ended = watch.wait()
     if ended != "exit":
         os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - watch.began
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     sweep()
@@ -122,21 +125,33 @@ def _keep_until_end(connection: socket.socket, child: int, hear: int, began: flo
     os._exit(0)
 
 
-def _wait(connection: socket.socket, child: int, deadline: float) -> str:
-    """Wait for the program's end, the deadline, or a word (or the end) of the caller."""
-    end = os.pidfd_open(child)
-    watch = select.poll()
-    watch.register(end, select.POLLIN)
-    watch.register(connection, select.POLLIN)
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return "timeout"
-        ready = [descriptor for descriptor, _ in watch.poll(1000 * left)]
-        if end in ready:
-            return "exit"
-        if ready:
-            return "stopped"
+@dataclass(frozen=True)
+class _Watch:
+    """What the keeper waits for: the end of ``child``, its time or memory limit, a word (or the end) of the caller."""
+
+    connection: socket.socket
+    child: int
+    began: float
+    timeout: float
+    memory: int | None
+
+    def wait(self) -> str:
+        """Return why the wait ended: exit, timeout, memory or stopped."""
+        end = os.pidfd_open(self.child)
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        poll.register(self.connection, select.POLLIN)
+        while True:
+            left = self.began + self.timeout - time.monotonic()
+            if left <= 0:
+                return "timeout"
+            ready = [descriptor for descriptor, _ in poll.poll(1000 * min(left, SECONDS_BETWEEN_LOOKS))]
+            if end in ready:
+                return "exit"
+            if ready:
+                return "stopped"
+            if self.memory is not None and walls.memory_in_use() > self.memory:
+                return "memory"
 
 
 def sweep() -> None:

@@ -62,6 +62,8 @@ def raise_walls(settings: Settings) -> None:
     if settings["walls"] == "namespaces":
         walls.build(settings["root"], settings["shown"])
     walls.drop_root()
+    with contextlib.suppress(OSError):  # where the kernel has no keyrings, there is none to leave
+        system.leave_keyring()
     walls.probe()
 
 

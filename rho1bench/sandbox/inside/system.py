@@ -18,6 +18,8 @@ AT_RECURSIVE = 0x8000
 CAPABILITY_VERSION = 0x20080522
 MOUNT_SETATTR = 442
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+KEYCTL = {"x86_64": 250, "aarch64": 219}
+KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -101,6 +103,18 @@ def address_space() -> int:
     """Return the bytes of address space that this process uses."""
     with open("/proc/self/statm", encoding="ascii") as handle:
         return int(handle.read().split()[0]) * resource.getpagesize()
+
+
+def own_memory(pid: str) -> int:
+    """Return the resident bytes of a process that are not pages of files."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as handle:
+        _, resident, files, *_ = handle.read().split()
+    return (int(resident) - int(files)) * resource.getpagesize()
+
+
+def leave_keyring() -> None:
+    """Take an empty session keyring in place of the caller's."""
+    _check(min(0, _libc.syscall(KEYCTL[platform.machine()], KEYCTL_JOIN_SESSION_KEYRING, None)), "keyctl")
 
 
 def children() -> list[int]:
