@@ -27,9 +27,9 @@ EXHAUSTION = {
     ),
     "endless exit handler": ("timeout", "import atexit, time\natexit.register(time.sleep, 600)"),
     "waits for a thread": ("timeout", "import threading as t, time\nt.Thread(target=time.sleep, args=(600,)).start()"),
-    "fork bomb": ("error timeout", "import os\nwhile True: os.fork()"),
+    "fork bomb": ("error timeout memory", "import os\nwhile True: os.fork()"),
     "patient fork bomb": (
-        "timeout",
+        "timeout memory",
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
     ),
     "hundred gigabytes": ("memory", "x = bytearray(100 << 30)"),

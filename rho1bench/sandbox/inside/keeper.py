@@ -46,7 +46,7 @@ class House:
 
 @dataclass(frozen=True)
 class Report:
-    """How a program ended (by itself, at a limit of time or memory, stopped by the caller); wait status; wall seconds."""
+    """How a program ended (by itself, at a limit, stopped by the caller), its wait status, its wall seconds."""
 
     ended: str
     status: int
