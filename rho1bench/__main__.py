@@ -2,4 +2,5 @@
 
 from rho1bench.cli import main
 
-main()
+if __name__ == "__main__":  # worker processes of multiprocessing import this module under another name
+    main()

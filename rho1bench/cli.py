@@ -25,10 +25,10 @@ app = typer.Typer(
 )
 tasks_app = typer.Typer(help="List the evaluation tasks; print the prompts of one.", no_args_is_help=True)
 app.add_typer(tasks_app, name="tasks")
-sandbox = typer.Typer(help="Run programs as those of a model are run.", no_args_is_help=True)
-app.add_typer(sandbox, name="sandbox")
-bench = typer.Typer(help="Measure a part of rho1bench beside the obvious way of doing its work.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
+sandbox_app = typer.Typer(help="Run programs as those of a model are run.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox")
+bench_app = typer.Typer(help="Measure parts of the suite against a naive version, side by side.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 INTERRUPTED = 130
 WIDTH_OF_FILES = 110
 """Columns of a wide table where the output is not a terminal."""
@@ -74,15 +74,13 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
-    from rich.console import Console
-
     from rho1bench.recipe_loading import load_recipe
     from rho1bench.runner import run_recipe
     from rho1bench.stage import RunOptions
 
     loaded = load_recipe(recipe, overrides or [], seed)
     folder = output or Path("runs") / loaded.name
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
+    console = _console()
     if dry_run:
         _print_plan(loaded, folder, console)
         return
@@ -126,7 +124,7 @@ def replay(
     typer.echo(json.dumps(result.summary()))
 
 
-@sandbox.command("run")
+@sandbox_app.command("run")
 def sandbox_run(
     program: Annotated[Path, typer.Argument(help="A Python file.")],
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that it may take.")] = 5.0,
@@ -138,7 +136,7 @@ def sandbox_run(
     typer.echo(run_file(program, timeout, memory))
 
 
-@bench.command("sandbox")
+@bench_app.command("sandbox")
 def bench_sandbox(
     outputs: Annotated[list[Path] | None, typer.Argument(help="JSON lines of transcripts; default: made here.")] = None,
     programs: Annotated[int, typer.Option(min=1, help="How many programs both ways run.")] = 60,
@@ -148,6 +146,53 @@ def bench_sandbox(
     from rho1bench.bench.sandbox import report, run
 
     typer.echo(report(run(outputs or (), programs, workers)))
+
+
+@app.command()
+def grade(
+    input: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT.jsonl", help="Saved outputs: our own lines, released outputs, lm-eval samples."),
+    ],
+    output: Annotated[Path, typer.Option(metavar="OUT.jsonl", help="The same lines with pred and both verdicts.")],
+    task: Annotated[
+        str | None, typer.Option(help="Data set of every line (gsm8k, math ...), where lines name none.")
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with math/<task>/test.jsonl, for gold answers; default: RHO1BENCH_DATA.")
+    ] = None,
+) -> None:
+    """Grade saved outputs without a model, as the paper judged and strictly; list where the two disagree."""
+    from rho1bench.grading.files import grade_file
+    from rho1bench.grading.report import print_summary, reporting_pool
+    from rho1bench.progress import Progress
+
+    progress = Progress("grade")
+    pool = reporting_pool(progress)
+    try:
+        summary = grade_file(input, output, task, data_root, pool=pool)
+    finally:
+        progress.close()
+        pool.close()
+    print_summary(summary, _console())
+
+
+@bench_app.command("grade")
+def bench_grade(
+    input: Annotated[
+        list[Path] | None, typer.Option(help="A file of saved outputs; may be repeated. Default: see above.")
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="As for `grade`; default: RHO1BENCH_DATA.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a core.")] = None,
+) -> None:
+    """Measure the grader against a fresh process pool a file with sympy on every pair, in one run.
+
+    Grades the given files; else the outputs released with the paper, if the data folder holds them; else answers made
+    on the spot. Prints seconds, their ratio, and how much 1% of answers that never end slow the others.
+    """
+    from rho1bench.bench.grade import report, run
+
+    typer.echo(report(run(input or (), data_root, workers)))
 
 
 @app.command()
@@ -211,6 +256,12 @@ def main() -> None:
     if code == INTERRUPTED:  # typer itself returns this for Ctrl-C
         print("stopped; the same command continues", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
 
 
 def _fail(message: str) -> int:

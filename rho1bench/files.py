@@ -53,7 +53,8 @@ def read_json(path: Path) -> Any:
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write ``rows`` as JSON lines, atomically."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
+    # A lone surrogate, which text of models may hold, has no UTF-8; backslashreplace writes its JSON escape.
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as handle:
         for row in rows:
             handle.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -63,7 +64,7 @@ def append_jsonl(path: Path, row: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _cut_torn_line(path)
     with path.open("ab") as handle:
-        handle.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"))
+        handle.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -1,8 +1,9 @@
 """``rho1bench bench grade``: the grader against the obvious way of grading, side by side.
 
 The obvious way: for every file a fresh process pool with a limit of 3 s an answer, and computer algebra on every pair.
-Both grade the same files of released outputs (or a built-in set of answers where none are given), the paper's verdict
-only for the naive way, both verdicts for ours. A second measurement mixes in answers that never end.
+Both grade the same files: those given, else the released outputs of the data folder, else one made of answers written
+here. The naive way gives the paper's verdict alone, ours gives both. A second measurement mixes in answers that never
+end.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rho1bench.grading.files import read_answers
 from rho1bench.grading.grader import Answer, grade_answers
 from rho1bench.grading.normal_form import normalise
 from rho1bench.grading.pool import FIRST_LIMIT, Question, WorkerPool
+from rho1bench.grading.records import Lookup
 from rho1bench.grading.verdict import Verdict
 
 NAIVE_LIMIT = 3.0
@@ -32,12 +34,16 @@ HANGING = (
 )
 """Answers that computer algebra does not finish in the time it has; each kind with a number to make them differ."""
 HANGING_SHARE = 0.01
+RELEASED = "released_outputs/*/*/*.jsonl"
+EXAMPLES = 300
 
 
 @dataclass(frozen=True)
 class GradeBench:
     """Seconds of wall time; ``rest_slowdown`` compares the answers that end, graded with and without the others."""
 
+    source: str
+    workers: int
     answers: int
     files: int
     naive_seconds: float
@@ -52,12 +58,14 @@ class GradeBench:
 
 
 def run(files: Sequence[Path] = (), data_root: Path | None = None, workers: int | None = None) -> GradeBench:
-    """Measure both ways on ``files`` (lines of saved outputs); without files, on answers made here."""
-    groups = [read_answers(path, None, data_root)[1] for path in files] or [example_answers(300)]
+    """Measure both ways on ``files`` (lines of saved outputs); without files, on what is at hand."""
+    workers = workers or len(os.sched_getaffinity(0))
+    source, groups = _groups(files, data_root)
     began = time.perf_counter()
     naive = [right for answers in groups for right in grade_naively(answers, workers)]
     naive_seconds = time.perf_counter() - began
     pool = WorkerPool(workers)
+    normalise.cache_clear()  # the naive way filled it
     began = time.perf_counter()
     ours = [grade.paper is Verdict.CORRECT for answers in groups for grade in grade_answers(answers, pool=pool)]
     grader_seconds = time.perf_counter() - began
@@ -66,6 +74,8 @@ def run(files: Sequence[Path] = (), data_root: Path | None = None, workers: int 
     hanging = max(1, round(HANGING_SHARE * len(everything)))
     rest, rest_with_hanging = _rest_seconds(everything, hanging, workers)
     return GradeBench(
+        source=source,
+        workers=workers,
         answers=len(everything),
         files=len(groups),
         naive_seconds=naive_seconds,
@@ -80,11 +90,22 @@ def run(files: Sequence[Path] = (), data_root: Path | None = None, workers: int 
     )
 
 
+def _groups(files: Sequence[Path], data_root: Path | None) -> tuple[str, list[list[Answer]]]:
+    """Return what is graded, in words, and the answers of each file."""
+    root = Lookup(data_root).root
+    found = sorted(root.glob(RELEASED)) if root and not files else []
+    if not files and not found:
+        return f"{EXAMPLES} answers made here, in six kinds", [example_answers(EXAMPLES)]
+    source = "the files given" if files else f"the outputs released with the paper ({root})"
+    return source, [read_answers(path, None, data_root)[1] for path in files or found]
+
+
 def report(result: GradeBench) -> str:
     """Return the measurement as text, its last line one line of JSON."""
     return "\n".join(
         (
-            f"{result.answers} answers in {result.files} files",
+            f"measured on {result.source}: {result.answers} answers, {result.files} file(s), "
+            f"{result.workers} worker(s)",
             f"naive (fresh pool a file, algebra on every pair)  {result.naive_seconds:8.2f} s",
             f"rho1bench (two verdicts)                          {result.grader_seconds:8.2f} s",
             f"ratio                                             {result.ratio:8.2f}",
@@ -98,13 +119,17 @@ def report(result: GradeBench) -> str:
 
 
 def grade_naively(answers: Sequence[Answer], workers: int | None = None) -> list[bool | None]:
-    """Grade by the paper's protocol the obvious way: a new pool, computer algebra on every pair; None: out of time."""
+    """Grade by the paper's protocol the obvious way: a new pool, computer algebra on every pair; None: out of time.
+
+    Its workers are forked from a process that has sympy loaded, as the authors' are.
+    """
     import multiprocessing
 
     from pebble import ProcessPool
 
     pairs = [(extract_answer(answer.completion, answer.task), answer.paper_gold) for answer in answers]
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sympy", "sympy.parsing.latex", __name__])
     with ProcessPool(max_workers=workers or len(os.sched_getaffinity(0)), context=context) as pool:
         results = pool.map(naive_equal, pairs, timeout=NAIVE_LIMIT).result()
         return [_next_or_none(results) for _ in pairs]
@@ -122,7 +147,8 @@ def naive_equal(pair: tuple[str, str]) -> bool:
     from rho1bench.grading import paper, symbolic
 
     symbolic.forget()
-    return symbolic.same_value(*pair) or paper.equal(*pair, symbolic.same_value)
+    by_algebra = symbolic.same_value(*pair)
+    return by_algebra or paper.equal(*pair, lambda *other: other != pair and symbolic.same_value(*other))
 
 
 def _rest_seconds(answers: Sequence[Answer], hanging: int, workers: int | None) -> tuple[float, float]:

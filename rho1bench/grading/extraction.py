@@ -27,11 +27,16 @@ def extract_answer(completion: str, task: str) -> str:
 
     ``task`` is the paper's name of the data set (``gsm8k``, ``math``, ``mathqa`` ...).
     """
-    if completion in _NOTHING:
+    if is_empty(completion):
         return ""
     if task in CHOICE_TASKS:
         return _chosen_option(completion)
     return normalise(normalise(_trim(_find(completion))))
+
+
+def is_empty(completion: str) -> bool:
+    """Tell whether the protocol takes a completion for none at all (empty, or the one word ``error``)."""
+    return completion in _NOTHING
 
 
 def has_answer(pred: str, task: str) -> bool:

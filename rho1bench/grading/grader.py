@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rho1bench.grading.extraction import extract_answer, has_answer
+from rho1bench.grading.extraction import extract_answer, has_answer, is_empty
 from rho1bench.grading.normal_form import normalise
 from rho1bench.grading.paper import quick_equal
 from rho1bench.grading.pool import TIME_LIMIT, Question, WorkerPool, shared_pool
@@ -54,9 +54,7 @@ def grade_answers(
     """Grade many answers, in order; see :func:`grade_many`."""
     preds = [extract_answer(answer.completion, answer.task) for answer in answers]
     sides = [
-        side
-        for pred, answer in zip(preds, answers, strict=True)
-        for side in (_paper(pred, answer.paper_gold, answer.task), _verified(answer))
+        side for pred, answer in zip(preds, answers, strict=True) for side in (_paper(pred, answer), _verified(answer))
     ]
     open_questions = [side for side in sides if isinstance(side, Question)]
     answered = dict(zip(open_questions, _ask(open_questions, pool, time_limit), strict=True))
@@ -68,9 +66,11 @@ def _ask(questions: list[Question], pool: WorkerPool | None, limit: float) -> li
     return (pool or shared_pool()).ask(questions, limit) if questions else []
 
 
-def _paper(pred: str, gold: str, task: str) -> Verdict | Question:
+def _paper(pred: str, answer: Answer) -> Verdict | Question:
+    """An empty answer counts where the gold answer is empty too; an empty completion never does."""
+    gold, task = answer.paper_gold, answer.task
     if not has_answer(pred, task):
-        return Verdict.CORRECT if pred == gold else Verdict.NO_ANSWER
+        return Verdict.CORRECT if pred == gold and not is_empty(answer.completion) else Verdict.NO_ANSWER
     decided = quick_equal(pred, gold)
     return Question("paper", pred, gold, task) if decided is None else _verdict(decided)
 

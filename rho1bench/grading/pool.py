@@ -162,9 +162,19 @@ def _shape(question: Question) -> str:
 class WorkerPool:
     """Workers that start when first needed; safe to use from several threads."""
 
-    def __init__(self, size: int | None = None, on_answer: Callable[[Question, Verdict], None] | None = None) -> None:
-        """Make a pool of ``size`` workers (default: one a core); ``on_answer`` hears of each verdict."""
+    def __init__(
+        self,
+        size: int | None = None,
+        on_answer: Callable[[Question, Verdict], None] | None = None,
+        on_questions: Callable[[int], None] | None = None,
+    ) -> None:
+        """Make a pool of ``size`` workers (default: one a core).
+
+        ``on_questions`` hears how many questions are about to be asked, ``on_answer`` of each verdict; a question that
+        ran out of its first, short time is announced, asked and answered again.
+        """
         self._on_answer = on_answer
+        self._on_questions = on_questions
         self.size = size or len(os.sched_getaffinity(0))
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         for _ in range(self.size):
@@ -183,6 +193,8 @@ class WorkerPool:
 
     def _round(self, questions: list[Question], seconds: float) -> dict[Question, Verdict]:
         waiting = _Waiting(questions)
+        if self._on_questions is not None:
+            self._on_questions(len(questions))
         verdicts: dict[Question, Verdict] = {}
         failures: list[Exception] = []
 

@@ -18,6 +18,6 @@ def test_naive_way_agrees(pool: WorkerPool) -> None:
 
 
 def test_report_ends_with_json() -> None:
-    result = GradeBench(10, 1, 6.0, 1.0, 6.0, 0, 0, 1, 0.5, 0.55, 0.1)
+    result = GradeBench("answers made here", 2, 10, 1, 6.0, 1.0, 6.0, 0, 0, 1, 0.5, 0.55, 0.1)
     last = report(result).splitlines()[-1]
     assert json.loads(last)["ratio"] == 6.0
