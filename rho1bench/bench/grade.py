@@ -118,7 +118,7 @@ def report(result: GradeBench) -> str:
     )
 
 
-def grade_naively(answers: Sequence[Answer], workers: int | None = None) -> list[bool | None]:
+def grade_naively(answers: Sequence[Answer], workers: int, limit: float = NAIVE_LIMIT) -> list[bool | None]:
     """Grade by the paper's protocol the obvious way: a new pool, computer algebra on every pair; None: out of time.
 
     Its workers are forked from a process that has sympy loaded, as the authors' are.
@@ -130,8 +130,8 @@ def grade_naively(answers: Sequence[Answer], workers: int | None = None) -> list
     pairs = [(extract_answer(answer.completion, answer.task), answer.paper_gold) for answer in answers]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sympy", "sympy.parsing.latex", __name__])
-    with ProcessPool(max_workers=workers or len(os.sched_getaffinity(0)), context=context) as pool:
-        results = pool.map(naive_equal, pairs, timeout=NAIVE_LIMIT).result()
+    with ProcessPool(max_workers=workers, context=context) as pool:
+        results = pool.map(naive_equal, pairs, timeout=limit).result()
         return [_next_or_none(results) for _ in pairs]
 
 
@@ -151,7 +151,7 @@ def naive_equal(pair: tuple[str, str]) -> bool:
     return by_algebra or paper.equal(*pair, lambda *other: other != pair and symbolic.same_value(*other))
 
 
-def _rest_seconds(answers: Sequence[Answer], hanging: int, workers: int | None) -> tuple[float, float]:
+def _rest_seconds(answers: Sequence[Answer], hanging: int, workers: int) -> tuple[float, float]:
     """Time until every answer that ends is graded: alone, and with answers among them that do not end."""
     endless = [
         Answer(rf"\boxed{{{HANGING[place % len(HANGING)] % (place + 2)}}}", "7", "7", "math")
@@ -164,7 +164,7 @@ def _rest_seconds(answers: Sequence[Answer], hanging: int, workers: int | None) 
     return _seconds_until_rest(answers, workers), _seconds_until_rest(mixed, workers)
 
 
-def _seconds_until_rest(answers: Sequence[Answer], workers: int | None) -> float:
+def _seconds_until_rest(answers: Sequence[Answer], workers: int) -> float:
     """Return the wall time at which the last answer that ends within the first limit was settled."""
     ends: list[float] = []
 

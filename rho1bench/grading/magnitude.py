@@ -33,7 +33,12 @@ def checked_power(base: Any, exponent: Any) -> Any:
 def check_argument(function: str, arguments: list[Any]) -> None:
     """Raise ``TooLargeError`` if a fast-growing function of these arguments is too large; ``function`` is its name."""
     digits = _digits(arguments)
-    size = power_digits(0.44, digits) if function in ("exp", "binomial") else factorial_digits(digits)
+    if function == "exp":
+        size = power_digits(0.44, digits)
+    elif function == "binomial" and len(arguments) == 2:
+        size = binomial_digits(*map(_digits, arguments))
+    else:
+        size = factorial_digits(digits)
     if size > MAX_DIGITS:
         raise TooLargeError
 
@@ -48,6 +53,11 @@ def power_digits(base_digits: float, exponent_digits: float) -> float:
 def factorial_digits(digits: float) -> float:
     """Bound the digits of ``n!`` by the digits of ``n``."""
     return math.inf if digits > 15 else 10**digits * max(digits, 1.0)
+
+
+def binomial_digits(upper_digits: float, lower_digits: float) -> float:
+    """Bound the digits of a binomial coefficient: it is below ``2**n`` and below ``n**k``."""
+    return min(power_digits(0.31, upper_digits), power_digits(upper_digits, lower_digits))
 
 
 def _digits(expression: Any) -> float:
@@ -65,7 +75,7 @@ def _digits(expression: Any) -> float:
     if "actorial" in kind:
         return factorial_digits(parts[0])
     if kind == "binomial":
-        return power_digits(0.31, parts[0])
+        return binomial_digits(*parts)
     return sum(max(part, 0.0) for part in parts) if kind == "Mul" else max(parts) + math.log10(len(parts))
 
 

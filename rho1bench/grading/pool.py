@@ -183,12 +183,13 @@ class WorkerPool:
     def ask(self, questions: Sequence[Question], limit: float = TIME_LIMIT) -> list[Verdict]:
         """Return the verdicts on ``questions``, in their order; equal questions are asked once.
 
-        ``limit`` is in CPU seconds for each question. Raises ``MissingPackageError`` if sympy's parts are missing.
+        ``limit`` is in CPU seconds for each question. What ran out of the first, short limit, or lost its worker to
+        something else on the machine, is asked once more. Raises ``MissingPackageError`` if sympy's parts are missing.
         """
         verdicts = self._round(sorted(dict.fromkeys(questions), key=_expected_cost), min(FIRST_LIMIT, limit))
-        slow = [question for question, verdict in verdicts.items() if verdict is Verdict.TIMEOUT]
+        again = [question for question, verdict in verdicts.items() if verdict in (Verdict.TIMEOUT, Verdict.ERROR)]
         if limit > FIRST_LIMIT:
-            verdicts |= self._round(slow, limit)
+            verdicts |= self._round(again, limit)
         return [verdicts[question] for question in questions]
 
     def _round(self, questions: list[Question], seconds: float) -> dict[Question, Verdict]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strict_case_table import read_cases
 
+from rho1bench.grading import paper
+from rho1bench.grading.normal_form import normalise
 from rho1bench.grading.numeric import clearly_different
 from rho1bench.grading.paper import as_number, equal, quick_equal
 from rho1bench.grading.pool import Question, WorkerPool
@@ -60,6 +65,9 @@ def test_quick_rules(pred: str, gold: str, same: bool | None) -> None:
         (r"\begin{pmatrix}\frac{1}{2}\\\sqrt{4}\end{pmatrix}", r"\begin{pmatrix}0.5\\2\end{pmatrix}", True),
         (r"\begin{pmatrix}1\end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}", False),
         ("surplus", "plussur", True),
+        ("'5'", "5", True),
+        ('"x"', "x", True),
+        ("'5'+'6'", "56", False),
         ("]]]", "5", False),
     ],
 )
@@ -142,6 +150,34 @@ def test_clear_differences_are_differences_to_algebra(pool: WorkerPool, pairs: l
     apart = [pair for pair in pairs if clearly_different(*pair)]
     algebra = pool.ask([Question("algebra", *pair, "math") for pair in apart])
     assert [pair for pair, verdict in zip(apart, algebra, strict=True) if verdict is Verdict.CORRECT] == []
+
+
+TABLE = sorted({normalise(text) for case in read_cases() for text in (case.answer, case.gold)})
+EDITS = ("", "0", "2", "x", "(", ")", "{", "}", ",", "=", "-", r"\pi", r"\sqrt", "'", ".", "^", "/", "e")
+
+
+def _damaged(text: str, chance: random.Random) -> str:
+    place = chance.randint(0, len(text))
+    return normalise(text[:place] + chance.choice(EDITS) + text[place + chance.randint(0, 1) :])
+
+
+def test_shortcuts_say_what_algebra_says(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of all kinds, whole and damaged: wherever a rule settles a pair for the algebra, the algebra agrees."""
+    chance = random.Random(3)
+    texts = TABLE + [_damaged(text, chance) for text in TABLE]
+    asked: list[tuple[str, str]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(paper, "_settled", lambda pred, gold, _: bool(asked.append((pred, gold))))
+        for _ in range(1500):
+            equal(chance.choice(texts), chance.choice(texts), lambda *_: False)
+    settled = [pair for pair in dict.fromkeys(asked) if not _is_open(*pair)]
+    algebra = pool.ask([Question("algebra", *pair, "math") for pair in settled], limit=1.0)
+    assert [pair for pair, verdict in zip(settled, algebra, strict=True) if verdict is Verdict.CORRECT] == []
+    assert len(settled) > 100
+
+
+def _is_open(pred: str, gold: str) -> bool:
+    return paper._settled(pred, gold, lambda *_: True)
 
 
 @given(FORMULAS)

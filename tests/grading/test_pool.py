@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from rho1bench.grading import Grade, Verdict, grade_answer, grade_many
 from rho1bench.grading.expressions import read_expression
 from rho1bench.grading.magnitude import TooLargeError, check_size, checked_power
 from rho1bench.grading.pool import Question, WorkerPool, shared_pool
+from rho1bench.grading.worker import MEMORY_BYTES
 
 HANGS = [r"(x+y+z+1)^{300}", r"\sum_{n=1}^{1000000} \frac{1}{n^3}"]
 
@@ -65,10 +68,52 @@ def test_a_killed_worker_is_replaced() -> None:
     assert worker._process is not None
     os.killpg(worker._process.pid, signal.SIGKILL)
     worker._process.wait()
-    assert workers.ask([paper("x+2", "2+x")]) == [Verdict.ERROR]
     assert workers.ask([paper("x+2", "2+x")]) == [Verdict.CORRECT]
     workers.close()
     assert worker._process is None
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _kill_children(process: int, stop: threading.Event, killed: list[int]) -> None:
+    """Kill whatever the process has forked, again and again: the kernel short of memory does no worse."""
+    while not stop.wait(0.1):
+        for child in _children(process):
+            os.kill(child, signal.SIGKILL)
+            killed.append(child)
+
+
+def test_a_computation_that_is_killed_each_time_costs_one_answer() -> None:
+    workers = WorkerPool(1)
+    assert workers.ask([paper("x+1", "1+x")]) == [Verdict.CORRECT]
+    worker = workers._idle.queue[0]
+    assert worker._process is not None
+    before = worker._process.pid
+    stop, killed = threading.Event(), list[int]()
+    killer = threading.Thread(target=_kill_children, args=(before, stop, killed))
+    killer.start()
+    verdict = worker.ask(paper(HANGS[0], "x"), 30.0)
+    stop.set()
+    killer.join()
+    assert verdict is Verdict.ERROR
+    assert killed
+    assert workers.ask([paper("x+2", "2+x")]) == [Verdict.CORRECT]
+    assert worker._process.pid == before, "the process that holds sympy in memory lives on"
+    workers.close()
+
+
+def test_running_out_of_memory_costs_one_answer() -> None:
+    """A list of a thousand million entries is 8 GB; a worker may have a quarter of that and never gets more."""
+    workers = WorkerPool(1)
+    assert workers.ask([paper("[1]*10**9"), paper("x+1", "1+x")]) == [Verdict.INCORRECT, Verdict.CORRECT]
+    worker = workers._idle.queue[0]
+    assert worker._process is not None
+    (child,) = _children(worker._process.pid)
+    status = Path(f"/proc/{child}/status").read_text()
+    workers.close()
+    assert int(re.findall(r"VmPeak:\s*(\d+) kB", status)[0]) * 1024 <= MEMORY_BYTES
 
 
 def test_each_process_has_its_own_pool() -> None:
@@ -135,6 +180,7 @@ def test_sizes() -> None:
     assert checked_power(2, 10) == 1024
     with pytest.raises(TooLargeError):
         checked_power(10, 10**7)
+    assert check_size(sympy.binomial(10**12, 2, evaluate=False)).doit() == 10**12 * (10**12 - 1) // 2
     with pytest.raises(TooLargeError):
         check_size(sympy.factorial(sympy.Integer(10) ** 8, evaluate=False))
     check_size(sympy.oo)
