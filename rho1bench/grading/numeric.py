@@ -16,7 +16,7 @@ from functools import lru_cache
 CLEAR_GAP = 1e-3
 """Relative; ten times the tolerance of the paper's protocol."""
 _ROUNDING = 1e-6
-_MAX_LENGTH = 300
+_MAX_LENGTH = 2000
 _TOKEN = re.compile(
     r"\s*((?:0|[1-9]\d*)(?:\.\d+)?(?!\d)|\\(?:frac|sqrt|pi|cdot|times)(?![A-Za-z])|[A-Za-ce-z]|[-+*/^(){}\[\]])"
 )
