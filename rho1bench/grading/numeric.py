@@ -2,8 +2,8 @@ r"""Telling expressions apart without computer algebra: if two formulas differ c
 
 Most answers that reach the algebra are wrong, and wrong by far; proving that takes microseconds here and tens of
 milliseconds in sympy. Only a small, unambiguous part of LaTeX is read (numbers, letters, ``+ - * /``, powers,
-``\frac``, ``\sqrt``, ``\pi``, parentheses); everything else, and everything close, is left to the algebra. So this can
-say "different" or nothing, and never changes a verdict.
+``\frac``, ``\sqrt``, ``\pi``, ``\sin(...)``, parentheses); everything else, and everything close, is left to the
+algebra. So this can say "different" or nothing, and never changes a verdict.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ CLEAR_GAP = 1e-3
 _ROUNDING = 1e-6
 _MAX_LENGTH = 2000
 _TOKEN = re.compile(
-    r"\s*((?:0|[1-9]\d*)(?:\.\d+)?(?!\d)|\\(?:frac|sqrt|pi|cdot|times)(?![A-Za-z])|[A-Za-ce-z]|[-+*/^(){}\[\]])"
+    r"\s*((?:0|[1-9]\d*)(?:\.\d+)?(?!\d)|\\(?:frac|sqrt|pi|cdot|times|sin|cos|tan)(?![A-Za-z])|[A-Za-ce-z]|[-+*/^(){}\[\]])"
 )
-_FACTOR_STARTS = re.compile(r"\d|[A-Za-z(]|\\(?:frac|sqrt|pi)")
+_FACTOR_STARTS = re.compile(r"\d|[A-Za-z(]|\\(?:frac|sqrt|pi|sin|cos|tan)")
+_FUNCTIONS = {r"\sin": cmath.sin, r"\cos": cmath.cos, r"\tan": cmath.tan}
+_MAX_ARGUMENT = 100.0
+"""Of a function; beyond it, what rounding leaves of the argument may not do."""
 _CONSTANTS = {"i": 1j, "e": complex(math.e)}
 
 
@@ -76,6 +79,13 @@ def _tokens(text: str) -> list[str]:
     return [*tokens, "", ""]
 
 
+def _off_the_cut(base: complex) -> complex:
+    """Refuse a base whose root would hang on the sign of what rounding left of its imaginary part."""
+    if base.real < 0 and 0 < abs(base.imag) < _ROUNDING * abs(base):
+        raise _UnreadableError
+    return complex(base.real, base.imag + 0.0)  # -0.0 becomes 0.0
+
+
 class _Reader:
     """Evaluates a token list by recursive descent; refuses whatever two readers might read in two ways."""
 
@@ -120,7 +130,8 @@ class _Reader:
         exponent = self._group() if self.tokens[self.place] == "{" else self._short_exponent()
         if self.tokens[self.place] == "^" or abs(exponent) > 1000:
             raise _UnreadableError
-        return self._noted(base**exponent)
+        whole = exponent.imag == 0 and exponent.real.is_integer()
+        return self._noted((base if whole else _off_the_cut(base)) ** exponent)
 
     def _short_exponent(self) -> complex:
         token = self._next()
@@ -144,10 +155,20 @@ class _Reader:
             return self._root()
         if token == r"\pi":
             return complex(math.pi)
+        if token in _FUNCTIONS:
+            return self._function(token)
         if len(token) == 1 and token.isalpha() and following != "(":
             self.letters.add(token)
             return _CONSTANTS.get(token, complex(0.5 + (ord(token) * 0.6180339887) % 1.0))
         raise _UnreadableError
+
+    def _function(self, name: str) -> complex:
+        if not self._take_if("("):
+            raise _UnreadableError
+        argument = self._closed(")")
+        if abs(argument) > _MAX_ARGUMENT:
+            raise _UnreadableError
+        return self._noted(_FUNCTIONS[name](argument))
 
     def _root(self) -> complex:
         index = 2
@@ -156,7 +177,7 @@ class _Reader:
             if not token.isdigit() or self._next() != "]" or not 2 <= int(token) <= 20:
                 raise _UnreadableError
             index = int(token)
-        radicand = self._group()
+        radicand = _off_the_cut(self._group())
         if index != 2 and (radicand.imag or radicand.real < 0):
             raise _UnreadableError
         return self._noted(cmath.sqrt(radicand) if index == 2 else complex(radicand.real ** (1 / index)))

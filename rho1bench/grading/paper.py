@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 
 from rho1bench.grading.numeric import clearly_different
@@ -23,7 +24,11 @@ _BRACKETED = re.compile(r"[(\[].+[)\]]")
 _CURLY_LIST = re.compile(r"\{.*,.*\}")
 _MATRIX = re.compile(r"\\begin\{[pb]matrix\}(.*)\\end\{[pb]matrix\}", re.DOTALL)
 
-_PRODUCT = re.compile(r"-?(?:(?:0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?![0-9.eE])|[A-Za-z])+")
+_FACTOR = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?![0-9.,eE])|[A-Za-z])"
+_RATIO = re.compile(rf"-?{_FACTOR}+(?::{_FACTOR}+)?")
+_MAX_PRODUCT = 2000
+_UNREADABLE = re.compile(r"\\begin\{pmatrix\}-?(?:\d+(?:/\d+)?|\\frac\{-?\d+\}\{\d+\})(?:&|\\\\[-\d])", re.ASCII)
+"""A matrix whose first separator no reader of the protocol knows: it equals itself, or another one entry by entry."""
 _OPTIONS = frozenset("ABCDE")
 
 
@@ -148,7 +153,13 @@ def _all_equal(preds: list[str], golds: list[str], symbolic: SymbolicEquality) -
 
 def _settled(pred: str, gold: str, symbolic: SymbolicEquality) -> bool:
     """Ask the algebra, unless the two are clearly different to anyone."""
-    return not (_different_products(pred, gold) or clearly_different(pred, gold)) and symbolic(pred, gold)
+    return not _apart(pred, gold) and symbolic(pred, gold)
+
+
+def _apart(pred: str, gold: str) -> bool:
+    if pred != gold and (_UNREADABLE.match(pred) or _UNREADABLE.match(gold)):
+        return True
+    return _different_products(pred, gold) or clearly_different(pred, gold)
 
 
 def _different_products(pred: str, gold: str) -> bool:
@@ -157,11 +168,19 @@ def _different_products(pred: str, gold: str) -> bool:
     return one is not None and other is not None and one != other
 
 
-def _letters(text: str) -> list[str] | None:
-    """Return the letters of a product of letters and numbers; none for a number; None for zero and all else."""
-    if not _PRODUCT.fullmatch(text) or any(float(number) == 0 for number in re.split(r"[-A-Za-z]+", text) if number):
+def _letters(text: str) -> dict[str, int] | None:
+    """Return the powers of the letters in a product of letters and numbers, or in a ratio of two such products.
+
+    A number has no letters; None stands for zero and for all other texts.
+    """
+    if len(text) > _MAX_PRODUCT or not _RATIO.fullmatch(text):
         return None
-    return sorted(re.sub(r"[-0-9.]", "", text))
+    if any(float(number.replace(",", "")) == 0 for number in re.split(r"[-:A-Za-z]+", text) if number):
+        return None
+    above, *below = (Counter(re.sub(r"[^A-Za-z]", "", part)) for part in text.split(":"))
+    for part in below:
+        above.subtract(part)
+    return {letter: power for letter, power in above.items() if power}
 
 
 def _equations(pred: str, gold: str, symbolic: SymbolicEquality) -> bool:

@@ -45,6 +45,8 @@ def same_value(pred: str, gold: str) -> bool:
     """
     if max(len(pred), len(gold)) > MAX_LENGTH:
         raise TooLargeError
+    if pred != gold and _is_opaque(min(pred, gold, key=len)):
+        return False
     left, right = _read(pred), _read(gold)
     return any(_holds(test, left, right) for test in _TESTS)
 
@@ -53,9 +55,9 @@ def same_value(pred: str, gold: str) -> bool:
 def _read(text: str) -> Any:
     from sympy.parsing.latex import parse_latex
 
-    single = text.replace(r"\\", "\\")
+    forms = dict.fromkeys((text.replace(r"\\", "\\"), text))
     for parser in (parse_latex, read_expression):
-        for form in (single, text):
+        for form in forms:
             try:
                 return check_size(parser(form))
             except TooLargeError:
@@ -63,6 +65,11 @@ def _read(text: str) -> Any:
             except Exception:
                 continue
     return text
+
+
+def _is_opaque(text: str) -> bool:
+    """Tell whether a text is no expression to any reader; what holds a backslash then equals nothing but itself."""
+    return "\\" in text and isinstance(_read(text), str)
 
 
 def forget() -> None:
@@ -84,11 +91,14 @@ def _same_expression(left: Any, right: Any) -> Any:
 
 
 def _no_difference(left: Any, right: Any) -> Any:
-    from sympy import simplify
+    from sympy import Expr, simplify
 
     # Expr.equals would hand a string to sympify, which evaluates it as Python.
     other = read_power_expression(right) if isinstance(right, str) else right
-    return left.equals(other) or simplify(left - right) == 0
+    if left.equals(other):
+        return True
+    # Expr.equals begins by simplifying the difference; a second time would find no zero either.
+    return type(left).equals is not Expr.equals and simplify(left - right) == 0
 
 
 def _same_equation(left: Any, right: Any) -> Any:
