@@ -1,4 +1,4 @@
-"""Where the files that ship with the package lie: ``tasks/`` and ``recipes/``.
+"""Where the files that ship with the package lie: ``tasks/``, ``recipes/`` and ``results/paper/``.
 
 A checkout keeps them at its top level, beside the package; a wheel carries them inside the package.
 """
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """Return the shipped folder ``name`` (``"tasks"`` or ``"recipes"``), from the wheel or from the checkout."""
+    """Return the shipped folder ``name`` (``"tasks"`` for example), from the wheel or from the checkout."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else PACKAGE.parent / name
 
@@ -24,3 +24,8 @@ def tasks_dir() -> Path:
 def recipes_dir() -> Path:
     """Return the folder of shipped recipes."""
     return shipped("recipes")
+
+
+def results_dir() -> Path:
+    """Return the folder of results; a wheel holds the paper's alone."""
+    return shipped("results")

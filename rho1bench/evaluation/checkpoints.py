@@ -5,20 +5,27 @@ Used by the eval stage; the labels are those of the result folders (``slm``, ``s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import CheckpointError
-from rho1bench.files import read_json, read_jsonl, sha256_bytes, sha256_json
+from rho1bench.files import read_json, read_jsonl, sha256_bytes, sha256_file, sha256_json
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_EXPECTED = "a Hugging Face model folder with config, safetensors weights and tokenizer"
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 _VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One model folder; ``tokens`` and ``selected_tokens`` count training up to ``step`` (None where not known)."""
+    """One model; ``tokens`` and ``selected_tokens`` count training up to ``step`` (None where not known).
+
+    ``folder`` does not exist for a model that only a server knows.
+    """
 
     label: str
     folder: Path
@@ -26,33 +33,73 @@ class Checkpoint:
     step: int | None = None
     tokens: int | None = None
     selected_tokens: int | None = None
+    source: str | None = None
+    """What the user called it: a folder, a hub id, the name that a server gives it."""
+    revision: str | None = None
+    """Commit of a hub id."""
 
     def check(self) -> None:
-        """Raise :class:`CheckpointError` if files are missing or the weights hold NaN or infinity."""
+        """Raise :class:`CheckpointError` if files are missing or broken, or the weights hold NaN or infinity."""
+        if not self.folder.is_dir():
+            raise CheckpointError(f"{self.folder}: no such folder. Expected a checkpoint: {_EXPECTED}.")
+        self._check_pickles()
         for names in (("config.json",), _WEIGHTS, ("tokenizer.json", "tokenizer.model", "vocab.json")):
             if not any((self.folder / name).is_file() for name in names):
                 raise CheckpointError(
-                    f"{self.folder}: not a checkpoint, {' or '.join(names)} is missing. "
-                    "Expected a Hugging Face model folder with config, safetensors weights and tokenizer."
+                    f"{self.folder}: not a checkpoint, {' or '.join(names)} is missing. Expected {_EXPECTED}."
                 )
-        self._check_weights()
+        _read_object(self.folder / "config.json")
+        for path in self._shards():
+            _check_finite(path)
 
-    def _check_weights(self) -> None:
+    def _check_pickles(self) -> None:
+        if any((self.folder / name).is_file() for name in _WEIGHTS):
+            return
+        found = sorted(path.name for pattern in _PICKLES for path in self.folder.glob(pattern))
+        if found:
+            raise CheckpointError(
+                f"{self.folder}: the weights are only in {found[0]}, a pickle file, which can run code when it is "
+                "loaded, so it is not. Save the model again as safetensors (model.save_pretrained in transformers)."
+            )
+
+    def _shards(self) -> list[Path]:
+        """Files of the weights; an index names its shards, and each of them must be there."""
+        index = self.folder / "model.safetensors.index.json"
+        if not index.is_file():
+            return [self.folder / "model.safetensors"]
+        paths = [self.folder / name for name in sorted(set(_read_object(index).get("weight_map", {}).values()))]
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing or not paths:
+            named = f"{len(missing)} of its {len(paths)} shards are missing, {missing[0]} for one" if missing else "empty"
+            raise CheckpointError(f"{index}: {named}. Copy or download the checkpoint again.")
+        return paths
+
+    @property
+    def has_weights(self) -> bool:
+        """False for a model that only a server knows."""
+        return any((self.folder / name).is_file() for name in _WEIGHTS)
+
+    @property
+    def identity(self) -> str:
+        """What tells this model's answers from those of another one."""
+        return self.weights_sha256 if self.has_weights else f"served as {self.source}"
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Hash of weights, config and tokenizer files: what the answers depend on besides the engine."""
+        files = [*self._shards(), *sorted(self.folder.glob("*.json")), *sorted(self.folder.glob("*.model"))]
+        return sha256_json({path.name: sha256_file(path) for path in files if path.name != "model.safetensors.index.json"})
+
+    @cached_property
+    def num_parameters(self) -> int:
+        """Number of parameters, as stored (a tied output layer counts once)."""
         from safetensors import safe_open
 
-        for path in sorted(self.folder.glob("*.safetensors")):
-            try:
-                with safe_open(path, framework="pt") as weights:
-                    for name in weights.keys():  # noqa: SIM118 (not a mapping)
-                        tensor = weights.get_tensor(name)
-                        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; training went wrong")
-            except OSError as error:
-                raise CheckpointError(f"{path}: cannot be read: {error}") from error
-            except Exception as error:
-                if type(error).__module__.startswith("safetensors"):
-                    raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
-                raise
+        total = 0
+        for path in self._shards():
+            with safe_open(path, framework="numpy") as weights:
+                total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+        return total
 
     def architecture(self) -> str:
         """Return a hash that two checkpoints share if one engine can serve both by swapping weights."""
@@ -60,6 +107,35 @@ class Checkpoint:
         stable = {key: value for key, value in config.items() if key not in _VOLATILE}
         tokenizer = self.folder / "tokenizer.json"
         return sha256_json([stable, sha256_bytes(tokenizer.read_bytes()) if tokenizer.exists() else ""])
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = read_json(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}). Copy or download it again.") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: a JSON object was expected. Copy or download it again.")
+    return value
+
+
+def _check_finite(path: Path) -> None:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as weights:
+            for name in weights.keys():  # noqa: SIM118 (not a mapping)
+                tensor = weights.get_tensor(name)
+                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                    raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; training went wrong")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    except Exception as error:
+        if type(error).__module__.startswith("safetensors") or "safetensors" in type(error).__name__.lower():
+            raise CheckpointError(
+                f"{path}: not a safetensors file, or not a whole one ({error}). Copy or download it again."
+            ) from error
+        raise
 
 
 def final_checkpoint(stage: str, folder: Path) -> Checkpoint:

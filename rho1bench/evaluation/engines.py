@@ -1,12 +1,13 @@
-"""The inference engines behind one small interface: vLLM (one boot for many checkpoints) and transformers.
+"""The inference engines behind one small interface: vLLM, transformers, and servers that speak OpenAI's protocol.
 
-Chosen by ``--engine auto|vllm|hf``; the harness talks to :class:`Engine` only. ``auto`` is vLLM where it is installed.
+Chosen by ``--engine auto|vllm|hf|openai``; everything else talks to :class:`Engine` only. ``auto`` is vLLM where it is
+installed.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -38,17 +39,25 @@ class Request:
     prompt: str
     until: tuple[str, ...]
     max_gen_toks: int
+    source: tuple[str, int] | None = None
+    """Task and document, for people who read the journal."""
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What an engine needs to know; ``max_model_len`` and ``max_gen_toks`` are in tokens, ``log`` takes its output."""
+    """What an engine needs to know; ``max_model_len`` is in tokens, ``log`` takes its output."""
 
     max_model_len: int
     batch_size: int
     log: Path
     num_threads: int | None = None
     seed: int = 0
+    tensor_parallel_size: int = 1
+    data_parallel_size: int = 1
+    base_url: str | None = None
+    """Where the server of the openai engine listens, ``http://host:port/v1``."""
+    served_model: str | None = None
+    """The server's name for the model, where it differs from the checkpoint's."""
 
 
 class Engine(Protocol):
@@ -67,21 +76,30 @@ class Engine(Protocol):
     def load(self, checkpoint: Checkpoint) -> None:
         """Serve ``checkpoint`` from now on; raises EngineError or CheckpointError."""
 
-    def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        """Complete all prompts, in order; ``tick`` hears how many more are finished."""
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        """Complete all prompts; yields place and completion of each as it finishes, in any order."""
 
     def close(self) -> None:
         """Free the model."""
 
 
 def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] = lambda _: None) -> Engine:
-    """Return the engine called ``name`` (``auto``, ``vllm`` or ``hf``) without loading anything yet.
+    """Return the engine called ``name`` (``auto``, ``vllm``, ``hf`` or ``openai``) without loading a model yet.
 
     Raises:
-        EngineError: the name is unknown, or the engine is not installed.
+        EngineError: the name is unknown, the engine is not installed or does not fit the settings, or its server cannot
+            be reached.
     """
     if name == "auto":
         name = choose_engine(say)
+    if settings.base_url is not None and name != "openai":
+        raise EngineError(f"--base-url goes with --engine openai, not with {name}: the server does the inference")
+    if name != "vllm" and max(settings.tensor_parallel_size, settings.data_parallel_size) > 1:
+        raise EngineError(f"--tensor-parallel-size and --data-parallel-size go with --engine vllm, not with {name}")
+    if name == "vllm" and settings.data_parallel_size > 1:
+        from rho1bench.evaluation.vllm_server import ServedVLLM
+
+        return ServedVLLM(settings)
     if name == "vllm":
         from rho1bench.evaluation.vllm_engine import VLLMEngine
 
@@ -90,7 +108,11 @@ def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] 
         from rho1bench.evaluation.hf_engine import HFEngine
 
         return HFEngine(settings)
-    raise EngineError(f"engine {name!r} is unknown; expected auto, vllm or hf")
+    if name == "openai":
+        from rho1bench.evaluation.openai_engine import OpenAIEngine
+
+        return OpenAIEngine(settings)
+    raise EngineError(f"engine {name!r} is unknown; expected auto, vllm, hf or openai")
 
 
 def choose_engine(say: Callable[[str], None] = lambda _: None) -> Literal["vllm", "hf"]:
@@ -126,3 +148,8 @@ def fit(num_prompt_tokens: int, max_gen_toks: int, max_model_len: int) -> int:
 def too_long(num_prompt_tokens: int) -> Generation:
     """Return the empty completion of a prompt that does not fit; it is reported, never cut."""
     return Generation("", "prompt_too_long", num_prompt_tokens, 0)
+
+
+def cut_at(text: str, until: Sequence[str]) -> str:
+    """Return ``text`` up to the first of the stop strings."""
+    return text[: min((text.index(stop) for stop in until if stop in text), default=len(text))]

@@ -1,4 +1,4 @@
-"""One unit of evaluation: a loaded checkpoint on a list of lm-eval tasks, run by lm-eval itself.
+"""One unit of evaluation: a checkpoint on a list of lm-eval tasks, run by lm-eval itself.
 
 The tasks are built once for all checkpoints. Results keep lm-eval's field names; ``records`` turns them into files.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rho1bench.errors import RunError, UserError
-from rho1bench.evaluation.engines import Engine
+from rho1bench.evaluation.answering import Model
 from rho1bench.evaluation.tool_loop import ToolSettings
 from rho1bench.paths import tasks_dir
 
@@ -70,17 +70,17 @@ class Tasks:
 
 
 def run_unit(
-    engine: Engine,
+    model: Model,
     tasks: dict[str, Any],
     limit: int | None,
     tick: Callable[[int], None] = lambda _: None,
 ) -> UnitResult:
-    """Run lm-eval on ``tasks`` with the engine's loaded checkpoint, at most ``limit`` documents a task."""
+    """Run lm-eval on ``tasks`` with one checkpoint, at most ``limit`` documents a task."""
     from lm_eval.evaluator import evaluate
 
     from rho1bench.evaluation.lm import EvaluationLM
 
-    lm = EvaluationLM(engine, tool_tasks(tasks), tick)
+    lm = EvaluationLM(model, tool_tasks(tasks), tick)
     with _no_bars():
         results = evaluate(
             lm=lm,

@@ -5,7 +5,7 @@ Prompts of like length share a batch, the KV cache is kept, a row that reached a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rho1bench.errors import EngineError
@@ -15,8 +15,8 @@ from rho1bench.evaluation.engines import (
     FinishReason,
     Generation,
     Request,
-    Tick,
     cpu_threads,
+    cut_at,
     fit,
     too_long,
 )
@@ -65,7 +65,7 @@ class HFEngine:
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"transformers cannot load {checkpoint.folder}: {error}") from error
         if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
         limit = getattr(model.config, "max_position_embeddings", None) or self._settings.max_model_len
         self._lm = HFLM(
             model.to(self._device),
@@ -75,40 +75,30 @@ class HFEngine:
         )
         self.boots += 1
 
-    def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        """Complete the prompts in batches of like length."""
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        """Complete the prompts in batches of like length; a row that is finished is handed out at once."""
         encoded = [self._lm.tok_encode(request.prompt) for request in requests]
-        results = [too_long(len(tokens)) for tokens in encoded]
         groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
         for place, (tokens, request) in enumerate(zip(encoded, requests, strict=True)):
             room = fit(len(tokens), request.max_gen_toks, self._lm.max_length)
             if room > 0:
                 groups.setdefault((request.until, room), []).append(place)
             else:
-                tick(1)
+                yield place, too_long(len(tokens))
         for (until, room), places in groups.items():
             places.sort(key=lambda place: (-len(encoded[place]), place))
             for start in range(0, len(places), BATCH_SIZE):
                 batch = places[start : start + BATCH_SIZE]
-                generations = self._batch([encoded[place] for place in batch], until, room)
-                for place, generation in zip(batch, generations, strict=True):
-                    results[place] = generation
-                tick(len(batch))
-        return results
-
-    def _batch(self, prompts: list[list[int]], until: tuple[str, ...], room: int) -> list[Generation]:
-        import torch
-
-        with torch.inference_mode():
-            rows = greedy_rows(self._lm.model, self._lm.tokenizer, prompts, until, room)
-        return [self._generation(len(prompt), row, until) for prompt, row in zip(prompts, rows, strict=True)]
+                prompts = [encoded[place] for place in batch]
+                for index, row in greedy_rows(self._lm.model, self._lm.tokenizer, prompts, until, room):
+                    yield batch[index], self._generation(len(prompts[index]), row, until)
 
     def _generation(self, num_prompt_tokens: int, row: list[int], until: tuple[str, ...]) -> Generation:
         ended = row[-1:] == [self._lm.tokenizer.eos_token_id]
         text = self._lm.tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=False)
-        cuts = [text.index(stop) for stop in until if stop in text]
-        reason: FinishReason = "stop" if ended or cuts else "length"
-        return Generation(text[: min(cuts)] if cuts else text, reason, num_prompt_tokens, len(row))
+        cut = cut_at(text, until)
+        reason: FinishReason = "stop" if ended or len(cut) < len(text) else "length"
+        return Generation(cut, reason, num_prompt_tokens, len(row))
 
     def close(self) -> None:
         """Drop the model."""
@@ -117,8 +107,8 @@ class HFEngine:
 
 def greedy_rows(
     model: Any, tokenizer: Any, prompts: list[list[int]], until: tuple[str, ...], room: int
-) -> list[list[int]]:
-    """Return each prompt's greedy continuation up to a stop string, the end token (kept) or ``room`` tokens.
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield each prompt's place and greedy continuation up to a stop string, the end token (kept) or ``room`` tokens.
 
     A finished row leaves the batch, so that a few long answers do not make the others wait.
     """
@@ -126,7 +116,7 @@ def greedy_rows(
     from transformers import DynamicCache
 
     width = max(map(len, prompts))
-    ids_BT = torch.full((len(prompts), width), tokenizer.pad_token_id)
+    ids_BT = torch.full((len(prompts), width), tokenizer.pad_token_id or 0)
     mask_BT = torch.zeros_like(ids_BT)
     for place, tokens in enumerate(prompts):
         ids_BT[place, width - len(tokens) :] = torch.tensor(tokens)
@@ -138,20 +128,23 @@ def greedy_rows(
     places = list(range(len(prompts)))
     ends = _RowEnds(tokenizer, until)
     for step in range(room):
-        logits_BTV = model(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            position_ids=positions_BT,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        ids_BT = logits_BTV[:, -1:].argmax(-1)
+        with torch.inference_mode():
+            logits_BTV = model(
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                position_ids=positions_BT,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits
+            ids_BT = logits_BTV[:, -1:].argmax(-1)
         for place, token in zip(places, ids_BT.flatten().tolist(), strict=True):
             rows[place].append(token)
-        keep = [index for index, done in enumerate(ends.check([rows[place] for place in places])) if not done]
-        if not keep or step + 1 == room:
-            break
+        done = [step + 1 == room or ended for ended in ends.check([rows[place] for place in places])]
+        yield from ((place, rows[place]) for place, ended in zip(places, done, strict=True) if ended)
+        keep = [index for index, ended in enumerate(done) if not ended]
+        if not keep:
+            return
         positions_BT = positions_BT[:, -1:] + 1
         if len(keep) < len(places):
             index = torch.tensor(keep, device=ids_BT.device)
@@ -159,7 +152,6 @@ def greedy_rows(
             ids_BT, mask_BT, positions_BT = ids_BT[index], mask_BT[index], positions_BT[index]
             places = [places[kept] for kept in keep]
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(places), 1)], dim=1)
-    return rows
 
 
 class _RowEnds:

@@ -1,4 +1,4 @@
-"""The lm-eval model that the harness runs: an engine, the tool loop for tool-integrated tasks, a record of each answer.
+"""The lm-eval model that the harness runs: a checkpoint, the tool loop for tool-integrated tasks, a record of each answer.
 
 lm-eval sees an ordinary model; finish reasons, tool calls and prompts that did not fit are kept beside its results.
 """
@@ -11,7 +11,8 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from rho1bench.evaluation.engines import Engine, Generation, Request, Tick
+from rho1bench.evaluation.answering import Model
+from rho1bench.evaluation.engines import Generation, Request, Tick
 from rho1bench.evaluation.judging import answer_to, judge_all
 from rho1bench.evaluation.tool_loop import ToolSettings, Transcript, run_tool_loop
 
@@ -34,11 +35,11 @@ class Answer:
 
 
 class EvaluationLM(LM):  # type: ignore[misc]
-    """Wraps the engine's loaded checkpoint; ``tool_tasks`` names the tasks that are played with tools."""
+    """Wraps a checkpoint; ``tool_tasks`` names the tasks that are played with tools."""
 
-    def __init__(self, engine: Engine, tool_tasks: Mapping[str, ToolSettings], tick: Tick = lambda _: None) -> None:
+    def __init__(self, model: Model, tool_tasks: Mapping[str, ToolSettings], tick: Tick = lambda _: None) -> None:
         super().__init__()
-        self._engine = engine
+        self._model = model
         self._tool_tasks = tool_tasks
         self._tick = tick
         self.answers: dict[tuple[str, int], list[Answer]] = {}
@@ -48,13 +49,13 @@ class EvaluationLM(LM):  # type: ignore[misc]
         """Complete every request; those of tool tasks through the tool loop, the rest in one call of the engine."""
         results: list[Any] = [None] * len(requests)
         plain = [place for place, request in enumerate(requests) if request.task_name not in self._tool_tasks]
-        generations = self._engine.complete([_request(requests[place]) for place in plain], self._tick)
+        generations = self._model.complete([_request(requests[place]) for place in plain], self._tick)
         for place, generation in zip(plain, generations, strict=True):
             results[place] = generation
         for settings in dict.fromkeys(self._tool_tasks.values()):
             places = [p for p, request in enumerate(requests) if self._tool_tasks.get(request.task_name) == settings]
             prompts = [_request(requests[place]) for place in places]
-            transcripts = run_tool_loop(prompts, self._engine.complete, settings, self._tick)
+            transcripts = run_tool_loop(prompts, self._model.complete, settings, self._tick)
             for place, transcript in zip(places, transcripts, strict=True):
                 results[place] = transcript
         texts = [self._record(request, result) for request, result in zip(requests, results, strict=True)]
@@ -68,21 +69,17 @@ class EvaluationLM(LM):  # type: ignore[misc]
         return result.text
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Hand over to lm-eval's own model; a pair that does not fit is recorded (lm-eval cuts it at the left)."""
-        model = self._engine.lm
-        for request in requests:
-            length = len(model.tok_encode(request.args[0] + request.args[1]))
-            reason = "prompt_too_long" if length > model.max_length - 1 else "stop"
-            self.answers.setdefault((request.task_name, request.doc_id), []).append(Answer(reason, length, 0))
-        results: list[tuple[float, bool]] = model.loglikelihood(requests, disable_tqdm=True)
-        self._tick(len(requests))
-        return results
+        """Ask lm-eval's own model; a pair that does not fit is recorded (lm-eval cuts it at the left)."""
+        answers = self._model.loglikelihoods(requests, self._tick)
+        for request, answer in zip(requests, answers, strict=True):
+            reason = "stop" if answer.fits else "prompt_too_long"
+            ended = Answer(reason, answer.num_tokens, 0)
+            self.answers.setdefault((request.task_name, request.doc_id), []).append(ended)
+        return [(answer.value, answer.is_greedy) for answer in answers]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Hand over to lm-eval's own model."""
-        results: list[float] = self._engine.lm.loglikelihood_rolling(requests, disable_tqdm=True)
-        self._tick(len(requests))
-        return results
+        """No task of the suites asks for the likelihood of whole texts."""
+        raise NotImplementedError("tasks of output type loglikelihood_rolling are not supported")
 
 
 def _judge(requests: Sequence[Any], texts: Sequence[str]) -> None:
@@ -98,4 +95,5 @@ def _request(instance: Any) -> Request:
         prompt,
         tuple([until] if isinstance(until, str) else until),
         int(options.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS)),
+        (instance.task_name, instance.doc_id),
     )

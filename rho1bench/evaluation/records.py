@@ -85,6 +85,11 @@ def unit_record(tasks: Mapping[str, Any], unit: UnitResult, rows: Mapping[str, S
     }
 
 
+def data_sha256(task: Any) -> str:
+    """Return the hash of all documents of a task, whatever the limit."""
+    return sha256_json(list(task.eval_docs))
+
+
 def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
     summary: Json = {
         "metric": primary_metric(task),
@@ -93,7 +98,7 @@ def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
         "truncated": sum(row["truncated"] for row in rows),
         "prompts_too_long": sum(row.get("finish_reason") == "prompt_too_long" for row in rows),
         "version": task.VERSION,
-        "data_sha256": sha256_json(list(task.eval_docs)),
+        "data_sha256": data_sha256(task),
         "prompts_sha256": sha256_json([row["prompt"] for row in rows]),
         "generation_kwargs": task.get_config("generation_kwargs") if task.OUTPUT_TYPE == "generate_until" else None,
     }
@@ -124,12 +129,24 @@ def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Se
             "step": checkpoint.step,
             "tokens": checkpoint.tokens,
             "selected_tokens": checkpoint.selected_tokens,
+            **about_checkpoint(checkpoint),
             **about,
             "suites": suite_averages(suites, scores),
             "tasks": tasks,
             "eval_fingerprint": fingerprint,
             "seconds": round(sum(unit["seconds"] for unit in units), 3),
         }
+    }
+
+
+def about_checkpoint(checkpoint: Checkpoint) -> Json:
+    """Return what a record says of the model itself; weights that only a server has cannot be hashed."""
+    local = checkpoint.has_weights
+    return {
+        "model": checkpoint.source or checkpoint.label,
+        "revision": checkpoint.revision,
+        "weights_sha256": checkpoint.weights_sha256 if local else None,
+        "num_parameters": checkpoint.num_parameters if local else None,
     }
 
 

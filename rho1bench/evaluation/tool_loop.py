@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rho1bench.evaluation.engines import FinishReason, Generation, Request, Tick
 from rho1bench.evaluation.transcript import FENCE, program_to_run
@@ -54,7 +54,7 @@ def run_tool_loop(
             break
         unfinished = [requests[place] for place in open_places]
         prompts = [
-            Request(request.prompt + transcripts[place].text, request.until, request.max_gen_toks)
+            replace(request, prompt=request.prompt + transcripts[place].text)
             for place, request in zip(open_places, unfinished, strict=True)
         ]
         waiting = []

@@ -8,14 +8,13 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, Tick, cpu_threads, fit, too_long
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request, cpu_threads, fit, too_long
 from rho1bench.evaluation.vllm_setup import output_to, prepare_vllm
 from rho1bench.files import read_json
 
@@ -61,7 +60,8 @@ class VLLMEngine:
     def _swap(self, folder: Path) -> None:
         llm = self._lm.model
         llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
-        llm.apply_model(_repack_output_layer)
+        if self._on_cpu:
+            llm.apply_model(_repack_output_layer)
         llm.reset_prefix_cache()
 
     def _boot(self, folder: Path) -> None:
@@ -85,6 +85,7 @@ class VLLMEngine:
             seed=self._settings.seed,
             max_num_seqs=self._settings.batch_size,
             max_num_batched_tokens=max(4096, self._model_len(folder)),
+            tensor_parallel_size=self._settings.tensor_parallel_size,
             enforce_eager=self._on_cpu,
             enable_prefix_caching=False,
             use_tqdm_on_load=False,
@@ -116,44 +117,51 @@ class VLLMEngine:
         need = token * self._settings.batch_size * (self._model_len(folder) + 128)
         return int(max(64 << 20, 2 * token * self._model_len(folder), min(need, MAX_CPU_CACHE_BYTES)))
 
-    def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        """One call of vLLM for all prompts that fit."""
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        """Hand vLLM all prompts that fit, and hand out each completion at the step that ends it."""
         from lm_eval.models.utils import postprocess_generated_text
-        from vllm import SamplingParams
+        from vllm import SamplingParams, TokensPrompt
 
         if not requests:
-            return []
+            return
         lm = self._lm
-        eos = lm.tokenizer.decode(lm.eot_token_id)
+        ends = [] if lm.eot_token_id is None else [lm.tokenizer.decode(lm.eot_token_id)]
         encoded = lm.tok_encode([request.prompt for request in requests])
-        rooms = [
-            fit(len(tokens), request.max_gen_toks, lm.max_length)
-            for tokens, request in zip(encoded, requests, strict=True)
-        ]
-        places = [place for place, room in enumerate(rooms) if room > 0]
-        stops = [list(dict.fromkeys([*requests[place].until, eos])) for place in places]
-        params = [
-            SamplingParams(temperature=0, max_tokens=rooms[place], stop=stop, skip_special_tokens=False)
-            for place, stop in zip(places, stops, strict=True)
-        ]
-        results = [too_long(len(tokens)) for tokens in encoded]
-        outputs = self._generate([encoded[place] for place in places], params, tick) if places else []
-        for place, stop, output in zip(places, stops, outputs, strict=True):
+        places, inputs, params = [], [], []
+        for place, (tokens, request) in enumerate(zip(encoded, requests, strict=True)):
+            room = fit(len(tokens), request.max_gen_toks, lm.max_length)
+            if room == 0:
+                yield place, too_long(len(tokens))
+                continue
+            stop = list(dict.fromkeys([*request.until, *ends]))
+            places.append(place)
+            inputs.append(TokensPrompt(prompt_token_ids=tokens))
+            params.append(SamplingParams(temperature=0, max_tokens=room, stop=stop, skip_special_tokens=False))
+        for index, output in self._outputs(inputs, params):
             first = output.outputs[0]
-            results[place] = Generation(
-                postprocess_generated_text(first.text, stop, None),
-                "stop" if first.finish_reason == "stop" else "length",
-                len(encoded[place]),
-                len(first.token_ids),
+            yield (
+                places[index],
+                Generation(
+                    postprocess_generated_text(first.text, params[index].stop, None),
+                    "stop" if first.finish_reason == "stop" else "length",
+                    len(encoded[places[index]]),
+                    len(first.token_ids),
+                ),
             )
-        return results
 
-    def _generate(self, prompts: list[list[int]], params: list[Any], tick: Tick) -> list[Any]:
-        from vllm import TokensPrompt
-
-        inputs = [TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
-        outputs: list[Any] = self._lm.model.generate(inputs, params, use_tqdm=_ticking(tick))
-        return outputs
+    def _outputs(self, inputs: list[Any], params: list[Any]) -> Iterator[tuple[int, Any]]:
+        if not inputs:
+            return
+        engine = self._lm.model.llm_engine
+        waiting = {name: index for index, name in enumerate(self._lm.model.enqueue(inputs, params, use_tqdm=False))}
+        try:
+            while waiting:
+                for output in engine.step():
+                    if output.finished:
+                        yield waiting.pop(output.request_id), output
+        finally:
+            if waiting:
+                engine.abort_request(list(waiting))
 
     def close(self) -> None:
         """Free the model and vLLM's process-wide state, so that another boot can follow."""
@@ -188,32 +196,3 @@ def _log_to(log: Path) -> None:
         logger.addHandler(logging.FileHandler(log, encoding="utf-8"))
         logger.propagate = False
         logger.setLevel(logging.INFO)
-
-
-def _ticking(tick: Tick) -> Any:
-    """Return what stands where vLLM expects tqdm: shows nothing and hands each step to ``tick``."""
-
-    class Ticking:
-        def __init__(self, items: Any = (), **_: Any) -> None:
-            self._items = items
-            self._began = time.monotonic()
-            self.n = -1
-            self.postfix = ""
-
-        def __iter__(self) -> Any:
-            return iter(self._items)
-
-        @property
-        def format_dict(self) -> dict[str, float]:
-            return {"elapsed": max(time.monotonic() - self._began, 1e-6)}
-
-        def update(self, n: int = 1) -> None:
-            tick(n)
-
-        def refresh(self) -> None:
-            """Nothing to show."""
-
-        def close(self) -> None:
-            """Nothing to close."""
-
-    return Ticking

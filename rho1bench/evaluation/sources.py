@@ -1,0 +1,81 @@
+"""What a user may call a checkpoint on the command line: a folder, or a hub id with an optional ``@revision``.
+
+Turned into :class:`Checkpoint` with a label that is unique among those evaluated together; paper checkpoints are on the
+hub (``microsoft/rho-math-1b-v0.1``), those of a run in its folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rho1bench.errors import CheckpointError
+from rho1bench.evaluation.checkpoints import Checkpoint
+
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?")
+_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+_GENERIC = re.compile(r"(checkpoint|model|final|last|best|snapshot)s?|(checkpoint|step)-\d+")
+
+
+def find_checkpoints(names: Sequence[str], *, served: bool = False) -> list[Checkpoint]:
+    """Return the checkpoints called ``names``, with their files on this machine.
+
+    Args:
+        names: folders or hub ids; with ``served`` also names that only the server knows.
+        served: whether a server holds the weights, so that they need not be here.
+
+    Raises:
+        CheckpointError: a folder does not exist, a hub id cannot be downloaded, or a name comes twice.
+    """
+    if len(set(names)) < len(names):
+        raise CheckpointError(f"a checkpoint is named twice: {', '.join(names)}")
+    labels = _labels(names)
+    return [_find(name, label, served) for name, label in zip(names, labels, strict=True)]
+
+
+def _find(name: str, label: str, served: bool) -> Checkpoint:
+    folder = Path(name).expanduser()
+    match = _HUB_ID.fullmatch(name)
+    if folder.exists():
+        return Checkpoint(label, folder, label, source=name)
+    if served:
+        return Checkpoint(label, folder, label, source=name)
+    if match is None or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"{name}: no such folder. Expected a checkpoint folder, or a hub id such as "
+            "microsoft/rho-math-1b-v0.1 or microsoft/rho-math-1b-v0.1@REVISION."
+        )
+    snapshot = _download(match["repo"], match["revision"])
+    return Checkpoint(label, snapshot, label, source=match["repo"], revision=snapshot.name)
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    asked = f"{repo}@{revision}" if revision else repo
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(_FILES)))
+    except errors.GatedRepoError as error:
+        raise CheckpointError(f"{asked}: the hub asks for a licence to be accepted and a login (hf auth login)") from error
+    except errors.RevisionNotFoundError as error:
+        raise CheckpointError(f"{asked}: the hub has no such revision of {repo}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise CheckpointError(f"{asked}: neither a folder here nor a model on the hub (or a private one)") from error
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"{asked}: there is no such folder, the hub cannot be reached (or HF_HUB_OFFLINE is set), and the model is "
+            "not in the local cache. Check the name and the connection, or give a folder."
+        ) from error
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Name each by its last part, with as many parents as make it tell something and stand alone."""
+    parts = [[part for part in re.split(r"[/\\]+", name) if part not in ("", ".", "..", "~")] or ["model"] for name in names]
+    lengths = [2 if _GENERIC.fullmatch(part[-1]) else 1 for part in parts]
+    while True:
+        labels = ["-".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
+        twins = [labels.count(label) > 1 for label in labels]
+        if not any(twin and length < len(part) for twin, length, part in zip(twins, lengths, parts, strict=True)):
+            return [label if not twin else f"{label}-{n}" for n, (label, twin) in enumerate(zip(labels, twins, strict=True))]
+        lengths = [length + twin for length, twin in zip(lengths, twins, strict=True)]
