@@ -103,7 +103,7 @@ class DurableModel:
             answers = model.loglikelihood([pair for _, pair in batch], disable_tqdm=True)
             for (key, pair), (value, is_greedy) in zip(batch, answers, strict=True):
                 if not math.isfinite(value):
-                    raise EngineError(f"{self._checkpoint.label}: the model gives the log-likelihood {value}; it is broken")
+                    raise EngineError(f"{self._checkpoint.label}: the model says {value} for a log-likelihood")
                 length = len(model.tok_encode(pair.args[0] + pair.args[1]))
                 answer = LogLikelihood(float(value), bool(is_greedy), length, length <= model.max_length - 1)
                 self._journal.add(key, {"source": [pair.task_name, pair.doc_id], **asdict(answer)})

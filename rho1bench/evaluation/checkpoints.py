@@ -70,8 +70,8 @@ class Checkpoint:
         paths = [self.folder / name for name in sorted(set(_read_object(index).get("weight_map", {}).values()))]
         missing = [path.name for path in paths if not path.is_file()]
         if missing or not paths:
-            named = f"{len(missing)} of its {len(paths)} shards are missing, {missing[0]} for one" if missing else "empty"
-            raise CheckpointError(f"{index}: {named}. Copy or download the checkpoint again.")
+            fault = f"{len(missing)} of its {len(paths)} shards are missing ({missing[0]})" if missing else "empty"
+            raise CheckpointError(f"{index}: {fault}. Copy or download the checkpoint again.")
         return paths
 
     @property
@@ -87,8 +87,8 @@ class Checkpoint:
     @cached_property
     def weights_sha256(self) -> str:
         """Hash of weights, config and tokenizer files: what the answers depend on besides the engine."""
-        files = [*self._shards(), *sorted(self.folder.glob("*.json")), *sorted(self.folder.glob("*.model"))]
-        return sha256_json({path.name: sha256_file(path) for path in files if path.name != "model.safetensors.index.json"})
+        small = [path for pattern in ("*.json", "*.model") for path in self.folder.glob(pattern)]
+        return sha256_json({path.name: sha256_file(path) for path in [*self._shards(), *small]})
 
     @cached_property
     def num_parameters(self) -> int:

@@ -105,7 +105,7 @@ class Evaluation:
 
     def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
         data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
-        code = [code_hash(room) for room in ("tasks", "grading", "sandbox")]
+        code = [code_hash(room) for room in ("tasks", "evaluation", "grading", "sandbox")]
         return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
 
     def identity(self, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Evaluation:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
         self._warn(unit, place, rows)
         record = unit_record(tasks, result, rows, time.monotonic() - began)
-        write_json(unit.path, {"fingerprint": unit.fingerprint, "limit": unit.limit, **record})
+        write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
 
     def _warn(self, unit: Unit, place: str, rows: dict[str, list[dict[str, Any]]]) -> None:
         flat = [row for task_rows in rows.values() for row in task_rows]

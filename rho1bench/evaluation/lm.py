@@ -1,4 +1,4 @@
-"""The lm-eval model that the harness runs: a checkpoint, the tool loop for tool-integrated tasks, a record of each answer.
+"""The lm-eval model that the harness runs: a checkpoint, the tool loop where a task asks for it, how each answer ended.
 
 lm-eval sees an ordinary model; finish reasons, tool calls and prompts that did not fit are kept beside its results.
 """

@@ -5,6 +5,7 @@ lm-eval's field names are kept; what this suite adds stands under ``rho1bench``.
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -95,6 +96,8 @@ def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
         "metric": primary_metric(task),
         "score": sum(row["score"] for row in rows) / len(rows),
         "n": len(rows),
+        "binary": all(row["score"] in (0.0, 1.0) for row in rows),
+        "stdev": statistics.pstdev(row["score"] for row in rows),
         "truncated": sum(row["truncated"] for row in rows),
         "prompts_too_long": sum(row.get("finish_reason") == "prompt_too_long" for row in rows),
         "version": task.VERSION,
@@ -131,6 +134,7 @@ def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Se
             "selected_tokens": checkpoint.selected_tokens,
             **about_checkpoint(checkpoint),
             **about,
+            "limits": {unit["suite"]: unit["limit"] for unit in units},
             "suites": suite_averages(suites, scores),
             "tasks": tasks,
             "eval_fingerprint": fingerprint,

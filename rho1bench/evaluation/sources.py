@@ -57,7 +57,7 @@ def _download(repo: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=list(_FILES)))
     except errors.GatedRepoError as error:
-        raise CheckpointError(f"{asked}: the hub asks for a licence to be accepted and a login (hf auth login)") from error
+        raise CheckpointError(f"{asked}: the hub asks you to accept a licence and to log in (hf auth login)") from error
     except errors.RevisionNotFoundError as error:
         raise CheckpointError(f"{asked}: the hub has no such revision of {repo}") from error
     except errors.RepositoryNotFoundError as error:
@@ -71,11 +71,9 @@ def _download(repo: str, revision: str | None) -> Path:
 
 def _labels(names: Sequence[str]) -> list[str]:
     """Name each by its last part, with as many parents as make it tell something and stand alone."""
-    parts = [[part for part in re.split(r"[/\\]+", name) if part not in ("", ".", "..", "~")] or ["model"] for name in names]
+    parts = [[part for part in re.split(r"[/\\]+", name) if part.strip("~.")] or ["model"] for name in names]
     lengths = [2 if _GENERIC.fullmatch(part[-1]) else 1 for part in parts]
-    while True:
+    for _ in range(max(map(len, parts))):
         labels = ["-".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
-        twins = [labels.count(label) > 1 for label in labels]
-        if not any(twin and length < len(part) for twin, length, part in zip(twins, lengths, parts, strict=True)):
-            return [label if not twin else f"{label}-{n}" for n, (label, twin) in enumerate(zip(labels, twins, strict=True))]
-        lengths = [length + twin for length, twin in zip(lengths, twins, strict=True)]
+        lengths = [length + (labels.count(label) > 1) for label, length in zip(labels, lengths, strict=True)]
+    return [label if labels.count(label) == 1 else f"{label}-{place}" for place, label in enumerate(labels, start=1)]

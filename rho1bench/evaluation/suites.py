@@ -25,7 +25,11 @@ SUITES: Mapping[str, tuple[str, ...]] = {
 }
 """The suites that are more than an lm-eval group, or that must not depend on reading YAML."""
 
-SHORT_NAMES: Mapping[str, tuple[str, ...]] = {"math": ("rho1_math9",), "tir": ("rho1_tir7",)}
+SHORT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "math": ("rho1_math9",),
+    "tir": ("rho1_tir7",),
+    "all": ("rho1_math9", "rho1_tir7"),
+}
 """What ``rho1bench eval --suite`` calls the suites of the paper's tables."""
 
 
@@ -53,11 +57,25 @@ def find_suites(names: Sequence[str], groups: Mapping[str, Sequence[str]], tasks
         elif name in known_tasks:
             found.append(Suite(name, (name,)))
         else:
-            known = sorted({*SUITES, *groups, *known_tasks})
+            known = sorted({*SHORT_NAMES, *SUITES, *groups, *known_tasks})
             near = difflib.get_close_matches(name, known)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else f" Known suites: {', '.join(SUITES)}."
             raise RunError(f"{name!r}: no such evaluation suite, lm-eval group or task.{hint}")
     return found
+
+
+def suites_called(names: Sequence[str]) -> list[str]:
+    """Return the names of suites, groups and tasks that the words of ``--suite`` stand for.
+
+    Raises:
+        RunError: a word stands for a suite that is not there yet.
+    """
+    if "general" in names:
+        raise RunError(
+            "suite 'general': the fifteen general benchmarks are not available yet; "
+            "mini_general15 has small stand-ins of them, which say nothing about a model's ability"
+        )
+    return list(dict.fromkeys(full for name in names for full in SHORT_NAMES.get(name, (name,))))
 
 
 def suite_averages(suites: Iterable[Suite], scores: Mapping[str, float]) -> dict[str, dict[str, object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from rho1bench.errors import CheckpointError, DataError, RunError
 from rho1bench.evaluation import stage as stage_module
-from rho1bench.evaluation.engines import Generation, Request, Tick
+from rho1bench.evaluation.engines import Generation, Request
 from rho1bench.evaluation.hf_engine import HFEngine
 from rho1bench.files import read_json, read_jsonl
 from rho1bench.progress import SilentProgress
@@ -52,13 +52,13 @@ class Parrot:
     def load(self, checkpoint: Any) -> None:
         self.loaded.append(checkpoint.label)
 
-    def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        if self.die_after is not None and len(self.asked) >= self.die_after:
-            raise KeyboardInterrupt
-        self.asked += [request.prompt for request in requests]
-        tick(len(requests))
-        label = self.loaded[-1]
-        return [Generation(f" The answer is {(len(r.prompt) + len(label)) % 7}.", "stop", 9, 5) for r in requests]
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        for place, request in reversed(list(enumerate(requests))):
+            if self.die_after is not None and len(self.asked) >= self.die_after:
+                raise KeyboardInterrupt
+            self.asked.append(request.prompt)
+            number = (len(request.prompt) + len(self.loaded[-1])) % 7
+            yield place, Generation(f" The answer is {number}.", "stop", 9, 5)
 
     def close(self) -> None:
         self.closed += 1

@@ -105,9 +105,9 @@ def test_known_answers_score_one_and_wrong_ones_zero(tasks: Tasks):
             nonlocal seen
             seen += finished
 
-        engine: Any = Oracle(answers_of(loaded, right), right)
+        model = Oracle(answers_of(loaded, right), right)
         limit = 12
-        unit = run_unit(engine, loaded, limit, tick)
+        unit = run_unit(model, loaded, limit, tick)
         assert seen == count_requests(loaded, limit)
         for name, task in loaded.items():
             metric = task.get_config("metric_list")[0]["metric"]

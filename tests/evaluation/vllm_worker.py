@@ -18,24 +18,28 @@ from typing import Any
 def main(folder: Path) -> None:
     """Read ``task.json`` in ``folder``, write ``answers.json``."""
     from rho1bench.evaluation.checkpoints import Checkpoint
-    from rho1bench.evaluation.engines import EngineSettings, Request, make_engine
+    from rho1bench.evaluation.engines import EngineSettings, Generation, Request, make_engine
 
     task = json.loads((folder / "task.json").read_text())
     requests = [Request(row["prompt"], tuple(row["until"]), 40) for row in task["prompts"]]
     engine = make_engine("vllm", EngineSettings(max_model_len=256, batch_size=64, log=folder / "engine.log"))
     answers: dict[str, Any] = {"seconds": {}, "boots": {}}
 
+    def complete(some: list[Request]) -> list[Generation]:
+        found = dict(engine.stream(some))
+        return [found[place] for place in range(len(some))]
+
     def phase(name: str, checkpoint: str) -> None:
         began = time.monotonic()
         engine.load(Checkpoint(checkpoint, Path(task["checkpoints"][checkpoint]), checkpoint))
         answers["seconds"][name] = time.monotonic() - began
         answers["boots"][name] = engine.boots
-        generations = engine.complete(requests, lambda _: None)
+        generations = complete(requests)
         answers[name] = [[g.text, g.finish_reason, g.num_prompt_tokens, g.num_tokens] for g in generations]
         answers[f"{name} loglikelihood"] = engine.lm.loglikelihood(_pairs(task["prompts"]), disable_tqdm=True)
 
     phase("early", "early")
-    answers["half"] = [g.text for g in engine.complete(requests[::2], lambda _: None)]
+    answers["half"] = [g.text for g in complete(requests[::2])]
     phase("late", "late")
     phase("early again", "early")
     phase("other", "other")

@@ -1,0 +1,158 @@
+"""``rho1bench eval``: from what the user typed to evaluated checkpoints; every fault is told before a model is loaded.
+
+The work is ``driver``, shared with the eval stage of recipes. Each checkpoint gets the folder ``OUTPUT/<label>``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rho1bench.disk import disk_errors
+from rho1bench.errors import CheckpointError, EngineError, RunError
+from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.evaluation.data_files import use_data_folder
+from rho1bench.evaluation.driver import Evaluation, Job, by_architecture
+from rho1bench.evaluation.engines import EngineSettings, make_engine
+from rho1bench.evaluation.harness import Tasks
+from rho1bench.evaluation.sources import find_checkpoints
+from rho1bench.evaluation.suites import Suite, find_suites, suites_called
+from rho1bench.files import read_json, write_json
+from rho1bench.lock import run_lock
+from rho1bench.progress import Progress
+
+OWNER = "checkpoint.json"
+"""Says in a checkpoint's folder whose answers it holds."""
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What ``rho1bench eval`` is asked for; ``limit`` in documents a task, ``max_model_len`` in tokens."""
+
+    checkpoints: Sequence[str]
+    output: Path
+    suites: Sequence[str] = ()
+    """Words of ``--suite``; without these and ``tasks``: math."""
+    tasks: Sequence[str] = ()
+    limit: int | None = None
+    engine: str = "auto"
+    base_url: str | None = None
+    served_model: str | None = None
+    tensor_parallel_size: int = 1
+    data_parallel_size: int = 1
+    max_model_len: int = 4096
+    batch_size: int = 256
+    data_root: Path | None = None
+    num_threads: int | None = None
+    seed: int = field(default=0, kw_only=True)
+
+
+def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
+    """Evaluate, and end with a table and the files of each checkpoint; see :func:`evaluate`."""
+    from rho1bench.evaluation.result_table import result_table
+
+    for path in evaluate(options, console):
+        record = read_json(path)["rho1bench"]
+        tables.print(result_table(record))
+        if options.limit is not None:
+            tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
+        tables.print(f"record: {path}", highlight=False, soft_wrap=True)
+        tables.print(f"samples: {path.parent}/samples_*.jsonl", highlight=False, soft_wrap=True)
+
+
+def evaluate(options: EvalOptions, console: Console) -> list[Path]:
+    """Evaluate the checkpoints, or go on with it; returns the ``results.json`` of each, in the order asked for.
+
+    Raises:
+        CheckpointError, DataError, RunError, EngineError: something the user can mend.
+    """
+    progress = Progress("eval", console)
+    _check_server(options)
+    use_data_folder(options.data_root)
+    checkpoints = find_checkpoints(options.checkpoints, served=options.engine == "openai")
+    for checkpoint in checkpoints:
+        _check(checkpoint, options, progress.message)
+    tasks = Tasks()
+    names = [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
+    suites = find_suites(names, tasks.groups, tasks.names)
+    tasks.load(list(dict.fromkeys(task for suite in suites for task in suite.tasks)))
+    with disk_errors(options.output), _folders(options.output, checkpoints):
+        _run(options, checkpoints, tasks, suites, progress)
+    return [options.output / checkpoint.label / "results.json" for checkpoint in checkpoints]
+
+
+def _check_server(options: EvalOptions) -> None:
+    if options.engine == "openai" and not options.base_url:
+        raise EngineError("--engine openai needs the server's address, for example --base-url http://localhost:8000/v1")
+    if options.engine != "openai" and (options.base_url or options.served_model):
+        raise EngineError(f"--base-url and --model go with --engine openai, not with --engine {options.engine}")
+    if options.base_url and not options.base_url.startswith(("http://", "https://")):
+        raise EngineError(f"--base-url {options.base_url}: expected an address such as http://localhost:8000/v1")
+    if options.served_model and len(options.checkpoints) > 1:
+        raise EngineError("--model names one model of the server, so give one CHECKPOINT with it")
+
+
+def _check(checkpoint: Checkpoint, options: EvalOptions, say: Callable[[str], None]) -> None:
+    if options.engine == "openai" and not checkpoint.has_weights:
+        return
+    checkpoint.check()
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
+    except Exception as error:
+        raise CheckpointError(f"{checkpoint.folder}: the tokenizer cannot be loaded ({error})") from error
+    if tokenizer.pad_token_id is None:
+        say(f"{checkpoint.label}: the tokenizer has no padding token; batches are padded with its end token")
+
+
+@contextmanager
+def _folders(output: Path, checkpoints: Sequence[Checkpoint]) -> Iterator[None]:
+    """Make, lock and claim each checkpoint's folder; raises RunError if it holds another checkpoint's evaluation."""
+    with ExitStack() as locks:
+        for checkpoint in checkpoints:
+            folder = output / checkpoint.label
+            folder.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(run_lock(folder))
+            owner = {"model": checkpoint.source, "revision": checkpoint.revision, "identity": checkpoint.identity}
+            if (folder / OWNER).exists() and read_json(folder / OWNER)["identity"] != owner["identity"]:
+                raise RunError(
+                    f"{folder} holds the evaluation of another checkpoint ({read_json(folder / OWNER)['model']}, other "
+                    "weights or tokenizer). Give another folder with --output, or remove this one."
+                )
+            if not os.access(folder, os.W_OK):
+                raise RunError(f"{folder} is not writable. Make it writable, or give another folder with --output.")
+            write_json(folder / OWNER, owner)
+        yield
+
+
+def _run(
+    options: EvalOptions, checkpoints: Sequence[Checkpoint], tasks: Tasks, suites: Sequence[Suite], progress: Progress
+) -> None:
+    settings = EngineSettings(
+        max_model_len=options.max_model_len,
+        batch_size=options.batch_size,
+        log=options.output / checkpoints[0].label / "engine.log",
+        num_threads=options.num_threads,
+        seed=options.seed,
+        tensor_parallel_size=options.tensor_parallel_size,
+        data_parallel_size=options.data_parallel_size,
+        base_url=options.base_url,
+        served_model=options.served_model,
+    )
+    jobs = [Job(checkpoint, {suite.name: options.limit for suite in suites}) for checkpoint in checkpoints]
+    engine: Any = make_engine(options.engine, settings, progress.message)
+    try:
+        named = {suite.name: suite for suite in suites}
+        Evaluation(options.output, tasks, named, engine, options.max_model_len, progress).run(by_architecture(jobs))
+    finally:
+        engine.close()
+        progress.close()

