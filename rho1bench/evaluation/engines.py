@@ -54,8 +54,6 @@ class EngineSettings:
     seed: int = 0
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
-    num_retries: int = 5
-    """How often the openai engine asks again when the server does not answer, with growing pauses."""
     base_url: str | None = None
     """Where the server of the openai engine listens, ``http://host:port/v1``."""
     served_model: str | None = None

@@ -11,7 +11,8 @@ import os
 import re
 import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Event
 from typing import Any
 
 from rho1bench.errors import EngineError, MissingPackageError
@@ -20,7 +21,11 @@ from rho1bench.evaluation.engines import EngineSettings, Generation, Request, cu
 
 CONCURRENCY = 64
 """Requests that wait for the server at once; it makes its own batches of them."""
+NUM_RETRIES = 5
+"""How often a request is made again when the server does not answer; the pauses grow from half a second to eight."""
 SECONDS_FOR_AN_ANSWER = 600.0
+_STRANGE = (ValueError, AttributeError, TypeError, LookupError)
+"""What the client raises when a server answers something else than the protocol says."""
 _ABOUT_LENGTH = re.compile(r"context|too long|max_tokens|max_model_len|maximum.*tokens", re.IGNORECASE)
 
 
@@ -42,7 +47,7 @@ class OpenAIEngine:
         self._client = openai.OpenAI(
             base_url=settings.base_url,
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            max_retries=settings.num_retries,
+            max_retries=NUM_RETRIES,
             timeout=SECONDS_FOR_AN_ANSWER,
         )
         self._served = self._list_models()
@@ -61,7 +66,7 @@ class OpenAIEngine:
             ) from error
         except self._openai.OpenAIError as error:
             raise EngineError(f"the server at {self._settings.base_url} does not list its models: {error}") from error
-        except ValueError as error:
+        except _STRANGE as error:
             raise self._not_a_server(error) from error
         return {model.id: model for model in models.data or []}
 
@@ -111,22 +116,33 @@ class OpenAIEngine:
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Ask for all completions; if the server goes away, those that it finished are handed out before the error."""
         failure: BaseException | None = None
+        broken = Event()
         with ThreadPoolExecutor(CONCURRENCY) as pool:
-            futures = {pool.submit(self._complete, request): place for place, request in enumerate(requests)}
+            futures = {pool.submit(self._unless, broken, request): place for place, request in enumerate(requests)}
             try:
                 for future in as_completed(futures):
-                    error = _error(future)
-                    if error is not None:
-                        failure = failure or error
-                        pool.shutdown(wait=False, cancel_futures=True)
-                    elif not future.cancelled():
-                        yield futures[future], future.result()
+                    failure = failure or future.exception()
+                    generation = None if future.exception() else future.result()
+                    if generation is not None:
+                        yield futures[future], generation
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                broken.set()
         if failure is not None:
             raise self._told(failure) from failure
 
+    def _unless(self, broken: Event, request: Request) -> Generation | None:
+        """Complete one prompt, unless another one has failed."""
+        if broken.is_set():
+            return None
+        try:
+            return self._complete(request)
+        except BaseException:
+            broken.set()
+            raise
+
     def _told(self, error: BaseException) -> BaseException:
+        if isinstance(error, _STRANGE):
+            return self._not_a_server(error)
         if not isinstance(error, self._openai.OpenAIError):
             return error
         what = _cause(error) if isinstance(error, self._openai.APIConnectionError) else str(error)
@@ -197,10 +213,6 @@ def _generation(reply: Any, until: Sequence[str], wanted: int) -> Generation:
     stopped = choice.finish_reason == "stop" or len(text) < len(choice.text)
     counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, wanted)
     return Generation(text, "stop" if stopped else "length", *counts)
-
-
-def _error(future: Future[Generation]) -> BaseException | None:
-    return None if future.cancelled() else future.exception()
 
 
 def _cause(error: BaseException) -> str:

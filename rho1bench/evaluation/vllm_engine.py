@@ -18,7 +18,8 @@ from rho1bench.evaluation.engines import EngineSettings, Generation, Request, cp
 from rho1bench.evaluation.vllm_setup import output_to, prepare_vllm
 from rho1bench.files import read_json
 
-MAX_CPU_CACHE_BYTES = 1 << 30
+MAX_CPU_CACHE_BYTES = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+"""A CPU's KV cache takes an eighth of the memory at most, or 1 GiB on a small machine."""
 
 
 class VLLMEngine:
@@ -153,7 +154,9 @@ class VLLMEngine:
         if not inputs:
             return
         engine = self._lm.model.llm_engine
-        waiting = {name: index for index, name in enumerate(self._lm.model.enqueue(inputs, params, use_tqdm=False))}
+        names = self._lm.model.enqueue(inputs, params, use_tqdm=False)
+        # vLLM adds random letters to the number that it hands back, and tells the bare number with the output.
+        waiting = {name.partition("-")[0]: index for index, name in enumerate(names)}
         try:
             while waiting:
                 for output in engine.step():
