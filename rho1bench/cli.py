@@ -100,7 +100,7 @@ def run(
 @app.command(name="eval")
 def evaluate(
     checkpoints: Annotated[
-        list[str], typer.Argument(metavar="CHECKPOINT...", help="Folders, or hub ids such as OWNER/NAME@REVISION.")
+        list[str], typer.Argument(metavar="CHECKPOINT", help="Folders, or hub ids such as OWNER/NAME@REVISION.")
     ],
     suite: Annotated[
         list[str] | None,

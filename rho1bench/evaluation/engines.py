@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.files import read_json
 
 SMALL_MODEL_BYTES = 200 << 20
 """Below this size of weights a second CPU thread costs more in waiting than it gives."""
@@ -138,6 +139,12 @@ def cpu_threads(folder: Path, settings: EngineSettings) -> int:
     """Return the number of CPU threads: as told, else one for a small model and all cores for a larger one."""
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return settings.num_threads or (1 if size < SMALL_MODEL_BYTES else os.cpu_count() or 1)
+
+
+def context_length(folder: Path, settings: EngineSettings) -> int:
+    """Return the context in tokens: as asked for, or the model's own if that is shorter."""
+    limit = read_json(folder / "config.json").get("max_position_embeddings")
+    return min(settings.max_model_len, limit) if limit else settings.max_model_len
 
 
 def fit(num_prompt_tokens: int, max_gen_toks: int, max_model_len: int) -> int:

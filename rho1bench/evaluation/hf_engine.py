@@ -15,6 +15,7 @@ from rho1bench.evaluation.engines import (
     FinishReason,
     Generation,
     Request,
+    context_length,
     cpu_threads,
     cut_at,
     fit,
@@ -66,11 +67,10 @@ class HFEngine:
             raise EngineError(f"transformers cannot load {checkpoint.folder}: {error}") from error
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-        limit = getattr(model.config, "max_position_embeddings", None) or self._settings.max_model_len
         self._lm = HFLM(
             model.to(self._device),
             tokenizer=tokenizer,
-            max_length=min(limit, self._settings.max_model_len),
+            max_length=context_length(checkpoint.folder, self._settings),
             batch_size=BATCH_SIZE,
         )
         self.boots += 1

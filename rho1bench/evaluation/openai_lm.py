@@ -26,7 +26,7 @@ class ServedLM(TemplateLM):  # type: ignore[misc]
         if not (tokenizer_folder / "config.json").is_file():
             raise EngineError(
                 "multiple-choice tasks through a server need the model's tokenizer here: give the checkpoint's folder "
-                "or hub id as CHECKPOINT and the server's name for it with --model, or use another engine"
+                "as CHECKPOINT and the server's name for it with --model, or use another engine"
             )
         self.backend = "causal"
         self.max_length = max_length

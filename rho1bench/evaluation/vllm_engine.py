@@ -14,7 +14,7 @@ from typing import Any
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, cpu_threads, fit, too_long
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length, cpu_threads, fit, too_long
 from rho1bench.evaluation.vllm_setup import output_to, prepare_vllm
 from rho1bench.files import read_json
 
@@ -77,15 +77,16 @@ class VLLMEngine:
         from lm_eval.models.vllm_causallms import VLLM
 
         _log_to(self._settings.log)
+        length = context_length(folder, self._settings)
         options: dict[str, Any] = {"kv_cache_memory_bytes": self._cache_bytes(folder)} if self._on_cpu else {}
         self._lm = VLLM(
             str(folder),
             dtype=self.dtype,
-            max_model_len=self._model_len(folder),
+            max_model_len=length,
             batch_size=self._settings.batch_size,
             seed=self._settings.seed,
             max_num_seqs=self._settings.batch_size,
-            max_num_batched_tokens=max(4096, self._model_len(folder)),
+            max_num_batched_tokens=max(4096, length),
             tensor_parallel_size=self._settings.tensor_parallel_size,
             enforce_eager=self._on_cpu,
             enable_prefix_caching=False,
@@ -105,18 +106,14 @@ class VLLMEngine:
             if entry is not None and hasattr(entry, "load_model_cls"):
                 ModelRegistry.register_model(architecture, entry.load_model_cls())
 
-    def _model_len(self, folder: Path) -> int:
-        limit = read_json(folder / "config.json").get("max_position_embeddings")
-        return min(self._settings.max_model_len, limit) if limit else self._settings.max_model_len
-
     def _cache_bytes(self, folder: Path) -> int:
         """Room for a full batch of full contexts, within a bound."""
-        config = read_json(folder / "config.json")
+        config, length = read_json(folder / "config.json"), context_length(folder, self._settings)
         heads = config.get("num_key_value_heads") or config.get("num_attention_heads", 16)
         width = config.get("head_dim") or config.get("hidden_size", 2048) // config.get("num_attention_heads", 16)
         token = 2 * config.get("num_hidden_layers", 16) * heads * width * 4
-        need = token * self._settings.batch_size * (self._model_len(folder) + 128)
-        return int(max(64 << 20, 2 * token * self._model_len(folder), min(need, MAX_CPU_CACHE_BYTES)))
+        need = token * self._settings.batch_size * (length + 128)
+        return int(max(64 << 20, 2 * token * length, min(need, MAX_CPU_CACHE_BYTES)))
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Hand vLLM all prompts that fit, and hand out each completion at the step that ends it."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length
 from rho1bench.evaluation.openai_engine import OpenAIEngine
 from rho1bench.evaluation.vllm_setup import prepare_vllm
 from rho1bench.paths import PACKAGE
@@ -104,16 +104,17 @@ class ServedVLLM:
     def load(self, checkpoint: Checkpoint) -> None:
         """Start a server for ``checkpoint`` in place of the last one."""
         self.close()
-        self._server = VLLMServer(checkpoint.folder, self._options(), self._settings.log)
+        self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self._settings.log)
         self.boots += 1
         self._client = OpenAIEngine(replace(self._settings, base_url=self._server.base_url, served_model=_NAME))
         self._client.load(checkpoint)
 
-    def _options(self) -> list[str]:
+    def _options(self, folder: Path) -> list[str]:
         settings = self._settings
         options = ["--dtype", self.dtype, "--seed", str(settings.seed), "--no-enable-prefix-caching"]
         options += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
         options += ["--data-parallel-size", str(settings.data_parallel_size)]
+        options += ["--max-model-len", str(context_length(folder, settings))]
         options += ["--max-num-seqs", str(settings.batch_size)]
         return [*options, "--enforce-eager"] if self._on_cpu else options
 
