@@ -87,7 +87,7 @@ ESCAPES = {
     "reads a secret by a shell": "attempt(lambda: os.system('cat SECRET && echo ESCAPED'))",
     "becomes another program": "attempt(lambda: os.execv('/bin/sh', ['sh', '-c', 'cat SECRET && echo ESCAPED']))",
     "home": (
-        "for path in ('HOME', '/root/.bashrc', '/home', '/etc/passwd', '/etc/shadow', 'REPOSITORY/pyproject.toml'):\n"
+        "for path in ('HOME', '/root', '/home', '/etc/passwd', '/etc/shadow', 'REPOSITORY/pyproject.toml'):\n"
         "    if os.path.exists(path) and (not os.path.isdir(path) or set(os.listdir(path)) - SHOWN):\n"
         "        print('ESCAPED', path)"
     ),
