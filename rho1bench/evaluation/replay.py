@@ -22,12 +22,14 @@ from rho1bench.evaluation.tool_loop import NOTHING_TO_SHOW, ToolSettings, shown_
 from rho1bench.evaluation.transcript import FENCE, program_to_run
 from rho1bench.files import write_jsonl
 from rho1bench.progress import Progress, SilentProgress
-from rho1bench.sandbox import ProgramResult, run_programs
+from rho1bench.sandbox import ProgramResult, run_program, run_programs
 
 RECORDED = re.compile(rf"\n{FENCE}output\n(.*?)\n{FENCE}(?:\n|$)", re.DOTALL)
 ERROR_LINE = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning)|Timeout Error)(?::|$)")
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
 ROUNDING = 1e-4
+SECOND_CHANCE = 2
+"""Machines differ in speed, and one core may have had several programs to run."""
 NEAR_LIMIT = 0.5
 """Share of the time limit from which on another machine may well end on the other side of it."""
 
@@ -111,13 +113,18 @@ def replay_file(
 def _run(
     recorded: Sequence[Recorded], settings: ToolSettings, workers: int | None, progress: Progress
 ) -> list[ProgramResult]:
+    """Run all programs; one that is out of time, and was not then, runs again alone with ``SECOND_CHANCE`` the time."""
     done = itertools.count(1)
     progress.start(len(recorded), "programs")
     try:
         sources = [record.program for record in recorded]
-        return run_programs(sources, settings.timeout, workers=workers, tick=lambda _: progress.update(next(done)))
+        results = run_programs(sources, settings.timeout, workers=workers, tick=lambda _: progress.update(next(done)))
     finally:
         progress.close()
+    for place, result in enumerate(results):
+        if result.outcome == "timeout" and error_type(recorded[place].output) != "TimeoutError":
+            results[place] = run_program(sources[place], SECOND_CHANCE * settings.timeout)
+    return results
 
 
 def read_recorded(path: Path) -> Iterator[Recorded]:

@@ -74,6 +74,13 @@ def test_the_counts_and_the_list_of_differences(tmp_path: Path):
     assert sum(count for _, count in found.reasons()) == 4
 
 
+def test_a_program_that_is_late_gets_a_second_chance_if_it_was_not_late_then(tmp_path: Path):
+    late = "import time\ntime.sleep(2)\nprint(1)"
+    path = lines(tmp_path / "a.jsonl", {"completion": block(late, "1")}, {"completion": block(late, "Timeout Error")})
+    found = replay_file(path, settings=ToolSettings(timeout=1.5))
+    assert (found.programs, found.matched, found.same_text) == (2, 2, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
