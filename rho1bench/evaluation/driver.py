@@ -16,13 +16,14 @@ from typing import Any
 from rho1bench.evaluation.answering import DurableModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
-from rho1bench.evaluation.harness import Tasks, count_requests, run_unit
+from rho1bench.evaluation.harness import Tasks, count_requests, run_unit, runs_programs
 from rho1bench.evaluation.journal import Journal
 from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
 from rho1bench.evaluation.suites import Suite, split_work
 from rho1bench.files import read_json, sha256_json, write_json, write_jsonl
 from rho1bench.fingerprint import code_hash
 from rho1bench.progress import Progress
+from rho1bench.sandbox import walls_in_force
 
 
 @dataclass
@@ -78,12 +79,14 @@ class Evaluation:
     progress: Progress
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Run all units that are not finished yet."""
+        """Run all units that are not finished yet; raises SandboxError if a task's programs cannot be isolated."""
         units = {job.checkpoint.label: self.units(job) for job in jobs}
         pending = {label: [unit for unit in found if not unit.done] for label, found in units.items()}
         total = sum(
             count_requests(self.tasks.load(unit.tasks), unit.limit) for units in pending.values() for unit in units
         )
+        if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
+            walls_in_force()  # refused now rather than after an hour of answers
         self._done, self._began = 0, time.monotonic()
         self.progress.start(total, "requests")
         for number, job in enumerate(jobs, start=1):

@@ -113,6 +113,11 @@ def tool_tasks(tasks: dict[str, Any]) -> dict[str, ToolSettings]:
     return {name: ToolSettings(**settings) for name, settings in wanted.items() if settings}
 
 
+def runs_programs(tasks: dict[str, Any]) -> bool:
+    """True if one of the tasks runs programs that the model wrote."""
+    return bool(tool_tasks(tasks)) or any(task.get_config("unsafe_code") for task in tasks.values())
+
+
 def count_requests(tasks: dict[str, Any], limit: int | None) -> int:
     """Return how many model requests the tasks make."""
     total = 0

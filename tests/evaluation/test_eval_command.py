@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from eval_cli import CommandLine, keys
 
-from rho1bench.errors import CheckpointError
+from rho1bench.errors import CheckpointError, SandboxError
 from rho1bench.evaluation.hf_engine import HFEngine
 from rho1bench.evaluation.sources import find_checkpoints
 from rho1bench.files import read_json, read_jsonl
@@ -231,6 +231,22 @@ def test_a_folder_of_another_checkpoint_is_refused(
     assert ended.code == 2
     assert "holds the evaluation of another checkpoint" in ended.err
     assert (tmp_path / "evals" / "tiny" / "results.json").read_bytes() == before
+
+
+def test_programs_that_nothing_isolates_are_refused_before_a_model_is_loaded(
+    checkpoints: dict[str, Path], rho1bench: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def refuse() -> None:
+        raise SandboxError("model-written programs would run without isolation here")
+
+    monkeypatch.setattr("rho1bench.evaluation.driver.walls_in_force", refuse)
+    options = ["--engine", "hf", "--limit", "1", "--output", tmp_path, "--tasks"]
+    with monkeypatch.context() as context:
+        context.setattr(HFEngine, "load", no_model)
+        for task in ("mini_gsm8k_tir", "mini_humaneval"):
+            ended = rho1bench("eval", checkpoints["early"], *options, task)
+            assert (ended.code, "without isolation" in ended.err) == (2, True)
+    assert rho1bench("eval", checkpoints["early"], *options, "mini_sat").code == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
