@@ -27,7 +27,7 @@ _MATRIX = re.compile(r"\\begin\{[pb]matrix\}(.*)\\end\{[pb]matrix\}", re.DOTALL)
 _FACTOR = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?![0-9.,eE])|[A-Za-z])"
 _RATIO = re.compile(rf"-?{_FACTOR}+(?::{_FACTOR}+)?")
 _MAX_PRODUCT = 2000
-_UNREADABLE = re.compile(r"\\begin\{pmatrix\}-?(?:\d+(?:/\d+)?|\\frac\{-?\d+\}\{\d+\})(?:&|\\\\[-\d])", re.ASCII)
+_UNREADABLE = re.compile(r"\\begin\{pmatrix\}-?(?:\d+(?:/\d+)?|\\frac\{-?\d+\}\{\d+\})(?:&|\\\\\d)", re.ASCII)
 """A matrix whose first separator no reader of the protocol knows: it equals itself, or another one entry by entry."""
 _OPTIONS = frozenset("ABCDE")
 

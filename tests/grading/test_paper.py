@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strict_case_table import read_cases
 
-from rho1bench.grading import paper
+from rho1bench.grading import numeric, paper
 from rho1bench.grading.normal_form import normalise
 from rho1bench.grading.numeric import clearly_different
 from rho1bench.grading.paper import as_number, equal, quick_equal
@@ -42,6 +42,9 @@ from rho1bench.grading.verdict import Verdict
         ("x^2", "x*x", None),
         (r"\sqrt{2}", "1.5", False),
         (r"\sqrt{2}", "1.41421", None),
+        ("450:Answer", "36", False),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", "3", False),
+        (r"\begin{pmatrix}1\\-2\end{pmatrix}", "3", None),
         (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1\\2.0\end{pmatrix}", True),
     ],
 )
@@ -65,6 +68,8 @@ def test_quick_rules(pred: str, gold: str, same: bool | None) -> None:
         (r"\begin{pmatrix}\frac{1}{2}\\\sqrt{4}\end{pmatrix}", r"\begin{pmatrix}0.5\\2\end{pmatrix}", True),
         (r"\begin{pmatrix}1\end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}", False),
         ("surplus", "plussur", True),
+        ("ab:c", "ba:c", True),
+        (r"\begin{pmatrix}2\\-14\end{pmatrix}+0", r"\begin{pmatrix}2\\-14\end{pmatrix}", True),
         ("'5'", "5", True),
         ('"x"', "x", True),
         ("'5'+'6'", "56", False),
@@ -128,15 +133,20 @@ ATOMS = st.sampled_from(["2", "3", "10", "x", "y", "a", "i", "e", r"\pi", "0.5",
 
 def _joined(parts: tuple[str, str, str]) -> str:
     left, sign, right = parts
-    return {"frac": rf"\frac{{{left}}}{{{right}}}", "root": rf"{left}\sqrt{{{right}}}", "": left + right}.get(
-        sign, left + sign + right
-    )
+    return {
+        "frac": rf"\frac{{{left}}}{{{right}}}",
+        "root": rf"{left}\sqrt{{{right}}}",
+        "function": rf"{left}\sin({right})",
+        "": left + right,
+    }.get(sign, left + sign + right)
 
 
 FORMULAS = st.recursive(
     ATOMS,
     lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", r"\cdot ", "", "frac", "root"]), inner).map(_joined),
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", r"\cdot ", "", "frac", "root", "function"]), inner).map(
+            _joined
+        ),
         st.tuples(inner, st.sampled_from("23")).map(lambda pair: f"({pair[0]})^{pair[1]}"),
         inner.map(lambda text: f"({text})"),
     ),
@@ -178,6 +188,28 @@ def test_shortcuts_say_what_algebra_says(pool: WorkerPool, monkeypatch: pytest.M
 
 def _is_open(pred: str, gold: str) -> bool:
     return paper._settled(pred, gold, lambda *_: True)
+
+
+def test_formulas_are_read_as_the_parser_reads_them() -> None:
+    """Value by value: the quick reader against sympy's LaTeX parser, every letter at the same point."""
+    from sympy import Symbol, pi, sympify
+    from sympy.parsing.latex import parse_latex
+
+    compared = []
+
+    @settings(max_examples=100)
+    @given(FORMULAS)
+    def compare(formula: str) -> None:
+        read = numeric._value(formula)
+        assume(read is not None)
+        value, scale, _ = read
+        letters = {Symbol(letter): sympify(numeric._value(letter)[0]) for letter in "xyaie"} | {Symbol("pi"): pi}
+        expected = complex(parse_latex(formula).subs(letters).evalf(20))
+        assert abs(expected - value) <= 1e-6 * max(scale, abs(expected)), formula
+        compared.append(formula)
+
+    compare()
+    assert len(compared) > 40
 
 
 @given(FORMULAS)
