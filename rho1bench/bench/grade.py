@@ -1,6 +1,6 @@
 """``rho1bench bench grade``: the grader against the obvious way of grading, side by side.
 
-The obvious way: for every file a fresh process pool with a limit of 3 s an answer, and computer algebra on every pair.
+The obvious way is that of :mod:`rho1bench.bench.naive_grading`: a fresh process pool a file, algebra on every pair.
 Both grade the same files: those given, else the released outputs of the data folder, else one made of answers written
 here. The naive way gives the paper's verdict alone, ours gives both. A second measurement mixes in answers that never
 end.
@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rho1bench.grading.extraction import extract_answer
+from rho1bench.bench.naive_grading import grade_naively
 from rho1bench.grading.files import read_answers
 from rho1bench.grading.grader import Answer, grade_answers
 from rho1bench.grading.normal_form import normalise
@@ -24,7 +23,6 @@ from rho1bench.grading.pool import FIRST_LIMIT, Question, WorkerPool
 from rho1bench.grading.records import Lookup
 from rho1bench.grading.verdict import Verdict
 
-NAIVE_LIMIT = 3.0
 HANGING = (
     r"\sum_{n=1}^{9999999}\frac{1}{n^{3}+%d}",
     r"(x+y+z+%d)^{300}-x",
@@ -116,39 +114,6 @@ def report(result: GradeBench) -> str:
             json.dumps(asdict(result)),
         )
     )
-
-
-def grade_naively(answers: Sequence[Answer], workers: int, limit: float = NAIVE_LIMIT) -> list[bool | None]:
-    """Grade by the paper's protocol the obvious way: a new pool, computer algebra on every pair; None: out of time.
-
-    Its workers are forked from a process that has sympy loaded, as the authors' are.
-    """
-    import multiprocessing
-
-    from pebble import ProcessPool
-
-    pairs = [(extract_answer(answer.completion, answer.task), answer.paper_gold) for answer in answers]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sympy", "sympy.parsing.latex", __name__])
-    with ProcessPool(max_workers=workers, context=context) as pool:
-        results = pool.map(naive_equal, pairs, timeout=limit).result()
-        return [_next_or_none(results) for _ in pairs]
-
-
-def _next_or_none(results: Iterator[bool]) -> bool | None:
-    try:
-        return next(results)
-    except FutureTimeoutError:
-        return None
-
-
-def naive_equal(pair: tuple[str, str]) -> bool:
-    """Ask computer algebra about the pair, whatever it looks like, without memory; then the other rules."""
-    from rho1bench.grading import paper, symbolic
-
-    symbolic.forget()
-    by_algebra = symbolic.same_value(*pair)
-    return by_algebra or paper.equal(*pair, lambda *other: other != pair and symbolic.same_value(*other))
 
 
 def _rest_seconds(answers: Sequence[Answer], hanging: int, workers: int) -> tuple[float, float]:

@@ -16,6 +16,9 @@ from rho1bench.grading.strict.compare import quick_verify
 from rho1bench.grading.strict.span import answer_span
 from rho1bench.grading.verdict import Grade, Verdict
 
+MANY = 100
+"""Among so many answers some will need a worker, so the workers may start at once."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -52,6 +55,8 @@ def grade_answers(
     answers: Sequence[Answer], *, pool: WorkerPool | None = None, time_limit: float = TIME_LIMIT
 ) -> list[Grade]:
     """Grade many answers, in order; see :func:`grade_many`."""
+    if len(answers) >= MANY:
+        (pool or shared_pool()).start()
     preds = [extract_answer(answer.completion, answer.task) for answer in answers]
     sides = [
         side for pred, answer in zip(preds, answers, strict=True) for side in (_paper(pred, answer), _verified(answer))

@@ -31,7 +31,8 @@ from rho1bench.grading.worker import WALL_PER_CPU_SECOND
 TIME_LIMIT = 3.0
 """CPU seconds for one verdict, the protocol's own limit (there of wall time)."""
 FIRST_LIMIT = 0.2
-_DEAR = re.compile(r"\\(?:sum|prod|int|lim|binom)|!|\^\{?-?\d{3}|\^.*\^.*\^")
+_DEAR = re.compile(r"\\binom|!|\^.*\^.*\^")
+_DEAREST = re.compile(r"\\(?:sum|prod|int|lim)|\^\{?-?\d{3}")
 """What answers that never end tend to hold; they are asked last."""
 _GRACE_SECONDS = 30.0
 _MAX_RESTARTS = 3
@@ -47,9 +48,10 @@ class Question:
     task: str
 
 
-def _expected_cost(question: Question) -> tuple[bool, int]:
+def _expected_cost(question: Question) -> tuple[bool, bool, int]:
     """Order questions from cheap to dear, so that those which hang come when the rest is done."""
-    return _DEAR.search(question.pred) is not None, len(question.pred) + len(question.gold)
+    dearest, dear = (pattern.search(question.pred) is not None for pattern in (_DEAREST, _DEAR))
+    return dearest, dear, len(question.pred) + len(question.gold)
 
 
 class _Worker:
@@ -57,6 +59,12 @@ class _Worker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+
+    def start(self) -> None:
+        """Let the process start while there is other work; the first question waits until it is ready."""
+        if self._process is None:
+            self._process, self._ready = _start(), False
 
     def ask(self, question: Question, seconds: float) -> Verdict:
         process = self._running()
@@ -74,10 +82,12 @@ class _Worker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         for _ in range(_MAX_RESTARTS):
-            if self._process is not None:
+            self.start()
+            assert self._process is not None
+            if self._ready:
                 return self._process
-            self._process = _start()
             reply = _receive(self._process, None)
+            self._ready = reply is not None
             if reply is not None and "failed" in reply:
                 self.close()
                 raise MissingPackageError("sympy", f"Grading ({reply['failed']})", "pip install rho1bench")
@@ -179,6 +189,16 @@ class WorkerPool:
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         for _ in range(self.size):
             self._idle.put(_Worker())
+
+    def start(self) -> None:
+        """Start the workers that are idle, without waiting for them."""
+        idle = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._idle.get_nowait())
+        for worker in idle:
+            worker.start()
+            self._idle.put(worker)
 
     def ask(self, questions: Sequence[Question], limit: float = TIME_LIMIT) -> list[Verdict]:
         """Return the verdicts on ``questions``, in their order; equal questions are asked once.

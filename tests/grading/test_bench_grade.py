@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from rho1bench.bench.grade import GradeBench, example_answers, grade_naively, report
+from rho1bench.bench.grade import GradeBench, example_answers, report
+from rho1bench.bench.naive_grading import grade_naively
 from rho1bench.grading import Verdict, grade_answers
 from rho1bench.grading.pool import WorkerPool
 
