@@ -44,7 +44,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_QUOTES = ("'", '"')
+QUOTES = ("'", '"')
 _BUILTINS = (abs, pow, round, sum, divmod, len)
 _FUNCTION_NAMES = (
     "sqrt cbrt root real_root simplify expand factor together apart cancel gcd lcm diff integrate limit solve Matrix "
@@ -85,10 +85,10 @@ def read_rational_expression(text: str) -> Any:
 def _read(text: str, transformations: tuple[Any, ...]) -> Any:
     from sympy.parsing.sympy_parser import stringify_expr
 
-    if text[:1] in _QUOTES and isinstance(quoted := ast.literal_eval(text), str):
+    if text[:1] in QUOTES and isinstance(quoted := ast.literal_eval(text), str):
         return quoted
     # Quoted text inside an expression would reach sympy's functions, which evaluate it as Python.
-    if any(mark in text for mark in (*_QUOTES, "__")):
+    if any(mark in text for mark in (*QUOTES, "__")):
         raise UnreadableExpressionError(text)
     source = stringify_expr(text, {}, dict(_names()), transformations)
     return _value(ast.parse(source.strip(), mode="eval").body)

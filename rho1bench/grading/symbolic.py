@@ -3,6 +3,9 @@ r"""The protocol's last resort: are two strings the same value to a computer alg
 Slow and able to hang, so it only runs inside :mod:`rho1bench.grading.worker`. Each side is read by sympy's LaTeX
 parser, else by its expression parser (:mod:`rho1bench.grading.expressions`), else it stays a string. The tests are
 asked in the protocol's order, and a test that raises says nothing.
+
+The authors' code has a third reader, latex2sympy2, which no package index offers. Beside it, 14 of 8,521 pairs made
+from real answers got another verdict, all of them damaged text that it reads up to the damage; without it, none.
 """
 
 from __future__ import annotations
@@ -13,7 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rho1bench.errors import MissingPackageError
-from rho1bench.grading.expressions import read_expression, read_power_expression, read_rational_expression
+from rho1bench.grading.expressions import (
+    QUOTES,
+    read_expression,
+    read_power_expression,
+    read_rational_expression,
+)
 from rho1bench.grading.magnitude import TooLargeError, check_size
 from rho1bench.grading.paper import close
 
@@ -45,7 +53,8 @@ def same_value(pred: str, gold: str) -> bool:
     """
     if max(len(pred), len(gold)) > MAX_LENGTH:
         raise TooLargeError
-    if pred != gold and _is_opaque(min(pred, gold, key=len)):
+    short, long = sorted((pred, gold), key=len)
+    if short != long and long[:1] not in QUOTES and _is_opaque(short):
         return False
     left, right = _read(pred), _read(gold)
     return any(_holds(test, left, right) for test in _TESTS)
@@ -68,7 +77,7 @@ def _read(text: str) -> Any:
 
 
 def _is_opaque(text: str) -> bool:
-    """Tell whether a text is no expression to any reader; what holds a backslash then equals nothing but itself."""
+    """Tell whether a text is no expression to any reader; with a backslash it then equals itself alone, or quoted."""
     return "\\" in text and isinstance(_read(text), str)
 
 

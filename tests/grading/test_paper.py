@@ -72,6 +72,8 @@ def test_quick_rules(pred: str, gold: str, same: bool | None) -> None:
         (r"\begin{pmatrix}2\\-14\end{pmatrix}+0", r"\begin{pmatrix}2\\-14\end{pmatrix}", True),
         ("'5'", "5", True),
         ('"x"', "x", True),
+        (r"'(-\infty,0]'", r"(-\infty,0]", True),
+        (r"(-\infty,0]", r"(-\infty,1]", False),
         ("'5'+'6'", "56", False),
         ("]]]", "5", False),
     ],

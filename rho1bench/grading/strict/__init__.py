@@ -3,4 +3,7 @@
 Independent of the paper's normal form, which forgets units, percent signs and order of magnitude. ``span`` finds the
 answer as it was written, ``tidy`` removes what is only typography, ``quantity`` reads numbers with units exactly,
 ``compare`` holds the rules, and ``algebra`` (math-verify and sympy, in a worker) settles what is left.
+
+Which side is the gold answer makes no difference to the rules: each treats both alike, and the algebra is asked both
+ways and must agree. Known asymmetries of answers: none. Of time, one: a pair may run out of it from one side only.
 """
