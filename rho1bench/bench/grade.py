@@ -25,7 +25,7 @@ from rho1bench.grading.verdict import Verdict
 
 HANGING = (
     r"\sum_{n=1}^{9999999}\frac{1}{n^{3}+%d}",
-    r"(x+y+z+%d)^{300}-x",
+    r"(x+y+z+%d)^{900}-x",
     r"\prod_{k=1}^{99999}(x+\frac{k}{%d})",
     r"(x^{2}+y+%d)^{700}+y",
     r"(\sqrt{x+1}+%d)^{5000}",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from rho1bench.bench.grade import GradeBench, example_answers, report
+from rho1bench.bench.grade import HANGING, GradeBench, example_answers, report
 from rho1bench.bench.naive_grading import grade_naively
 from rho1bench.grading import Verdict, grade_answers
-from rho1bench.grading.pool import WorkerPool
+from rho1bench.grading.paper import quick_equal
+from rho1bench.grading.pool import FIRST_LIMIT, Question, WorkerPool
 
 
 def test_naive_way_agrees(pool: WorkerPool) -> None:
@@ -16,6 +17,13 @@ def test_naive_way_agrees(pool: WorkerPool) -> None:
     assert grade_naively(answers, workers=2, limit=60.0) == ours
     assert True in ours
     assert False in ours
+
+
+def test_hanging_answers_hang(pool: WorkerPool) -> None:
+    golds = [(text % number, "7", "math") for number, text in enumerate(HANGING, 2)]
+    assert [quick_equal(answer, gold) for answer, gold, _ in golds] == [None] * len(HANGING)
+    verdicts = pool.ask([Question(kind, *gold) for gold in golds for kind in ("paper", "verified")], FIRST_LIMIT)
+    assert verdicts == [Verdict.TIMEOUT] * (2 * len(HANGING))
 
 
 def test_report_ends_with_json() -> None:
