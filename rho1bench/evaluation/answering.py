@@ -35,7 +35,7 @@ class Model(Protocol):
     """What the harness asks."""
 
     def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        """Complete all prompts greedily, in order; ``tick`` hears how many more are finished."""
+        """Complete all prompts in order; ``tick`` hears how many more are finished."""
 
     def loglikelihoods(self, pairs: Sequence[Any], tick: Tick) -> list[LogLikelihood]:
         """Answer lm-eval's requests for the log-likelihood of (context, continuation), in order."""
@@ -77,7 +77,7 @@ class DurableModel:
 
     def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
         """See :class:`Model`; each completion is in the journal before the next one is waited for."""
-        keys = [self._journal.key("complete", r.prompt, r.until, r.max_gen_toks) for r in requests]
+        keys = [self._journal.key("complete", r.prompt, r.until, r.max_gen_toks, *(r.sampling or ())) for r in requests]
         new = self._split(keys, tick)
         questions = [(key, requests[places[0]]) for key, places in new.items()]
         if questions:

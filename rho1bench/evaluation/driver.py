@@ -138,12 +138,13 @@ class Evaluation:
             self.progress.update(self._done, checkpoint=place, suite=unit.suite, requests_per_second=rate)
 
         tasks = self.tasks.load(unit.tasks)
+        benchmarks = self.tasks.benchmarks(unit.tasks)
         result = run_unit(model, tasks, unit.limit, tick)
         rows = {name: sample_rows(task, name, result) for name, task in tasks.items()}
         for name in tasks:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
         self._warn(unit, place, rows)
-        record = unit_record(tasks, result, rows, time.monotonic() - began)
+        record = unit_record(tasks, benchmarks, result, rows, time.monotonic() - began)
         write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
 
     def _warn(self, unit: Unit, place: str, rows: dict[str, list[dict[str, Any]]]) -> None:

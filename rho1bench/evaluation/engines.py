@@ -35,13 +35,22 @@ class Generation:
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to complete greedily, with the stop strings and the limit that its task sets."""
+    """One prompt to complete, with the stop strings and the limit that its task sets; greedily at temperature 0."""
 
     prompt: str
     until: tuple[str, ...]
     max_gen_toks: int
     source: tuple[str, int] | None = None
     """Task and document, for people who read the journal."""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    """Decides the draws at a temperature above 0, whatever else is in the batch."""
+
+    @property
+    def sampling(self) -> tuple[float, float, int] | None:
+        """Temperature, top_p and seed; None for a greedy completion."""
+        return (self.temperature, self.top_p, self.seed) if self.temperature > 0 else None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from rho1bench.errors import RunError, UserError
 from rho1bench.evaluation.answering import Model
+from rho1bench.evaluation.benchmarks import is_benchmark, load_benchmark
 from rho1bench.evaluation.tool_loop import ToolSettings
 from rho1bench.paths import tasks_dir
 
@@ -35,38 +36,58 @@ class Tasks:
 
         quiet_lm_eval()
         self._manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-        self._loaded: dict[str, Any] = {}
+        self._loaded: dict[str, dict[str, Any]] = {}
+        self._benchmarks: dict[str, Any] = {}
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """Group names with their tasks."""
+        """Names of groups that are suites, with their tasks."""
         entries = self._manager.task_index
-        return {name: list(entries[name].cfg.get("task", [])) for name in self._manager.all_groups}
+        names = [name for name in self._manager.all_groups if not is_benchmark(entries[name])]
+        return {name: list(entries[name].cfg.get("task", [])) for name in names}
 
     @property
     def names(self) -> list[str]:
-        """Names of all single tasks."""
-        return list(self._manager.all_subtasks)
+        """Names of all single tasks and benchmarks."""
+        entries = self._manager.task_index
+        benchmarks = [name for name in self._manager.all_groups if is_benchmark(entries[name])]
+        return [*self._manager.all_subtasks, *benchmarks]
 
     def config(self, name: str) -> dict[str, Any]:
         """What the YAML of one task says, includes resolved; nothing is loaded."""
         return dict(self._manager.task_index[name].cfg)
 
     def load(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return lm-eval task objects by name; raises RunError if one cannot be built, DataError for its data."""
-        for name in names:
-            if name not in self._loaded:
-                try:
-                    task = self._manager.load([name])["tasks"][name]
-                except UserError:
-                    raise
-                except Exception as error:
-                    raise RunError(f"task {name!r} ({tasks_dir()}) cannot be built: {error}") from error
-                if task.get_config("num_fewshot") is None:
-                    task.set_config(key="num_fewshot", value=0)
-                task.set_fewshot_seed(seed=FEWSHOT_SEED)
-                self._loaded[name] = task
-        return {name: self._loaded[name] for name in names}
+        """Return lm-eval task objects by name, those of a benchmark by their own names.
+
+        Raises:
+            RunError, DataError: a task cannot be built, or its data cannot be had.
+        """
+        return {task: loaded for name in names for task, loaded in self._load(name).items()}
+
+    def benchmarks(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return lm-eval's groups of those ``names`` that are benchmarks; raises as :meth:`load`."""
+        self.load(names)
+        return {name: self._benchmarks[name] for name in names if name in self._benchmarks}
+
+    def _load(self, name: str) -> dict[str, Any]:
+        if name in self._loaded:
+            return self._loaded[name]
+        try:
+            if is_benchmark(self._manager.task_index.get(name)):
+                self._benchmarks[name], found = load_benchmark(self._manager, name)
+            else:
+                found = {name: self._manager.load([name])["tasks"][name]}
+        except UserError:
+            raise
+        except Exception as error:
+            raise RunError(f"task {name!r} ({tasks_dir()}) cannot be built: {error}") from error
+        for task in found.values():
+            if task.get_config("num_fewshot") is None:
+                task.set_config(key="num_fewshot", value=0)
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)
+        self._loaded[name] = found
+        return found
 
 
 def run_unit(
@@ -123,12 +144,16 @@ def count_requests(tasks: dict[str, Any], limit: int | None) -> int:
     total = 0
     for task in tasks.values():
         docs = len(task.eval_docs)
-        choices = len(task.doc_to_choice(task.eval_docs[0])) if task.OUTPUT_TYPE == "multiple_choice" else 1
+        several = task.OUTPUT_TYPE == "multiple_choice"
+        choices = len(task.doc_to_choice(task.eval_docs[0])) if several else task.get_config("repeats")
         total += choices * (docs if limit is None else min(limit, docs))
     return total
 
 
 def quiet_lm_eval() -> None:
     """Keep lm-eval's notices (not its errors) off the terminal."""
+    import datasets
+
+    datasets.disable_progress_bars()
     for name in ("lm_eval", "datasets", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)

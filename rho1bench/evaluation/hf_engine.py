@@ -1,10 +1,11 @@
-"""The transformers engine: lm-eval's ``HFLM`` with batched greedy decoding, left padding, float32; needs no vLLM.
+"""The transformers engine: lm-eval's ``HFLM`` with batched decoding, left padding, float32; needs no vLLM.
 
 Prompts of like length share a batch, the KV cache is kept, a row that reached a stop string is finished for good.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -90,7 +91,8 @@ class HFEngine:
             for start in range(0, len(places), BATCH_SIZE):
                 batch = places[start : start + BATCH_SIZE]
                 prompts = [encoded[place] for place in batch]
-                for index, row in greedy_rows(self._lm.model, self._lm.tokenizer, prompts, until, room):
+                draws = RowDraws([requests[place].sampling for place in batch])
+                for index, row in decoded_rows(self._lm.model, self._lm.tokenizer, prompts, until, room, draws):
                     yield batch[index], self._generation(len(prompts[index]), row, until)
 
     def _generation(self, num_prompt_tokens: int, row: list[int], until: tuple[str, ...]) -> Generation:
@@ -105,10 +107,42 @@ class HFEngine:
         self._lm = None
 
 
-def greedy_rows(
-    model: Any, tokenizer: Any, prompts: list[list[int]], until: tuple[str, ...], room: int
+class RowDraws:
+    """Chooses the next token of each row: the likeliest, or drawn with the row's temperature, top_p and seed."""
+
+    def __init__(self, sampling: Sequence[tuple[float, float, int] | None]) -> None:
+        self._sampling = sampling
+        self._random = [random.Random(row[2] if row else 0) for row in sampling]
+
+    def choose(self, logits_BV: Any, places: Sequence[int]) -> Any:
+        """Return the next tokens, of shape (B, 1), for the rows at ``places``."""
+        ids_B1 = logits_BV.argmax(-1, keepdim=True)
+        drawn = [index for index, place in enumerate(places) if self._sampling[place] is not None]
+        if drawn:
+            ids_B1[drawn] = self._draw(logits_BV[drawn], [places[index] for index in drawn])
+        return ids_B1
+
+    def _draw(self, logits_BV: Any, places: Sequence[int]) -> Any:
+        """Draw for each row among the likeliest tokens that together have probability ``top_p``."""
+        import torch
+
+        rows = [(self._sampling[place] or (1.0, 1.0, 0)) for place in places]
+        temperatures_B1 = logits_BV.new_tensor([row[0] for row in rows], dtype=torch.float64)[:, None]
+        top_p_B1 = logits_BV.new_tensor([row[1] for row in rows], dtype=torch.float64)[:, None]
+        draws_B1 = logits_BV.new_tensor([self._random[place].random() for place in places], dtype=torch.float64)[
+            :, None
+        ]
+        probabilities_BV, order_BV = (logits_BV.double() / temperatures_B1).softmax(-1).sort(descending=True)
+        sums_BV = probabilities_BV.cumsum(-1)
+        last_B1 = (sums_BV - probabilities_BV < top_p_B1).sum(-1, keepdim=True) - 1
+        ranks_B1 = (sums_BV <= draws_B1 * sums_BV.gather(-1, last_B1)).sum(-1, keepdim=True).minimum(last_B1)
+        return order_BV.gather(-1, ranks_B1)
+
+
+def decoded_rows(
+    model: Any, tokenizer: Any, prompts: list[list[int]], until: tuple[str, ...], room: int, draws: RowDraws
 ) -> Iterator[tuple[int, list[int]]]:
-    """Yield each prompt's place and greedy continuation up to a stop string, the end token (kept) or ``room`` tokens.
+    """Yield each prompt's place and continuation up to a stop string, the end token (kept) or ``room`` tokens.
 
     A finished row leaves the batch, so that a few long answers do not make the others wait.
     """
@@ -137,7 +171,7 @@ def greedy_rows(
                 use_cache=True,
                 logits_to_keep=1,
             ).logits
-            ids_BT = logits_BTV[:, -1:].argmax(-1)
+            ids_BT = draws.choose(logits_BTV[:, -1], places)
         for place, token in zip(places, ids_BT.flatten().tolist(), strict=True):
             rows[place].append(token)
         done = [step + 1 == room or ended for ended in ends.check([rows[place] for place in places])]

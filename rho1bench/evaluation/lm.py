@@ -5,6 +5,7 @@ lm-eval sees an ordinary model; finish reasons, tool calls and prompts that did 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from rho1bench.evaluation.answering import Model
 from rho1bench.evaluation.engines import Generation, Request, Tick
 from rho1bench.evaluation.judging import answer_to, judge_all
 from rho1bench.evaluation.tool_loop import ToolSettings, Transcript, run_tool_loop
+from rho1bench.files import sha256_json
 
 DEFAULT_MAX_GEN_TOKS = 256
 
@@ -48,14 +50,14 @@ class EvaluationLM(LM):  # type: ignore[misc]
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Complete every request; those of tool tasks through the tool loop, the rest in one call of the engine."""
         results: list[Any] = [None] * len(requests)
+        asked = _requests(requests)
         plain = [place for place, request in enumerate(requests) if request.task_name not in self._tool_tasks]
-        generations = self._model.complete([_request(requests[place]) for place in plain], self._tick)
+        generations = self._model.complete([asked[place] for place in plain], self._tick)
         for place, generation in zip(plain, generations, strict=True):
             results[place] = generation
         for settings in dict.fromkeys(self._tool_tasks.values()):
             places = [p for p, request in enumerate(requests) if self._tool_tasks.get(request.task_name) == settings]
-            prompts = [_request(requests[place]) for place in places]
-            transcripts = run_tool_loop(prompts, self._model.complete, settings, self._tick)
+            transcripts = run_tool_loop([asked[place] for place in places], self._model.complete, settings, self._tick)
             for place, transcript in zip(places, transcripts, strict=True):
                 results[place] = transcript
         texts = [self._record(request, result) for request, result in zip(requests, results, strict=True)]
@@ -88,12 +90,32 @@ def _judge(requests: Sequence[Any], texts: Sequence[str]) -> None:
     judge_all(answer_to(doc, text) for doc, text in pairs if "data_set" in doc)
 
 
-def _request(instance: Any) -> Request:
+def _requests(instances: Sequence[Any]) -> list[Request]:
+    """Turn lm-eval's requests into ours; it names a document as often as the task wants samples of it."""
+    samples: Counter[tuple[str, int, int]] = Counter()
+    found = []
+    for instance in instances:
+        key = (instance.task_name, instance.doc_id, instance.idx)
+        found.append(_request(instance, samples[key]))
+        samples[key] += 1
+    return found
+
+
+def _request(instance: Any, sample: int) -> Request:
     prompt, options = instance.args
     until = options.get("until") or []
+    drawn = options.get("do_sample", False)
     return Request(
         prompt,
         tuple([until] if isinstance(until, str) else until),
         int(options.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS)),
         (instance.task_name, instance.doc_id),
+        temperature=float(options["temperature"]) if drawn else 0.0,
+        top_p=float(options.get("top_p", 1.0)) if drawn else 1.0,
+        seed=sample_seed(prompt, sample) if drawn else 0,
     )
+
+
+def sample_seed(prompt: str, sample: int) -> int:
+    """Return the seed of a prompt's sample: the same in every run, another one for each sample and prompt."""
+    return int(sha256_json([prompt, sample])[:7], 16)

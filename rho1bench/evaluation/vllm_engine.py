@@ -1,6 +1,6 @@
 """The vLLM engine: lm-eval's own ``VLLM`` model, booted once, its weights swapped in place for each further checkpoint.
 
-Greedy, float32 on a CPU, eager, no prefix cache: a completion depends on its prompt and the weights alone.
+Float32 on a CPU, eager, no prefix cache: a completion depends on its prompt and the weights alone.
 """
 
 from __future__ import annotations
@@ -134,7 +134,17 @@ class VLLMEngine:
             stop = list(dict.fromkeys([*request.until, *ends]))
             places.append(place)
             inputs.append(TokensPrompt(prompt_token_ids=tokens))
-            params.append(SamplingParams(temperature=0, max_tokens=room, stop=stop, skip_special_tokens=False))
+            temperature, top_p, seed = request.sampling or (0.0, 1.0, None)
+            params.append(
+                SamplingParams(
+                    temperature=temperature,
+                    top_p=top_p,
+                    seed=seed,
+                    max_tokens=room,
+                    stop=stop,
+                    skip_special_tokens=False,
+                )
+            )
         for index, output in self._outputs(inputs, params):
             first = output.outputs[0]
             yield (

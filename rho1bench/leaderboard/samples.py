@@ -75,10 +75,24 @@ def labels(folder: Path) -> list[str]:
 def read_label(folder: Path, label: str) -> LabelScores:
     """Read record and samples of ``label``; raises ``DataError`` naming file and line where they do not fit."""
     record = read_record(folder, label)
-    tasks = {task: _read_task(folder / label / f"samples_{task}.jsonl", task) for task in record["tasks"]}
+    tasks = {task: _read_entry(folder / label, task, entry) for task, entry in record["tasks"].items()}
     for task, scores in tasks.items():
         _check_mean(folder / label, task, record["tasks"][task], scores)
     return LabelScores(label, record, tasks)
+
+
+def _read_entry(folder: Path, task: str, entry: Mapping[str, Any]) -> TaskScores:
+    """Read the samples of a task, or of all tasks that count in a benchmark's score, there times their weight."""
+    if "members" not in entry:
+        return _read_task(folder / f"samples_{task}.jsonl", task)
+    scores: dict[str, float] = {}
+    hashes: dict[str, str] = {}
+    for name, member in entry["members"].items():
+        if member["weight"] is not None:
+            found = _read_task(folder / f"samples_{name}.jsonl", name)
+            scores |= {f"{name}/{doc_id}": score * member["weight"] for doc_id, score in found.scores.items()}
+            hashes |= {f"{name}/{doc_id}": value for doc_id, value in found.doc_hashes.items()}
+    return TaskScores(scores, hashes)
 
 
 def _read_task(path: Path, task: str) -> TaskScores:

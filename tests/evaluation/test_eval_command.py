@@ -189,7 +189,6 @@ def test_what_is_no_checkpoint_stops_before_a_model_is_loaded(
         (["EARLY", "EARLY"], "named twice"),
         (["EARLY", "--suite", "mini_mth9"], "Did you mean 'mini_math9'"),
         (["EARLY", "--tasks", "mini_gsm8"], "'mini_gsm8k'"),
-        (["EARLY", "--suite", "general"], "not available yet"),
         (["EARLY", "--limit", "0"], "--limit"),
         (["EARLY", "--data-root", "nowhere"], "nowhere: no such folder"),
         (["EARLY", "--base-url", "http://localhost:1/v1"], "go with --engine openai"),

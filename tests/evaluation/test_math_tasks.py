@@ -48,7 +48,8 @@ def test_groups_and_suites_name_the_same_sixteen_tasks():
     tasks = Tasks()
     assert [len(SUITES[suite]) for suite in SUITE_NAMES] == [9, 7]
     assert {suite: list(SUITES[suite]) for suite in SUITE_NAMES} == {s: tasks.groups[s] for s in SUITE_NAMES}
-    assert sorted(NAMES) == sorted(name for name in tasks.names if name.startswith("rho1_"))
+    ours = [name for name in tasks.names if name.startswith("rho1_") and name.endswith(("_cot", "_tir"))]
+    assert sorted(NAMES) == sorted(ours)
     assert SHORT_NAMES["math"] == ("rho1_math9",)
     assert SHORT_NAMES["tir"] == ("rho1_tir7",)
 

@@ -41,6 +41,9 @@ def main(folder: Path) -> None:
     phase("early", "early")
     answers["half"] = [g.text for g in complete(requests[::2])]
     phase("late", "late")
+    samples = [Request(requests[0].prompt, (), 12, temperature=0.8, top_p=0.95, seed=seed) for seed in range(6)]
+    answers["samples"] = [g.text for g in complete(samples)]
+    answers["samples again"] = [g.text for g in complete([*reversed(samples), *requests])[: len(samples)]]
     phase("early again", "early")
     phase("other", "other")
     phase("late fresh", "late")
