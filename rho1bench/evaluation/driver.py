@@ -130,7 +130,7 @@ class Evaluation:
             )
 
     def _run_unit(self, model: DurableModel, unit: Unit, place: str) -> None:
-        began = time.monotonic()
+        began, asked = time.monotonic(), model.asked
 
         def tick(finished: int) -> None:
             self._done += finished
@@ -144,7 +144,10 @@ class Evaluation:
         for name in tasks:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
         self._warn(unit, place, rows)
-        record = unit_record(tasks, benchmarks, result, rows, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        if model.asked == asked and unit.path.exists():  # only graded anew; the answers took what they took
+            seconds += read_json(unit.path)["seconds"]
+        record = unit_record(tasks, benchmarks, result, rows, seconds)
         write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
 
     def _warn(self, unit: Unit, place: str, rows: dict[str, list[dict[str, Any]]]) -> None:

@@ -98,7 +98,7 @@ def unit_record(
     """
     trimmed = {key: unit.results[key] for key in _MERGED if key in unit.results}
     trimmed["configs"] = {
-        name: {key: config[key] for key in _CONFIG_KEYS if config.get(key) is not None}
+        name: {key: _portable(config[key]) for key in _CONFIG_KEYS if config.get(key) is not None}
         for name, config in unit.results["configs"].items()
     }
     summaries = {name: _task_summary(task, rows[name]) for name, task in tasks.items()}
@@ -109,6 +109,11 @@ def unit_record(
         "tasks": found | {name: summary for name, summary in summaries.items() if name not in members},
         "seconds": round(seconds, 3),
     }
+
+
+def _portable(value: Any) -> Any:
+    """Leave out where on this machine lm-eval found the task's YAML."""
+    return {key: value[key] for key in value if key != "config_source"} if isinstance(value, dict) else value
 
 
 def data_sha256(task: Any) -> str:

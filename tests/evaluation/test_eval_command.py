@@ -46,6 +46,7 @@ def test_one_command_evaluates_and_repeats_nothing(
     assert ours["weights_sha256"] != read_json(tmp_path / "early" / "results.json")["rho1bench"]["weights_sha256"]
     assert (ours["engine"], ours["model"]) == ("hf", str(checkpoints["late"]))
     assert set(ours["limits"].values()) == {2}
+    assert "config_source" not in json.dumps(record)
     rows = read_jsonl(tmp_path / "late" / "samples_mini_sat.jsonl")
     assert len(rows) == 2
     needed = {"completion", "pred", "paper", "verified", "finish_reason", "truncated"}
