@@ -298,7 +298,7 @@ def print_prompts(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
 ) -> None:
     """Print what a model is sent for each test row of a task, exemplars included."""
-    from rho1bench.evaluation.data_files import use_data_folder
+    from rho1bench.evaluation.data.files import use_data_folder
     from rho1bench.evaluation.task_listing import task_prompts
     from rho1bench.files import sha256_bytes
 

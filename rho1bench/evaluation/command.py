@@ -17,7 +17,7 @@ from rich.console import Console
 from rho1bench.disk import disk_errors
 from rho1bench.errors import CheckpointError, EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.data_files import use_data_folder
+from rho1bench.evaluation.data.files import use_data_folder
 from rho1bench.evaluation.driver import Evaluation, Job, by_architecture
 from rho1bench.evaluation.engines import EngineSettings, make_engine
 from rho1bench.evaluation.harness import Tasks

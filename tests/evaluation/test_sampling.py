@@ -11,7 +11,7 @@ import torch
 
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Request
-from rho1bench.evaluation.hf_engine import HFEngine, RowDraws
+from rho1bench.evaluation.engines.hf import HFEngine, RowDraws
 from rho1bench.evaluation.lm import _requests, sample_seed
 
 PROMPT = "Question: Tom has 3 books and buys 4. How many books does Tom have?\nAnswer:"

@@ -13,7 +13,7 @@ import pytest
 from rho1bench.errors import CheckpointError, DataError, RunError
 from rho1bench.evaluation import stage as stage_module
 from rho1bench.evaluation.engines import Generation, Request
-from rho1bench.evaluation.hf_engine import HFEngine
+from rho1bench.evaluation.engines.hf import HFEngine
 from rho1bench.files import read_json, read_jsonl
 from rho1bench.progress import SilentProgress
 from rho1bench.recipe import EvalStage

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rho1bench.evaluation.general_data import EXEMPLARS, read_splits
+from rho1bench.evaluation.data.general import EXEMPLARS, read_splits
 from rho1bench.sandbox import run_programs
 
 HUMANEVAL_SECONDS = 3.0

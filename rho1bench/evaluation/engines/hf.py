@@ -37,7 +37,7 @@ class HFEngine:
         import torch
         import transformers
 
-        from rho1bench.evaluation.vllm_setup import check_mates
+        from rho1bench.evaluation.engines.vllm_setup import check_mates
 
         check_mates()
         self.version = transformers.__version__

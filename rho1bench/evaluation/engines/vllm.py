@@ -15,7 +15,7 @@ from typing import Any
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length, cpu_threads, fit, too_long
-from rho1bench.evaluation.vllm_setup import output_to, prepare_vllm
+from rho1bench.evaluation.engines.vllm_setup import output_to, prepare_vllm
 from rho1bench.files import read_json
 
 MAX_CPU_CACHE_BYTES = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)

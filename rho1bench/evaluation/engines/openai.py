@@ -89,7 +89,7 @@ class OpenAIEngine:
     def lm(self) -> Any:
         """lm-eval's model for log-likelihoods through this server; made when first asked for."""
         if self._lm is None:
-            from rho1bench.evaluation.openai_lm import ServedLM
+            from rho1bench.evaluation.engines.openai_lm import ServedLM
 
             self._lm = ServedLM(self._ask_or_tell, self._tokenizer_folder, self._context, CONCURRENCY)
         return self._lm

@@ -1,6 +1,6 @@
 """The ten math test sets and four exemplar files of the paper: where each comes from, pinned by commit, hash and rows.
 
-Read by ``data_files``, which finds, checks and downloads them. Paper section 3.2; the files are those of the authors'
+Read by ``data.files``, which finds, checks and downloads them. Paper section 3.2; the files are those of the authors'
 harness, except TabMWP's, whose 1,000-row test file comes from that data set's own repository.
 """
 
@@ -158,4 +158,4 @@ EXEMPLAR_FILES = {
     "mathqa": _exemplar_file("mathqa", "ba599b1fda1932b423e368b6a43643a10763cec1753dcdaca51375fdcd33c0cb"),
     "mmlu_stem": _exemplar_file("mmlu_stem", "c5e61e1f80bbf4b08d60db5abaa55dcdc1a211093ce33e2a591ae9647bf8907a"),
 }
-"""The exemplar files by name; ``math_prompts`` says which data set takes which."""
+"""The exemplar files by name; ``tasks.prompts`` says which data set takes which."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import DataError
-from rho1bench.evaluation.data_faults import find_fault
-from rho1bench.evaluation.data_sets import MathSet, PinnedFile
+from rho1bench.evaluation.data.faults import find_fault
+from rho1bench.evaluation.data.sets import MathSet, PinnedFile
 from rho1bench.files import atomic_path, sha256_bytes
 from rho1bench.grading.records import DATA_VARIABLE
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rho1bench.evaluation.data_files import read_pinned, read_rows
-from rho1bench.evaluation.data_sets import EXEMPLAR_FILES, MATH_SETS
-from rho1bench.evaluation.math_prompts import EXEMPLARS, cot_prompt, question_text, split_exemplars, tool_prompt
+from rho1bench.evaluation.data.files import read_pinned, read_rows
+from rho1bench.evaluation.data.sets import EXEMPLAR_FILES, MATH_SETS
+from rho1bench.evaluation.tasks.prompts import EXEMPLARS, cot_prompt, question_text, split_exemplars, tool_prompt
 from rho1bench.grading import gold_answer, written_answer
 
 Doc = dict[str, Any]

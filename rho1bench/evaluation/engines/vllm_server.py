@@ -24,8 +24,8 @@ from typing import Any
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length
-from rho1bench.evaluation.openai_engine import OpenAIEngine
-from rho1bench.evaluation.vllm_setup import prepare_vllm
+from rho1bench.evaluation.engines.openai import OpenAIEngine
+from rho1bench.evaluation.engines.vllm_setup import prepare_vllm
 from rho1bench.paths import PACKAGE
 
 SECONDS_TO_BOOT = 900.0

@@ -107,19 +107,19 @@ def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] 
     if name != "vllm" and max(settings.tensor_parallel_size, settings.data_parallel_size) > 1:
         raise EngineError(f"--tensor-parallel-size and --data-parallel-size go with --engine vllm, not with {name}")
     if name == "vllm" and settings.data_parallel_size > 1:
-        from rho1bench.evaluation.vllm_server import ServedVLLM
+        from rho1bench.evaluation.engines.vllm_server import ServedVLLM
 
         return ServedVLLM(settings)
     if name == "vllm":
-        from rho1bench.evaluation.vllm_engine import VLLMEngine
+        from rho1bench.evaluation.engines.vllm import VLLMEngine
 
         return VLLMEngine(settings)
     if name == "hf":
-        from rho1bench.evaluation.hf_engine import HFEngine
+        from rho1bench.evaluation.engines.hf import HFEngine
 
         return HFEngine(settings)
     if name == "openai":
-        from rho1bench.evaluation.openai_engine import OpenAIEngine
+        from rho1bench.evaluation.engines.openai import OpenAIEngine
 
         return OpenAIEngine(settings)
     raise EngineError(f"engine {name!r} is unknown; expected auto, vllm, hf or openai")
@@ -127,7 +127,7 @@ def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] 
 
 def choose_engine(say: Callable[[str], None] = lambda _: None) -> Literal["vllm", "hf"]:
     """Return what ``auto`` means here, and say so."""
-    from rho1bench.evaluation.vllm_setup import prepare_vllm, vllm_version
+    from rho1bench.evaluation.engines.vllm_setup import prepare_vllm, vllm_version
 
     if vllm_version() is None:
         say("engine auto: vLLM is not installed, the hf engine (transformers) serves")
