@@ -94,5 +94,5 @@ def test_the_table_shows_scores_beside_the_papers():
 
 def test_short_names_stand_for_the_papers_suites():
     assert suites_called(["math", "tir", "mini_sat"]) == ["rho1_math9", "rho1_tir7", "mini_sat"]
-    assert suites_called(["all"]) == ["rho1_math9", "rho1_tir7"]
-    assert [len(suite.tasks) for suite in find_suites(suites_called(["all"]), {}, [])] == [9, 7]
+    assert suites_called(["all"]) == ["rho1_math9", "rho1_tir7", "rho1_general15"]
+    assert [len(suite.tasks) for suite in find_suites(suites_called(["all"]), {}, [])] == [9, 7, 15]
