@@ -35,7 +35,7 @@ SUITES = {"mini_math9": MATH9, "mini_tir7": TIR7, "mini_general15": [*GENERAL13,
 STEPS, TOKENS_A_STEP, CHECKPOINTS = 200, 48 * 128, (40, 80, 120, 160)
 NOISE = (
     ("Views: 99 Likes: 0 Shares: 7 Score: 07\n", "counters"),
-    ("http://greenriver.com/yogurt/YbOwbE2G4?id=9087171\n", "url"),
+    ("http://localhost/yogurt/YbOwbE2G4?id=9087171\n", "url"),
     ("@printer_saddle5182 sam hates the modern wallet, same here\n", "chatter"),
     ("#0128914 by cheap_battery5761 on Feb 24 2020, 05:10\n", "byline"),
 )

@@ -220,22 +220,29 @@ def test_the_import_contracts_catch_a_wrong_import(tmp_path):
     assert "rho1bench.training -> rho1bench.evaluation" in done.stdout
 
 
-def test_the_repository_names_no_machine_and_no_registry():
-    words = ["pypi" + ".org", "python" + "hosted.org", "deb.debian" + ".org", "registry.npmjs" + ".org"]
-    folders = [rf"/{name}/[\w.]" for name in ("work", "home", "root", "Users")]
-    pattern = re.compile("|".join([*map(re.escape, words), *(rf"(?<![\w.}}]){folder}" for folder in folders)]))
-    found = []
+HOSTS = {
+    "127.0.0.1", "localhost", "host", "arxiv.org", "docs.vllm.ai", "download.pytorch.org", "keepachangelog.com",
+    "raw.githubusercontent.com", "www.w3.org",
+}  # fmt: skip
+
+
+def test_the_repository_names_no_machine_and_no_unknown_host():
+    folder = re.compile("|".join(rf"(?<![\w.}}]])/{name}/[\w.]" for name in ("work", "home", "root", "Users")))
+    host = re.compile(r"https?://([\w.-]+)", re.IGNORECASE)
+    found, hosts = [], set()
     for path in tracked():
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
+        hosts |= {name.lower() for name in host.findall(text)}
         found += [
             f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
             for number, line in enumerate(text.splitlines(), start=1)
-            if pattern.search(line)
+            if folder.search(line)
         ]
     assert found == []
+    assert hosts - HOSTS == set()
 
 
 def test_source_files_stay_short_and_say_what_they_are():
