@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from rho1bench.errors import SandboxError
+from rho1bench.sandbox.inside.walls import OTHER_SCRATCH, SCRATCH
 
 Walls = Literal["bubblewrap", "namespaces", "none"]
 
@@ -87,7 +88,8 @@ def _bubblewrap() -> list[str]:
         words += ["--perms", "0755", "--dir", folder]  # bubblewrap's own choice would shut nobody out of them
     for path in shown:
         words += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
-    words += ["--ro-bind", str(INSIDE), str(SHOWN_INSIDE), "--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"]
+    words += ["--ro-bind", str(INSIDE), str(SHOWN_INSIDE), "--proc", "/proc", "--dev", "/dev"]
+    words += ["--dir", SCRATCH, "--dir", OTHER_SCRATCH]
     return [*words, "--remount-ro", "/", "--chdir", "/", "--"]
 
 

@@ -104,7 +104,9 @@ def test_two_runs_on_one_folder_do_not_mix(tmp_path):
 
 def test_ctrl_c_ends_with_a_clear_word(tmp_path):
     folder = tmp_path / "run"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     process = start(folder)
+    signal.signal(signal.SIGINT, before)
     wait_for(folder / "stages/base/metrics.jsonl", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_namespaces_hide_the_host():
 def test_bubblewrap_hides_the_host():
     source = "import os; print(os.getuid(), os.getpid(), os.getcwd(), sorted(os.listdir('/tmp')))"
     assert printed(WarmParent((), walls="bubblewrap"), source) == "1000 2 /tmp ['program.py']\n"
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "bubblewrap"])
+def test_packages_in_the_scratch_folders_place_stay_importable(kind, monkeypatch: pytest.MonkeyPatch):
+    if kind == "bubblewrap" and shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        packages = Path(folder, "site-packages")
+        packages.mkdir()
+        (packages / "imported_late.py").write_text("word = 'there'")
+        monkeypatch.syspath_prepend(str(packages))
+        source = "import os, imported_late; open('mine', 'w').close(); print(imported_late.word, sorted(os.listdir()))"
+        assert printed(WarmParent((), walls=kind), source) == "there ['mine', 'program.py']\n"
 
 
 def test_shown_paths_are_the_interpreters_and_none_twice():

@@ -17,6 +17,8 @@ from rho1bench.sandbox.inside import system
 from rho1bench.sandbox.inside.system import Attribute, Mount, Unshare
 
 SCRATCH = "/tmp"
+OTHER_SCRATCH = "/rho1bench-scratch"
+"""The scratch folder where the interpreter or its packages lie in /tmp, which a mount would hide."""
 SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=0755"
 NOBODY = 65534
 INNER_ID = 1000
@@ -39,7 +41,7 @@ def build(root: str, shown: list[str]) -> None:
     for path in shown:
         _show(path, root + path)
     _show_devices(root)
-    for folder in ("/proc", SCRATCH):
+    for folder in ("/proc", SCRATCH, OTHER_SCRATCH):
         os.makedirs(root + folder, exist_ok=True)
     system.set_attributes(root, Attribute.RDONLY | Attribute.NOSUID)
     system.mount("/proc", f"{root}/proc", None, Mount.BIND | Mount.REC)  # for the keepers; each program has its own
@@ -102,10 +104,11 @@ def furnish() -> None:
     except OSError:  # where the host's own /proc is partly hidden, a new one may not be mounted
         system.mount("tmpfs", "/proc", "tmpfs", Mount.NOSUID | Mount.NODEV, "size=4k")
     system.set_attributes("/", Attribute.RDONLY | Attribute.NOSUID)
-    system.mount("tmpfs", SCRATCH, "tmpfs", Mount.NOSUID | Mount.NODEV, SCRATCH_OPTIONS)
+    scratch = OTHER_SCRATCH if os.listdir(SCRATCH) else SCRATCH
+    system.mount("tmpfs", scratch, "tmpfs", Mount.NOSUID | Mount.NODEV, SCRATCH_OPTIONS)
     with contextlib.suppress(OSError):
-        system.mount(SCRATCH, "/dev/shm", None, Mount.BIND)
-    os.chdir(SCRATCH)
+        system.mount(scratch, "/dev/shm", None, Mount.BIND)
+    os.chdir(scratch)
 
 
 def begin(tell: int) -> None:
