@@ -1,7 +1,7 @@
 """What a model has answered so far, kept as JSON lines, so that a killed evaluation asks for nothing twice.
 
 One line for each answer, appended when the answer is there. An answer is found again by a key of everything that it
-depends on: weights, engine, context length, prompt, stop strings, limit on new tokens. Decoding is greedy.
+depends on: weights, engine, context length, prompt, stop strings, limit on new tokens, and how it was sampled.
 """
 
 from __future__ import annotations
