@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Request
 from rho1bench.evaluation.engines.hf import HFEngine, RowDraws
+from rho1bench.evaluation.engines.vllm import whole_prompts
 from rho1bench.evaluation.lm import _requests, sample_seed
 
 PROMPT = "Question: Tom has 3 books and buys 4. How many books does Tom have?\nAnswer:"
@@ -83,3 +86,21 @@ def test_vllm_draws_repeatable_samples(vllm_answers: dict[str, Any]):
     first, again = vllm_answers["samples"], vllm_answers["samples again"]
     assert len(set(first)) > 3
     assert again == list(reversed(first))
+
+
+@pytest.mark.vllm
+def test_vllm_draws_more_samples_than_one_step_holds(vllm_answers: dict[str, Any]):
+    texts, lengths = zip(*vllm_answers["many samples"], strict=True)
+    assert sum(lengths) > 4096
+    assert len(set(texts)) > 3
+    assert texts[-1] == vllm_answers["last of many"]
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(1, 60))
+def test_batches_hold_whole_prompts(lengths: list[int], budget: int):
+    batches = whole_prompts(lengths, budget)
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    assert all(batches)
+    for batch in batches:
+        counted = [lengths[place] for place in batch]
+        assert not any(counted) or (all(counted) and (len(batch) == 1 or sum(counted) + len(batch) <= budget))

@@ -44,6 +44,9 @@ def main(folder: Path) -> None:
     samples = [Request(requests[0].prompt, (), 12, temperature=0.8, top_p=0.95, seed=seed) for seed in range(6)]
     answers["samples"] = [g.text for g in complete(samples)]
     answers["samples again"] = [g.text for g in complete([*reversed(samples), *requests])[: len(samples)]]
+    many = [Request("7 " * 100, (), 8, temperature=0.8, top_p=0.95, seed=seed) for seed in range(60)]
+    answers["many samples"] = [[g.text, g.num_prompt_tokens] for g in complete(many)]
+    answers["last of many"] = complete(many[-1:])[0].text
     phase("early again", "early")
     phase("other", "other")
     phase("late fresh", "late")

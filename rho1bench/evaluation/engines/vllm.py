@@ -145,7 +145,7 @@ class VLLMEngine:
                     skip_special_tokens=False,
                 )
             )
-        for index, output in self._outputs(inputs, params):
+        for index, output in self._all_outputs(inputs, params):
             first = output.outputs[0]
             yield (
                 places[index],
@@ -156,6 +156,17 @@ class VLLMEngine:
                     len(first.token_ids),
                 ),
             )
+
+    def _all_outputs(self, inputs: list[Any], params: list[Any]) -> Iterator[tuple[int, Any]]:
+        config = self._lm.model.llm_engine.vllm_config
+        on_cpu = config.device_config.device_type == "cpu"
+        lengths = [
+            len(tokens["prompt_token_ids"]) if on_cpu and p.seed is not None else 0
+            for tokens, p in zip(inputs, params, strict=True)
+        ]
+        for batch in whole_prompts(lengths, config.scheduler_config.max_num_batched_tokens):
+            for index, output in self._outputs([inputs[i] for i in batch], [params[i] for i in batch]):
+                yield batch[index], output
 
     def _outputs(self, inputs: list[Any], params: list[Any]) -> Iterator[tuple[int, Any]]:
         if not inputs:
@@ -183,6 +194,27 @@ class VLLMEngine:
         gc.collect()
         with output_to(self._settings.log):
             cleanup_dist_env_and_memory()
+
+
+def whole_prompts(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Split requests into batches that vLLM gets one after the other: those of length 0 at once, first.
+
+    The others are seeded requests on a CPU. A prompt that vLLM spreads over two steps makes it take back a draw, which
+    a CPU's random generator cannot; so each batch has at most ``budget`` tokens, the most that one step holds, with one
+    more for each request that is already under way.
+    """
+    free = [place for place, length in enumerate(lengths) if length == 0]
+    batches = [free] if free else []
+    room = 0
+    for place, length in enumerate(lengths):
+        if length == 0:
+            continue
+        if length + 1 > room:
+            batches.append([])
+            room = budget
+        batches[-1].append(place)
+        room -= length + 1
+    return batches
 
 
 def _repack_output_layer(model: Any) -> None:
