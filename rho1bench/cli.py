@@ -140,7 +140,7 @@ def evaluate(
         data_root=data_root,
         num_threads=threads,
     )
-    run_eval(options, Console(stderr=True), Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES))
+    run_eval(options, Console(stderr=True), _console())
 
 
 @app.command()
@@ -276,7 +276,6 @@ def doctor() -> None:
 @tasks_app.command("list")
 def list_tasks() -> None:
     """List the shipped tasks with their suites, test rows, score and source of data."""
-    from rich.console import Console
     from rich.table import Table
 
     from rho1bench.evaluation.task_listing import list_tasks as facts_of_tasks
@@ -285,7 +284,7 @@ def list_tasks() -> None:
     for facts in facts_of_tasks():
         rows = "" if facts.num_rows is None else str(facts.num_rows)
         table.add_row(facts.name, ", ".join(facts.suites), rows, facts.metric, facts.source)
-    (Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES + 20)).print(table)
+    _console(WIDTH_OF_FILES + 20).print(table)
 
 
 @tasks_app.command("prompts")
@@ -325,10 +324,10 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _console() -> Any:
+def _console(width_of_files: int = WIDTH_OF_FILES) -> Any:
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
+    return Console() if sys.stdout.isatty() else Console(width=width_of_files)
 
 
 def _fail(message: str) -> int:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
 from rho1bench.files import append_jsonl, read_jsonl
-from rho1bench.paths import recipes_dir
 from rho1bench.recipe import ModelConfig, Optimizer, PretrainStage, Recipe
 from rho1bench.recipe_loading import load_recipe
 from rho1bench.training.arguments import optimizer_arguments, training_arguments
@@ -184,9 +183,6 @@ def test_too_short_a_context_is_refused(shared: Path) -> None:
 
 
 def test_quickstart_trains_clm_and_slm_alike() -> None:
-    path = recipes_dir() / "quickstart.yaml"
-    if not path.is_file():
-        pytest.skip("recipes/quickstart.yaml is not written yet")
     recipe = load_recipe("quickstart", [])
     slm, clm = recipe.stage("slm"), recipe.stage("clm")
     different = {"name", "selection", "monitor"}
