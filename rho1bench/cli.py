@@ -83,7 +83,7 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
-    from rho1bench.recipe_loading import load_recipe
+    from rho1bench.recipe.loading import load_recipe
     from rho1bench.runner import run_recipe
     from rho1bench.stage import RunOptions
 
@@ -161,7 +161,7 @@ def recipes() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rho1bench.recipe_loading import load_recipe, shipped_recipes
+    from rho1bench.recipe.loading import load_recipe, shipped_recipes
 
     table = Table("recipe", "stages", "description")
     for name in shipped_recipes():

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rho1bench import __version__, doctor
 from rho1bench.doctor import Finding
-from rho1bench.recipe_loading import shipped_recipes
+from rho1bench.recipe.loading import shipped_recipes
 
 HEAVY = ("torch", "transformers", "datasets", "lm_eval", "vllm", "sympy", "scipy", "numpy", "matplotlib", "pandas")
 LOADED = f"print('loaded', [name for name in {HEAVY!r} if name in sys.modules])"

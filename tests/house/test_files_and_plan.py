@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rho1bench import files
 from rho1bench.plan import num_parameters, stage_sizes
 from rho1bench.recipe import ModelConfig
-from rho1bench.recipe_loading import load_recipe
+from rho1bench.recipe.loading import load_recipe
 
 ROWS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9), max_size=3), max_size=6)
 

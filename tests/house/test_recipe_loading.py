@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rho1bench.errors import RecipeError
 from rho1bench.recipe import PretrainStage, Recipe, references
-from rho1bench.recipe_loading import load_recipe, shipped_recipes
-from rho1bench.recipe_merging import parse_yaml
+from rho1bench.recipe.loading import load_recipe, shipped_recipes
+from rho1bench.recipe.merging import parse_yaml
 
 
 def problems(path: Path | str, *overrides: str) -> str:

@@ -16,7 +16,7 @@ from rho1bench import fingerprint, manifest, runner
 from rho1bench.errors import MissingPackageError, RunError, TrainingError
 from rho1bench.files import read_json, read_jsonl, write_json
 from rho1bench.lock import run_lock
-from rho1bench.recipe_loading import load_recipe
+from rho1bench.recipe.loading import load_recipe
 from rho1bench.runner import preview, run_recipe
 
 ALL = ["tokenizer", "web", "base", "scores", "clm", "slm", "eval", "compare", "report"]

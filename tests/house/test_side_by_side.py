@@ -17,7 +17,7 @@ from rho1bench import runner
 from rho1bench.errors import MissingPackageError, RunError, TrainingError
 from rho1bench.files import read_json, read_jsonl
 from rho1bench.recipe import Recipe
-from rho1bench.recipe_loading import load_recipe
+from rho1bench.recipe.loading import load_recipe
 from rho1bench.runner import groups, run_recipe
 
 HERE = Path(__file__).parent

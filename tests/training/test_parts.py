@@ -14,7 +14,7 @@ from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
 from rho1bench.files import append_jsonl, read_jsonl
 from rho1bench.recipe import ModelConfig, Optimizer, PretrainStage, Recipe
-from rho1bench.recipe_loading import load_recipe
+from rho1bench.recipe.loading import load_recipe
 from rho1bench.training.arguments import optimizer_arguments, training_arguments
 from rho1bench.training.callbacks import checkpoint_steps, cut_rows
 from rho1bench.training.data import BlockDataset, block_order

@@ -1,7 +1,7 @@
 """From a recipe's name or file to a checked :class:`Recipe`; every problem in it is told at once.
 
-``recipe_merging`` reads YAML, ``extends:`` and ``--set``; ``recipe_schema`` knows what each place expects;
-``recipe_checks`` holds the rules between stages. This module puts them together and words pydantic's findings.
+``merging`` reads YAML, ``extends:`` and ``--set``; ``schema`` knows what each place expects;
+``checks`` holds the rules between stages. This module puts them together and words pydantic's findings.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 from rho1bench.errors import RecipeError
 from rho1bench.paths import recipes_dir
 from rho1bench.recipe import Recipe, ReportStage
-from rho1bench.recipe_checks import check
-from rho1bench.recipe_merging import Origin, RawRecipe, apply_override, nearest, read_layers
-from rho1bench.recipe_schema import Node, recipe_node, stage_models, stage_node
+from rho1bench.recipe.checks import check
+from rho1bench.recipe.merging import Origin, RawRecipe, apply_override, nearest, read_layers
+from rho1bench.recipe.schema import Node, recipe_node, stage_models, stage_node
 
 PLACEHOLDER = ReportStage(name="report", kind="report", comparison="compare", evaluation="eval").model_dump()
 LOW_LEVEL_TYPES = ("string_type", "model_type", "model_attributes_type", "dict_type")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rho1bench.recipe_merging import RawRecipe, nearest
-from rho1bench.recipe_schema import raw_references, stage_models, stage_node
+from rho1bench.recipe.merging import RawRecipe, nearest
+from rho1bench.recipe.schema import raw_references, stage_models, stage_node
 
 Json = dict[str, Any]
 READS_REFERENCE = ("excess_loss", "reference_loss", "reference_entropy")

@@ -1,0 +1,78 @@
+"""The recipe: one YAML file that describes a whole run, as frozen pydantic models.
+
+A recipe is a list of stages; a field typed :class:`StageRef` names an earlier stage whose folder the stage reads.
+``base``, ``corpus``, ``selection``, ``training`` and ``evaluation`` hold the schema. ``loading`` reads a file: YAML,
+``extends:`` and ``--set`` (``merging``), what each place expects (``schema``), the rules between stages (``checks``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from rho1bench.recipe.base import STAGE_KINDS_KEY, Fraction, Model, Name, PositiveInt, StageBase, StageRef, references
+from rho1bench.recipe.corpus import CorpusStage, LocalSource, MiniWorldSource, Source, TokenizerStage
+from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
+from rho1bench.recipe.selection import ScoreStage, Selection
+from rho1bench.recipe.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
+
+__all__ = [
+    "STAGE_KINDS_KEY",
+    "CompareStage",
+    "CorpusStage",
+    "EvalStage",
+    "Evaluation",
+    "Fraction",
+    "LocalSource",
+    "MiniWorldSource",
+    "Model",
+    "ModelConfig",
+    "Name",
+    "Optimizer",
+    "Pair",
+    "PositiveInt",
+    "PretrainStage",
+    "Recipe",
+    "ReportStage",
+    "SFTStage",
+    "ScoreStage",
+    "Selection",
+    "Source",
+    "Stage",
+    "StageBase",
+    "StageRef",
+    "TokenizerStage",
+    "TrainStage",
+    "references",
+]
+
+Stage = Annotated[
+    TokenizerStage | CorpusStage | PretrainStage | ScoreStage | SFTStage | EvalStage | CompareStage | ReportStage,
+    Field(discriminator="kind"),
+]
+
+
+class Recipe(Model):
+    """A whole run."""
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: list[Annotated[int, Field(ge=0)]] = []
+    """Where given, the whole recipe runs once a seed, and the summary tells the spread."""
+    jobs: PositiveInt = 1
+    """Training stages that do not need each other run side by side, up to this many (for CPUs with several cores)."""
+    stages: Annotated[list[Stage], Field(min_length=1)]
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage called ``name``; raises ``KeyError``."""
+        return next(stage for stage in self.stages if stage.name == name) if self.has(name) else _missing(name)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a stage is called ``name``."""
+        return any(stage.name == name for stage in self.stages)
+
+
+def _missing(name: str) -> Any:
+    raise KeyError(name)

@@ -1,0 +1,81 @@
+"""Stages ``pretrain`` and ``sft``: model, optimizer, steps (paper sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rho1bench.recipe.base import Fraction, Model, Name, PositiveInt, StageBase, StageRef
+from rho1bench.recipe.corpus import Source
+from rho1bench.recipe.selection import Selection
+
+
+class ModelConfig(Model):
+    """Shape of a Llama-architecture model that starts from random weights; the vocabulary is the tokenizer's."""
+
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    num_key_value_heads: PositiveInt | None = None
+    max_position_embeddings: PositiveInt
+    tie_word_embeddings: bool = True
+    initializer_range: Annotated[float, Field(gt=0)] = 0.02
+    rope_theta: Annotated[float, Field(gt=0)] = 10000.0
+
+
+class Optimizer(Model):
+    """AdamW and its learning-rate schedule."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine", "linear", "wsd"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    decay_fraction: Fraction = 0.2
+    """Share of the steps over which ``wsd`` decays."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class TrainStage(StageBase):
+    """What pretraining and SFT share."""
+
+    init: Annotated[Name, StageRef(("pretrain", "sft"))] | ModelConfig
+    optimizer: Optimizer
+    batch_size: PositiveInt
+    """Blocks (or samples) in one optimizer step, over all processes."""
+    micro_batch_size: PositiveInt | None = None
+    """Blocks in one forward pass; default: the whole batch."""
+    max_steps: PositiveInt
+    num_threads: PositiveInt | None = None
+    """CPU threads of torch; part of the recipe because sums in another order differ in their last bits."""
+    num_checkpoints: Annotated[int, Field(ge=0)] = 0
+    """Evenly spaced model checkpoints to keep along the way for evaluation, besides the last."""
+    save_steps: PositiveInt = 50
+    """Distance of the resume points inside the stage."""
+    logging_steps: PositiveInt = 10
+
+
+class PretrainStage(TrainStage):
+    """Base, reference, CLM and SLM training: they differ in ``init``, ``corpus`` and ``selection`` only."""
+
+    kind: Literal["pretrain"]
+    corpus: Annotated[Name, StageRef(("corpus",))]
+    validation: Annotated[Name | None, StageRef(("corpus",))] = None
+    """Held-out clean corpus for the downstream loss of figure 6."""
+    validation_steps: PositiveInt = 50
+    selection: Selection | None = None
+    """None is CLM, the full-token baseline."""
+    monitor: Selection | None = None
+    """The same ranking for the metrics only (a baseline's curves of figure 6); changes nothing in training."""
+
+
+class SFTStage(TrainStage):
+    """Supervised fine-tuning on tool-integrated and CoT samples (paper section 3.2)."""
+
+    kind: Literal["sft"]
+    tokenizer: Annotated[Name, StageRef(("tokenizer",))]
+    sources: Annotated[list[Source], Field(min_length=1)]
+    max_length: PositiveInt
