@@ -13,9 +13,10 @@ from typing import Any
 
 from rho1bench.errors import DataError
 from rho1bench.files import read_jsonl
+from rho1bench.intervals import Interval
 from rho1bench.leaderboard.samples import LabelScores, common_doc_ids
 from rho1bench.leaderboard.speedup import TokensToBaseline, tokens_to_baseline
-from rho1bench.leaderboard.statistics import Interval, Values, bootstrap_interval, stratified_mean
+from rho1bench.leaderboard.statistics import Values, bootstrap_interval, stratified_mean
 
 LOSSES = ("loss_selected", "loss_unselected", "validation_loss")
 Points = list[tuple[float, float]]

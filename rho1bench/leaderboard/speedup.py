@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rho1bench.leaderboard.statistics import Interval, Values
+from rho1bench.intervals import Interval
+from rho1bench.leaderboard.statistics import Values
 
 
 @dataclass(frozen=True)

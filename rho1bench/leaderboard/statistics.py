@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+
+from rho1bench.intervals import Interval
 
 Values = npt.NDArray[np.float64]
 
@@ -25,18 +26,6 @@ NUM_SIGN_FLIPS = 20_000
 """Random sign assignments of a permutation test; the smallest p it can print is 1 / (NUM_SIGN_FLIPS + 1)."""
 _DRAWS_AT_ONCE = 2_000_000
 _TIE = 1e-12
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A two-sided confidence interval."""
-
-    low: float
-    high: float
-
-    def as_list(self) -> list[float]:
-        """Return ``[low, high]``, the form that goes into JSON."""
-        return [self.low, self.high]
 
 
 def stratified_mean(strata: Sequence[Values]) -> float:
@@ -142,16 +131,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
-
-
-def wilson_interval(score: float, n: int, *, confidence: float = 0.95) -> Interval:
-    """Return Wilson's interval of a share ``score`` of ``n`` documents; [0, 1] for n = 0, where nothing is known."""
-    if n == 0:
-        return Interval(0.0, 1.0)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
-    spread = z * math.sqrt(score * (1.0 - score) / n + z * z / (4.0 * n * n))
-    centre, scale = score + z * z / (2.0 * n), 1.0 + z * z / n
-    return Interval(max(0.0, min(score, (centre - spread) / scale)), min(1.0, max(score, (centre + spread) / scale)))
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from rho1bench.evaluation.command import EvalOptions, evaluate
 from rho1bench.evaluation.engines import Generation, Request, Tick
 from rho1bench.evaluation.harness import Tasks, count_requests, run_unit
 from rho1bench.evaluation.records import sample_rows, unit_record
-from rho1bench.evaluation.suites import SUITES, find_suites, split_work, suites_called
 from rho1bench.files import read_json, read_jsonl
 from rho1bench.leaderboard.samples import read_label
+from rho1bench.suites import SUITES, find_suites, split_work, suites_called
 
 GENERAL13 = SUITES["rho1_general15"][:13]
 

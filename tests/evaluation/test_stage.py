@@ -12,7 +12,7 @@ import pytest
 
 from rho1bench.errors import CheckpointError, DataError, RunError
 from rho1bench.evaluation import stage as stage_module
-from rho1bench.evaluation.engines import Generation, Request
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request
 from rho1bench.evaluation.engines.hf import HFEngine
 from rho1bench.files import read_json, read_jsonl
 from rho1bench.progress import SilentProgress
@@ -37,6 +37,7 @@ class Parrot:
     """An engine whose answers depend on the checkpoint and the prompt; counts loads and requests, may be killed."""
 
     name, version, dtype, boots = "parrot", "1", "float32", 1
+    settings = EngineSettings(max_model_len=384, batch_size=8, log=Path("parrot.log"))
 
     def __init__(self, die_after: int | None = None) -> None:
         self.loaded: list[str] = []

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rho1bench.intervals import wilson_interval
 from rho1bench.leaderboard import statistics as own
 
 binary_lists = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), max_size=60)
@@ -70,13 +71,13 @@ def test_wilson_equals_statsmodels(case: tuple[int, int]) -> None:
     proportion = pytest.importorskip("statsmodels.stats.proportion")
     successes, n = case
     expected = proportion.proportion_confint(successes, n, method="wilson")
-    interval = own.wilson_interval(successes / n, n)
+    interval = wilson_interval(successes / n, n)
     assert interval.as_list() == pytest.approx(list(expected), abs=1e-9)
     assert interval.low <= successes / n <= interval.high
 
 
 def test_wilson_without_documents_knows_nothing() -> None:
-    assert own.wilson_interval(0.0, 0).as_list() == [0.0, 1.0]
+    assert wilson_interval(0.0, 0).as_list() == [0.0, 1.0]
 
 
 def test_bootstrap_agrees_with_scipy() -> None:

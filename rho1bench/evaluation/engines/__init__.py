@@ -76,6 +76,7 @@ class Engine(Protocol):
     name: str
     version: str
     dtype: str
+    settings: EngineSettings
     boots: int
     """How often the engine was started from nothing."""
 

@@ -42,7 +42,7 @@ class HFEngine:
         check_mates()
         self.version = transformers.__version__
         self.boots = 0
-        self._settings = settings
+        self.settings = settings
         self._lm: Any = None
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -60,7 +60,7 @@ class HFEngine:
 
         logging.disable_progress_bar()
         if self._device == "cpu":
-            torch.set_num_threads(cpu_threads(checkpoint.folder, self._settings))
+            torch.set_num_threads(cpu_threads(checkpoint.folder, self.settings))
         try:
             model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, padding_side="left")
@@ -71,7 +71,7 @@ class HFEngine:
         self._lm = HFLM(
             model.to(self._device),
             tokenizer=tokenizer,
-            max_length=context_length(checkpoint.folder, self._settings),
+            max_length=context_length(checkpoint.folder, self.settings),
             batch_size=BATCH_SIZE,
         )
         self.boots += 1

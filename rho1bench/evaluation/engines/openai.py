@@ -42,7 +42,7 @@ class OpenAIEngine:
             raise MissingPackageError("openai", "--engine openai", "pip install 'rho1bench[openai]'") from error
         assert settings.base_url is not None
         self.boots = 0
-        self._settings = settings
+        self.settings = settings
         self._openai = openai
         self._client = openai.OpenAI(
             base_url=settings.base_url,
@@ -61,25 +61,25 @@ class OpenAIEngine:
             models = self._client.with_options(timeout=10).models.list()
         except self._openai.APIConnectionError as error:
             raise EngineError(
-                f"no server answers at {self._settings.base_url} ({_cause(error)}). "
+                f"no server answers at {self.settings.base_url} ({_cause(error)}). "
                 "Start it (vllm serve CHECKPOINT, for example) or correct --base-url."
             ) from error
         except self._openai.OpenAIError as error:
-            raise EngineError(f"the server at {self._settings.base_url} does not list its models: {error}") from error
+            raise EngineError(f"the server at {self.settings.base_url} does not list its models: {error}") from error
         except _STRANGE as error:
             raise self._not_a_server(error) from error
         return {model.id: model for model in models.data or []}
 
     def _not_a_server(self, error: object) -> EngineError:
         return EngineError(
-            f"{self._settings.base_url} does not speak OpenAI's protocol ({error}); it should end with /v1"
+            f"{self.settings.base_url} does not speak OpenAI's protocol ({error}); it should end with /v1"
         )
 
     def _server_version(self) -> str:
         """vLLM tells its version beside the protocol; other servers are named by who owns the model."""
         owner = next((getattr(model, "owned_by", "") for model in self._served.values()), "") or "server"
         try:
-            address = f"{str(self._settings.base_url).rstrip('/').removesuffix('/v1')}/version"
+            address = f"{str(self.settings.base_url).rstrip('/').removesuffix('/v1')}/version"
             with urllib.request.urlopen(address, timeout=5) as reply:
                 return f"{owner} {json.load(reply)['version']}"
         except (OSError, ValueError, KeyError, TypeError):
@@ -98,15 +98,15 @@ class OpenAIEngine:
     def _context(self) -> int:
         """Tokens of the context: ours, or the server's where it tells of a shorter one."""
         told = getattr(self._served[self._model], "max_model_len", None)
-        return min(self._settings.max_model_len, told) if told else self._settings.max_model_len
+        return min(self.settings.max_model_len, told) if told else self.settings.max_model_len
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Find the checkpoint among the server's models, by ``--model``, its own name or its folder."""
-        names = [self._settings.served_model] if self._settings.served_model else _names(checkpoint)
+        names = [self.settings.served_model] if self.settings.served_model else _names(checkpoint)
         found = next((name for name in names if name in self._served), None)
         if found is None:
             raise EngineError(
-                f"the server at {self._settings.base_url} does not serve {names[0]!r}; it serves "
+                f"the server at {self.settings.base_url} does not serve {names[0]!r}; it serves "
                 f"{', '.join(map(repr, self._served)) or 'nothing'}. Name one of them with --model."
             )
         self._model, self._lm = found, None
@@ -147,7 +147,7 @@ class OpenAIEngine:
             return error
         what = _cause(error) if isinstance(error, self._openai.APIConnectionError) else str(error)
         return EngineError(
-            f"the server at {self._settings.base_url} does not answer as it should ({what}). What it finished is kept: "
+            f"the server at {self.settings.base_url} does not answer as it should ({what}). What it finished is kept: "
             "start it again and give the same command, which continues."
         )
 

@@ -30,7 +30,7 @@ class VLLMEngine:
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
         self.boots = 0
-        self._settings = settings
+        self.settings = settings
         self._architecture: str | None = None
         self._lm: Any = None
         self._on_cpu = self.version.endswith("+cpu")
@@ -45,7 +45,7 @@ class VLLMEngine:
         """Boot for a first or different architecture, else swap the weights."""
         architecture = checkpoint.architecture()
         try:
-            with output_to(self._settings.log):
+            with output_to(self.settings.log):
                 if self._lm is not None and architecture == self._architecture:
                     self._swap(checkpoint.folder)
                 else:
@@ -54,7 +54,7 @@ class VLLMEngine:
         except (RuntimeError, ValueError, OSError, AssertionError, KeyError) as error:
             raise EngineError(
                 f"vLLM cannot load {checkpoint.folder}: {str(error).splitlines()[0] if str(error) else error!r}\n"
-                f"Its log is {self._settings.log}. Try --engine hf."
+                f"Its log is {self.settings.log}. Try --engine hf."
             ) from error
         self._architecture = architecture
 
@@ -70,24 +70,24 @@ class VLLMEngine:
 
         set_num_threads = torch.set_num_threads
         if self._on_cpu:
-            threads = cpu_threads(folder, self._settings)
+            threads = cpu_threads(folder, self.settings)
             os.environ["OMP_NUM_THREADS"] = str(threads)
             set_num_threads(threads)
         self._register_in_process(folder)
         from lm_eval.models.vllm_causallms import VLLM
 
-        _log_to(self._settings.log)
-        length = context_length(folder, self._settings)
+        _log_to(self.settings.log)
+        length = context_length(folder, self.settings)
         options: dict[str, Any] = {"kv_cache_memory_bytes": self._cache_bytes(folder)} if self._on_cpu else {}
         self._lm = VLLM(
             str(folder),
             dtype=self.dtype,
             max_model_len=length,
-            batch_size=self._settings.batch_size,
-            seed=self._settings.seed,
-            max_num_seqs=self._settings.batch_size,
+            batch_size=self.settings.batch_size,
+            seed=self.settings.seed,
+            max_num_seqs=self.settings.batch_size,
             max_num_batched_tokens=max(4096, length),
-            tensor_parallel_size=self._settings.tensor_parallel_size,
+            tensor_parallel_size=self.settings.tensor_parallel_size,
             enforce_eager=self._on_cpu,
             enable_prefix_caching=False,
             use_tqdm_on_load=False,
@@ -108,11 +108,11 @@ class VLLMEngine:
 
     def _cache_bytes(self, folder: Path) -> int:
         """Room for a full batch of full contexts, within a bound."""
-        config, length = read_json(folder / "config.json"), context_length(folder, self._settings)
+        config, length = read_json(folder / "config.json"), context_length(folder, self.settings)
         heads = config.get("num_key_value_heads") or config.get("num_attention_heads", 16)
         width = config.get("head_dim") or config.get("hidden_size", 2048) // config.get("num_attention_heads", 16)
         token = 2 * config.get("num_hidden_layers", 16) * heads * width * 4
-        need = token * self._settings.batch_size * (length + 128)
+        need = token * self.settings.batch_size * (length + 128)
         return int(max(64 << 20, 2 * token * length, min(need, MAX_CPU_CACHE_BYTES)))
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
@@ -192,7 +192,7 @@ class VLLMEngine:
 
         self._lm = None
         gc.collect()
-        with output_to(self._settings.log):
+        with output_to(self.settings.log):
             cleanup_dist_env_and_memory()
 
 

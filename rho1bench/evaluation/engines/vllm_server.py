@@ -85,7 +85,7 @@ class ServedVLLM:
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
         self.boots = 0
-        self._settings = settings
+        self.settings = settings
         self._on_cpu = self.version.endswith("+cpu")
         self.dtype = "float32" if self._on_cpu else "auto"
         self._server: VLLMServer | None = None
@@ -104,13 +104,13 @@ class ServedVLLM:
     def load(self, checkpoint: Checkpoint) -> None:
         """Start a server for ``checkpoint`` in place of the last one."""
         self.close()
-        self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self._settings.log)
+        self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
         self.boots += 1
-        self._client = OpenAIEngine(replace(self._settings, base_url=self._server.base_url, served_model=_NAME))
+        self._client = OpenAIEngine(replace(self.settings, base_url=self._server.base_url, served_model=_NAME))
         self._client.load(checkpoint)
 
     def _options(self, folder: Path) -> list[str]:
-        settings = self._settings
+        settings = self.settings
         options = ["--dtype", self.dtype, "--seed", str(settings.seed), "--no-enable-prefix-caching"]
         options += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
         options += ["--data-parallel-size", str(settings.data_parallel_size)]
