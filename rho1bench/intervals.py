@@ -64,7 +64,7 @@ def average_interval(scores: Sequence[float], intervals: Sequence[Interval]) -> 
     mean = math.fsum(scores) / len(scores)
     down = math.hypot(*(score - interval.low for score, interval in zip(scores, intervals, strict=True)))
     up = math.hypot(*(interval.high - score for score, interval in zip(scores, intervals, strict=True)))
-    return Interval(mean - down / len(scores), mean + up / len(scores))
+    return Interval(max(0.0, mean - down / len(scores)), min(1.0, mean + up / len(scores)))
 
 
 def _quantile(confidence: float) -> float:

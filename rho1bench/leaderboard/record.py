@@ -16,16 +16,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rho1bench.files import sha256_json
-from rho1bench.intervals import Interval, average_interval, score_interval
+from rho1bench.intervals import Interval, average_interval, score_interval, wilson_interval
 from rho1bench.leaderboard.statistics import Values
 
 SCHEMA = 1
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
-Scores = (
-    Annotated[str, Field(pattern=r"^[01]+$")] | Annotated[list[Annotated[float, Field(ge=0.0)]], Field(min_length=1)]
-)
+_Numbers = Annotated[list[Annotated[float, Field(ge=0.0)]], Field(min_length=1)]
+Scores = Annotated[str, Field(pattern=r"^[01]+$")] | _Numbers
 """Scores of a task's documents in the order of the test set: ``"0110"`` where all are 0 or 1, else numbers."""
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*/[a-z0-9][a-z0-9._-]*$", max_length=200)]
 """``<suite>/<name>``: the record is the file ``results/records/<suite>/<name>.json``."""
@@ -216,7 +215,9 @@ def task_score(scores: str | Sequence[float]) -> float:
 
 def task_interval(scores: str | Sequence[float]) -> Interval:
     """Return the 95% interval of :func:`task_score`."""
-    return score_interval([float(score) for score in scores])
+    if isinstance(scores, str):
+        return wilson_interval(task_score(scores), len(scores))
+    return score_interval(scores)
 
 
 def average_of(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
