@@ -32,12 +32,11 @@ def test_intervals_of_partial_scores_are_normal():
 
 
 def test_the_mean_of_tasks_has_a_narrower_interval_that_keeps_its_distance_from_zero():
-    low, high = suite_interval([summary(0, 8)] * 9).as_list()
-    assert low == 0.0
-    assert 0.0 < high < task_interval(summary(0, 8))[1]
-    low, high = suite_interval([summary(5, 10)] * 4)
-    wide = task_interval(summary(5, 10))
-    assert high - low == pytest.approx((wide[1] - wide[0]) / 2)
+    interval = suite_interval([summary(0, 8)] * 9)
+    assert interval.low == 0.0
+    assert 0.0 < interval.high < task_interval(summary(0, 8)).high
+    interval, wide = suite_interval([summary(5, 10)] * 4), task_interval(summary(5, 10))
+    assert interval.high - interval.low == pytest.approx((wide.high - wide.low) / 2)
 
 
 def test_the_papers_numbers_are_those_printed(shared_data: Path):
