@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from rho1bench import __version__
+from rho1bench.cli_leaderboard import compare, leaderboard_app
 from rho1bench.errors import UserError
 
 app = typer.Typer(
@@ -29,6 +30,8 @@ sandbox_app = typer.Typer(help="Run programs as those of a model are run.", no_a
 app.add_typer(sandbox_app, name="sandbox")
 bench_app = typer.Typer(help="Measure parts of the suite against a naive version, side by side.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
+app.command()(compare)
+app.add_typer(leaderboard_app, name="leaderboard")
 INTERRUPTED = 130
 WIDTH_OF_FILES = 110
 """Columns of a wide table where the output is not a terminal."""

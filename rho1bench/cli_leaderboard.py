@@ -1,0 +1,95 @@
+"""The commands of the leaderboard: ``rho1bench compare`` and ``rho1bench leaderboard add|build|check|serve``.
+
+Part of ``cli``; everything but typer is imported inside the commands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+leaderboard_app = typer.Typer(help="Keep records of results; build and check the leaderboard.", no_args_is_help=True)
+
+Results = Annotated[Path, typer.Option("--results", help="The folder with records/ and the pages.")]
+RESULTS = Path("results")
+
+
+def compare(
+    treatment: Annotated[str, typer.Argument(metavar="A", help="A record (file, or id), or a folder of `eval`.")],
+    baseline: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
+    results: Results = RESULTS,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison as JSON.")] = None,
+) -> None:
+    """Compare two checkpoints on the same documents: difference, 95% interval, p, Holm over tasks, n.
+
+    Refuses two evaluations that differ in tasks, documents, prompts, decoding or grader, and says in which.
+    """
+    from rho1bench.files import write_json
+    from rho1bench.leaderboard import compare as comparing
+
+    found = comparing.compare(treatment, baseline, results)
+    for entry in found:
+        _console().print(comparing.comparison_table(entry))
+        if line := comparing.speed_up_line(entry):
+            typer.echo(line)
+    if json_file is not None:
+        write_json(json_file, found)
+
+
+@leaderboard_app.command()
+def add(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `rho1bench run` or `eval` wrote.")],
+    name: Annotated[str | None, typer.Option(help="Name of the row, for an evaluation; default: its label.")] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Pack a run or an evaluation into records and build the pages anew; then commit results/."""
+    from rho1bench.leaderboard.adding import add as add_records
+    from rho1bench.leaderboard.building import write_pages
+
+    written = [*add_records(run, results, name), *write_pages(results)]
+    for path in written:
+        typer.echo(f"wrote {path}")
+    typer.echo("nothing changed" if not written else f"Look at {results / 'leaderboard.html'}, then commit {results}.")
+
+
+@leaderboard_app.command()
+def build(results: Results = RESULTS) -> None:
+    """Write LEADERBOARD.md and leaderboard.html from the records; the same records give the same bytes."""
+    from rho1bench.leaderboard.building import write_pages
+
+    written = write_pages(results)
+    typer.echo("\n".join(f"wrote {path}" for path in written) or "nothing changed")
+
+
+@leaderboard_app.command()
+def check(results: Results = RESULTS) -> None:
+    """Exit 1 with what is wrong: a record that is broken, changed, doubled or unlike its column, or a stale page."""
+    from rho1bench.leaderboard.building import check_results
+
+    problems = check_results(results)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo("records and pages are in order")
+
+
+@leaderboard_app.command()
+def serve(
+    results: Results = RESULTS,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+) -> None:
+    """Show the leaderboard at http://127.0.0.1:PORT until Ctrl-C; it opens from the file as well."""
+    from rho1bench.leaderboard.serving import serve as serve_pages
+
+    serve_pages(results, port, typer.echo)
+
+
+def _console() -> Any:
+    import sys
+
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=130)
