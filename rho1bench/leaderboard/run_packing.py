@@ -16,9 +16,9 @@ import yaml
 from rho1bench.errors import DataError, RecipeError
 from rho1bench.files import read_json, read_jsonl, sha256_json
 from rho1bench.leaderboard import samples
-from rho1bench.leaderboard.packing import Json, base_record, finished, ordered, slug
+from rho1bench.leaderboard.packing import Json, base_record, ordered, slug
 from rho1bench.leaderboard.paired import compare_records
-from rho1bench.leaderboard.record import Record, encode
+from rho1bench.leaderboard.record import Record, encode, sealed
 from rho1bench.leaderboard.samples import LabelScores
 from rho1bench.recipe import CompareStage, EvalStage, Recipe, TrainStage
 from rho1bench.recipe.loading import load_recipe, shipped_recipes
@@ -77,7 +77,7 @@ def _pack_stage(run: Run, stage: EvalStage, scores: Mapping[str, LabelScores]) -
             name, stem = f"{recipe.name} {label}, seed {recipe.seed}", f"{slug(recipe.name)}.{label}.seed{recipe.seed}"
             base = base_record(found, suite, name, stem)
             extra: Json = {"training": facts, "command": run_command(run), "curve": _curve(run, label, suite, scores)}
-            records[label, suite] = finished(base | extra)
+            records[label, suite] = sealed(base | extra)
     baselines = _baselines(run.recipe, stage.name)
     for (label, suite), record in records.items():
         baseline = records.get((baselines.get(label, ""), suite))
