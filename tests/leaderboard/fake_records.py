@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from rho1bench.files import sha256_bytes, write_json
-from rho1bench.leaderboard.packing import as_json
 from rho1bench.leaderboard.paired import compare_records
 from rho1bench.leaderboard.record import (
     SCHEMA,
     Record,
+    as_json,
     average_of,
     encode,
     eval_fingerprint,
