@@ -9,6 +9,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,7 +98,8 @@ def text_of(row: dict[str, Any], field: str, where: str) -> str:
 
 def _local_documents(source: LocalSource) -> Iterator[Document]:
     found = 0
-    for where, row in read_json_lines(Path(source.path).expanduser(), source.num_documents):
+    last = None if source.num_documents is None else source.offset + source.num_documents
+    for where, row in islice(read_json_lines(Path(source.path).expanduser(), last), source.offset, None):
         yield plain_document(text_of(row, source.text_field, where))
         found += 1
     if source.num_documents is not None and found < source.num_documents:

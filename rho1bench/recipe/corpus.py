@@ -28,6 +28,8 @@ class LocalSource(Model):
     path: str
     text_field: str = "text"
     num_documents: PositiveInt | None = None
+    offset: Annotated[int, Field(ge=0)] = 0
+    """Number of documents to pass over first, so that two corpora can be disjoint."""
 
 
 Source = Annotated[MiniWorldSource | LocalSource, Field(discriminator="type")]
