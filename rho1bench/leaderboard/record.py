@@ -254,6 +254,11 @@ def record_sha256(record: Mapping[str, Any]) -> str:
     return sha256_json({key: value for key, value in record.items() if key != "sha256"})
 
 
+def settings_sha256(recipe: Mapping[str, Any]) -> str:
+    """Return the hash of what a recipe sets, seeds and description left out."""
+    return sha256_json({key: recipe[key] for key in recipe if key not in ("seed", "seeds", "description")})
+
+
 def sealed(record: Mapping[str, Any]) -> Record:
     """Return a record's content, validated, with its fingerprint and hash."""
     content = {**record, "eval_fingerprint": eval_fingerprint(record), "sha256": "0" * 64}

@@ -13,6 +13,7 @@ from fake_records import compared, fake_pair, fake_record, sealed, write_results
 
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.building import HTML_PAGE, MARKDOWN_PAGE, SCHEMA_FILE, check_results, write_pages
+from rho1bench.leaderboard.record import settings_sha256
 
 Json = dict[str, Any]
 LEFT = "records/rho1_math9/one.slm.seed0.json"
@@ -180,6 +181,22 @@ def test_one_character_of_a_page_is_caught_and_shown(results: Path, page: str) -
     path.unlink()
     assert check_results(results) == [f"{page}: is missing. `rho1bench leaderboard build` makes it."]
     assert [found.name for found in write_pages(results)] == [page]
+
+
+def test_a_recipe_that_is_kept_must_be_there_and_the_same(results: Path) -> None:
+    settings = {"name": "mine", "stages": []}
+    facts = {"recipe": "mine", "recipe_sha256": settings_sha256(settings)}
+    record = fake_record("mine.clm.seed0", training=facts | {"method": "clm"})
+    record["command"] = "rho1bench run results/recipes/mine.yaml --seed 0"
+    write_results(results, [sealed(record)])
+    assert any("its recipe recipes/mine.yaml cannot be read" in problem for problem in check_results(results))
+    path = results / "recipes/mine.yaml"
+    path.parent.mkdir()
+    path.write_text("name: mine\nseed: 3\nstages: []\n")
+    write_pages(results)
+    assert check_results(results) == []
+    path.write_text("name: mine\nstages: [more]\n")
+    assert any("is not the recipe" in problem for problem in check_results(results))
 
 
 def test_the_numbers_of_a_comparison_are_those_of_its_records() -> None:
