@@ -195,7 +195,9 @@ def _general(records: Sequence[Record]) -> Table | None:
         if members:
             groups.append(Group(name, tuple(_best_first(_marked(members, tasks, sizes)))))
     columns = _columns([task_title(task) for task in tasks], sizes)
-    return Table("table-general", SUITE_TITLES[GENERAL], "scores", tuple(_PARTIAL_FACTS.values()), columns, tuple(groups))
+    return Table(
+        "table-general", SUITE_TITLES[GENERAL], "scores", tuple(_PARTIAL_FACTS.values()), columns, tuple(groups)
+    )
 
 
 _FIGURE_FIVE = {"HumanEval": "HumanEval pass@1", "MBPP": "MBPP pass@1", "TyDiQA": "TyDiQA F1"}
