@@ -158,7 +158,7 @@ def _score_row(number: str | None, record: Record, tasks: Sequence[str]) -> Row:
     return Row(record.model.name, "rho1bench", facts, score_cells(record, tasks), origin_of(record))
 
 
-_PARTIAL_FACTS = {"params": "Parameters", "train_tokens": "Train tokens"}
+_PARTIAL_FACTS = {"params": "Size", "train_tokens": "Train tokens"}
 
 
 def _record_fact(record: Record, key: str) -> Fact:
@@ -195,7 +195,9 @@ def _general(records: Sequence[Record]) -> Table | None:
         if members:
             groups.append(Group(name, tuple(_best_first(_marked(members, tasks, sizes)))))
     columns = _columns([task_title(task) for task in tasks], sizes)
-    return Table("general", SUITE_TITLES[GENERAL], "scores", tuple(_PARTIAL_FACTS.values()), columns, tuple(groups))
+    return Table(
+        "table-general", SUITE_TITLES[GENERAL], "scores", tuple(_PARTIAL_FACTS.values()), columns, tuple(groups)
+    )
 
 
 _FIGURE_FIVE = {"HumanEval": "HumanEval pass@1", "MBPP": "MBPP pass@1", "TyDiQA": "TyDiQA F1"}

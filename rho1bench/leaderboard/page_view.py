@@ -122,8 +122,8 @@ def _score(cell: Cell) -> CellView:
 def _difference(cell: Cell) -> CellView:
     text = fmt.NONE if cell.value is None else fmt.signed(cell.value, 1)
     interval = f"{fmt.signed(cell.ci[0], 1)} to {fmt.signed(cell.ci[1], 1)}" if cell.ci else ""
-    p = fmt.p_clause(cell.p) if cell.p is not None else ""
-    holm = f", Holm {fmt.p_value(cell.p_holm)}" if p and cell.p_holm is not None else ""
+    p = f"p {fmt.p_value(cell.p)}" if cell.p is not None else ""
+    holm = f" ({fmt.p_value(cell.p_holm)})" if p and cell.p_holm is not None else ""
     return CellView(text, interval, p + holm, cell.marked, cell.note)
 
 

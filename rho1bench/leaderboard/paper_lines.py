@@ -21,8 +21,8 @@ TOLERANCE = DIGIT
 _UNITS = {"B": 1_000_000_000, "M": 1_000_000}
 
 FACTS: Mapping[str, Mapping[str, str]] = {
-    "1": {"params": "Parameters", "data": "Corpus", "train_tokens": "Train tokens"},
-    "2": {"params": "Parameters", "sft_data": "SFT data", "tools": "Tools"},
+    "1": {"params": "Size", "data": "Corpus", "train_tokens": "Train tokens"},
+    "2": {"params": "Size", "sft_data": "SFT data", "tools": "Tools"},
     "3": {"data": "Corpus", "train_tokens": "Train tokens", "score_function": "Score function"},
     "4": {"select_ratio": "Ratio"},
     "5": {"train_tokens": "Train tokens"},

@@ -16,7 +16,6 @@ from rho1bench.leaderboard.record import (
     Record,
     as_json,
     average_of,
-    encode,
     eval_fingerprint,
     record_sha256,
     task_interval,
@@ -151,7 +150,7 @@ def _task(name: str, accuracy: float, rows: int, limit: int | None, generator: n
     n = min(limit or rows, rows)
     numbers = any(part in name for part in _NUMBERS)
     share = float(np.clip(accuracy + generator.uniform(*_SPREAD), 0.02, 0.98))
-    scores = encode(_draw(share, n, numbers, generator))
+    scores = _draw(share, n, numbers, generator)
     score = task_score(scores)
     correct = round(score * n)
     return {
@@ -172,10 +171,11 @@ def _task(name: str, accuracy: float, rows: int, limit: int | None, generator: n
     }
 
 
-def _draw(share: float, n: int, numbers: bool, generator: np.random.Generator) -> list[float]:
+def _draw(share: float, n: int, numbers: bool, generator: np.random.Generator) -> str | list[float]:
+    """Scores as a record keeps them."""
     if numbers:
-        return [float(value) for value in generator.beta(4 * share, 4 * (1 - share), size=n).round(3)]
-    return [float(value) for value in generator.random(n) < share]
+        return generator.beta(4 * share, 4 * (1 - share), size=n).round(3).tolist()
+    return ((generator.random(n) < share) + np.uint8(ord("0"))).tobytes().decode("ascii")
 
 
 def _point(index: int, count: int, share: float, tasks: Mapping[str, Json], generator: np.random.Generator) -> Json:
@@ -185,7 +185,7 @@ def _point(index: int, count: int, share: float, tasks: Mapping[str, Json], gene
         "tokens": round(15e9 * part),
         "selected_tokens": round(9e9 * part),
         "scores": {
-            name: encode(_draw(min(max(share, 0.02), 0.98), min(task["n"], 40), False, generator))
+            name: _draw(min(max(share, 0.02), 0.98), min(task["n"], 40), False, generator)
             for name, task in tasks.items()
         },
     }
