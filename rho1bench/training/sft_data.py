@@ -34,8 +34,10 @@ def read_samples(sources: Sequence[Source], seed: int) -> Iterator[tuple[Segment
     for source in sources:
         if isinstance(source, LocalSource):
             yield from _local_samples(source)
-        else:
+        elif isinstance(source, MiniWorldSource):
             yield from _mini_world_samples(source, seed)
+        else:
+            raise DataError(f"{source.dataset}: fine-tuning reads local files and the mini world only.")
 
 
 def tokenise(segments: Sequence[Segment], tokenizer: Any) -> TokenisedSample:
