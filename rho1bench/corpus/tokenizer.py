@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rho1bench.corpus.documents import read_documents
+from rho1bench.corpus.documents import BadRows, read_documents
 from rho1bench.corpus.pretrained import copy_pretrained
 from rho1bench.errors import DataError
 from rho1bench.files import read_json, sha256_file, write_text
@@ -37,10 +37,13 @@ def run(context: StageContext) -> None:
         copy_pretrained(stage.pretrained, stage.revision, context.folder / "tokenizer")
         return
     assert stage.vocab_size is not None, "the schema asks for it"
-    documents = read_documents(stage.sources, context.seed)
+    bad = BadRows(stage.on_bad_line)
+    documents = read_documents(stage.sources, context.seed, bad, stage.max_line_bytes)
     texts = context.progress.track((document.text for document in documents), _num_documents(stage), "documents")
     tokenizer = train_tokenizer(texts, stage.vocab_size)
     write_tokenizer(tokenizer, context.folder / "tokenizer")
+    if bad.counts:
+        context.progress.message(bad.words())
 
 
 def _num_documents(stage: TokenizerStage) -> int:

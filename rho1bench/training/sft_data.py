@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rho1bench.corpus.documents import read_json_lines, text_of
+from rho1bench.corpus.documents import read_json_lines
+from rho1bench.corpus.rows import text_of
 from rho1bench.corpus.tokenizer import BOS, EOS
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource, MiniWorldSource, Source
