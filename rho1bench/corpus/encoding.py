@@ -25,8 +25,6 @@ from rho1bench.errors import RunError
 SPECIAL_KIND = "special"
 """Kind of the tokens between documents, which are no text."""
 
-Array = npt.NDArray[Any]
-
 
 @dataclass(frozen=True)
 class TokenDocument:

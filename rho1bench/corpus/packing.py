@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rho1bench.corpus.encoding import SPECIAL_KIND, Array, TokenDocument
+from rho1bench.corpus.encoding import SPECIAL_KIND, TokenDocument
 from rho1bench.corpus.masking import document_ids
+
+Array = npt.NDArray[Any]
 
 
 class KindTable:
@@ -68,7 +70,6 @@ class Packer:
         found = self.num_blocks + self._fill // self._block_size
         return found if self._max_blocks is None else min(found, self._max_blocks)
 
-    @property
     def is_full(self) -> bool:
         """True once ``max_blocks`` have been gathered."""
         return self._max_blocks is not None and self.blocks_so_far >= self._max_blocks
@@ -77,7 +78,7 @@ class Packer:
         """Take in a document; yield each shard that it fills."""
         kinds = np.array([self.kinds.id(name) for name in document.names], dtype=np.uint8)[document.kinds]
         done = 0
-        while done < len(document) and not self.is_full:
+        while done < len(document) and not self.is_full():
             count = min(len(document) - done, len(self._tokens) - self._fill)
             place = slice(self._fill, self._fill + count)
             self._tokens[place] = document.tokens[done : done + count]
@@ -86,7 +87,7 @@ class Packer:
             self._starts[self._fill] = done == 0
             self._owners.append((source, count))
             self._fill, done = self._fill + count, done + count
-            if self._fill == len(self._tokens) and not self.is_full:
+            if self._fill == len(self._tokens) and not self.is_full():
                 yield self._give_out(self._shard_blocks)
 
     def rest(self) -> Shard | None:

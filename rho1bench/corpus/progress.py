@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rho1bench.corpus.encoding import Array
 from rho1bench.corpus.mixture import TokenSource
-from rho1bench.corpus.packing import Packer
+from rho1bench.corpus.packing import Array, Packer
 from rho1bench.files import atomic_path
 
 _NAME = "progress.npz"
@@ -46,7 +45,7 @@ def save_progress(folder: Path, identity: str, packer: Packer, sources: Sequence
     }
     text = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
     with atomic_path(folder / _NAME) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, state=text, **packer.state())
+        np.savez(handle, state=text, **packer.state())  # type: ignore[arg-type]
 
 
 def load_progress(folder: Path, identity: str) -> Saved | None:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from rho1bench.corpus.documents import BadRows
-from rho1bench.corpus.encoding import Array, Workers
+from rho1bench.corpus.encoding import Workers
 from rho1bench.corpus.masking import MAX_BLOCK_SIZE
 from rho1bench.corpus.mixture import Mixture, TokenSource
 from rho1bench.corpus.packed import Shards, shard_blocks, shard_name
-from rho1bench.corpus.packing import Packer, Shard
+from rho1bench.corpus.packing import Array, Packer, Shard
 from rho1bench.corpus.progress import Saved, load_progress, remove_progress, save_progress
 from rho1bench.corpus.reader import SourceReader
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
@@ -92,7 +92,7 @@ def _pack(
         packer.restore(saved.waiting, saved.num_blocks, saved.tokens_kept, saved.kinds)
         mixture.current = saved.current
     context.progress.start(stage.max_blocks or 0, "blocks")
-    if not packer.is_full:
+    if not packer.is_full():
         for number, document in mixture:
             before = packer.num_blocks
             for shard in packer.add(number, document):
@@ -100,7 +100,7 @@ def _pack(
             if packer.num_blocks > before:
                 save_progress(context.folder, identity, packer, sources, mixture.current)
             context.progress.update(packer.blocks_so_far)
-            if packer.is_full:
+            if packer.is_full():
                 break
     rest = packer.rest()
     if rest is not None:
@@ -132,8 +132,8 @@ def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture) -> None:
         )
     budget = "num_blocks" if stage.num_tokens is None else "num_tokens"
     raise DataError(
-        f"corpus {stage.name!r}: the sources fill {packer.num_blocks} blocks of {stage.block_size} tokens, but {wanted} "
-        f"are asked for. Give it more documents or lower {budget}."
+        f"corpus {stage.name!r}: the sources fill {packer.num_blocks} blocks of {stage.block_size} tokens, but "
+        f"{wanted} are asked for. Give it more documents or lower {budget}."
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from rho1bench.corpus.packed import PackedCorpus, shard_name
-from rho1bench.corpus.encoding import Array
+from rho1bench.corpus.packing import Array
 from rho1bench.errors import CheckpointError
 from rho1bench.files import atomic_path, read_json, write_json
 from rho1bench.recipe import ScoreStage
