@@ -20,8 +20,6 @@ TOKENS_PER_SHARD = 2**24
 """What a kill can cost, and the buffer that packing needs."""
 OLD_SHARD_BLOCKS = 2**16
 """Shards of corpora that do not tell their ``shard_blocks``."""
-_OPEN_FILES = 128
-"""Memory maps that are open at a time; each holds a file descriptor, and a large corpus has thousands of shards."""
 
 
 def shard_blocks(block_size: int) -> int:
@@ -35,9 +33,13 @@ def shard_name(prefix: str, index: int) -> str:
 
 
 class Shards:
-    """Rows of several ``.npy`` files, read as one sequence through memory maps that are opened when first used."""
+    """Rows of several ``.npy`` files, read as one sequence through memory maps that are opened when first used.
 
-    def __init__(self, paths: Sequence[Path], num_rows: int, shard_rows: int) -> None:
+    At most ``max_open`` are open at a time; the least recently used one is closed.
+    """
+
+    def __init__(self, paths: Sequence[Path], num_rows: int, shard_rows: int, max_open: int = 128) -> None:
+        self._max_open = max_open
         self._paths = list(paths)
         self._num_rows = num_rows
         self._shard_rows = shard_rows
@@ -68,7 +70,7 @@ class Shards:
                 self._maps[shard] = np.load(self._paths[shard], mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise DataError(f"{self._paths[shard]}: cannot be read ({error}). Run the stage again.") from error
-            if len(self._maps) > _OPEN_FILES:
+            if len(self._maps) > self._max_open:
                 self._maps.popitem(last=False)
         self._maps.move_to_end(shard)
         return self._maps[shard]

@@ -162,8 +162,8 @@ def _fingerprint(folder: Path, meta: dict[str, Any]) -> str:
 
     def shards(prefix: str) -> Shards:
         per_shard = int(meta["shard_blocks"])
-        count = -(-int(meta["num_blocks"]) // per_shard)
-        return Shards([folder / shard_name(prefix, index) for index in range(count)], meta["num_blocks"], per_shard)
+        paths = [folder / shard_name(prefix, index) for index in range(-(-int(meta["num_blocks"]) // per_shard))]
+        return Shards(paths, int(meta["num_blocks"]), per_shard, max_open=1)
 
     digest, size = hashlib.sha256(), int(meta["num_blocks"])
     both = (shards("blocks"), shards("kinds"))
