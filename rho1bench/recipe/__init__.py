@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rho1bench.recipe.base import STAGE_KINDS_KEY, Fraction, Model, Name, PositiveInt, StageBase, StageRef, references
-from rho1bench.recipe.corpus import CorpusStage, LocalSource, MiniWorldSource, Source, TokenizerStage
+from rho1bench.recipe.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.selection import ScoreStage, Selection
 from rho1bench.recipe.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
@@ -24,6 +24,7 @@ __all__ = [
     "EvalStage",
     "Evaluation",
     "Fraction",
+    "HubSource",
     "LocalSource",
     "MiniWorldSource",
     "Model",
