@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rho1bench.files import sha256_json
-from rho1bench.intervals import Interval, average_interval, score_interval, wilson_interval
-from rho1bench.leaderboard.statistics import Values
+from rho1bench.intervals import Interval, average_interval, normal_interval, wilson_interval
+from rho1bench.leaderboard.statistics import Values, is_binary
 
 SCHEMA = 1
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -100,7 +99,7 @@ class TaskRecord(RecordModel):
     prompts_sha256: Sha256
     generation_kwargs: dict[str, Any] | None
 
-    @cached_property
+    @property
     def values(self) -> Values:
         """Scores of the documents, shape (n,)."""
         return decode(self.scores)
@@ -217,7 +216,10 @@ def task_interval(scores: str | Sequence[float]) -> Interval:
     """Return the 95% interval of :func:`task_score`."""
     if isinstance(scores, str):
         return wilson_interval(task_score(scores), len(scores))
-    return score_interval(scores)
+    values = decode(scores)
+    if is_binary(values):
+        return wilson_interval(task_score(scores), len(scores))
+    return normal_interval(task_score(scores), float(values.std()), len(scores))
 
 
 def average_of(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
