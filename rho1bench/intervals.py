@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from functools import cache
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
@@ -54,6 +55,7 @@ def average_interval(scores: Sequence[float], intervals: Sequence[Interval]) -> 
     return Interval(max(0.0, mean - down / len(scores)), min(1.0, mean + up / len(scores)))
 
 
+@cache
 @cache
 def _quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2.0)
