@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from functools import cache
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
