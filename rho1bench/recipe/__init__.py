@@ -11,10 +11,20 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rho1bench.recipe.base import STAGE_KINDS_KEY, Fraction, Model, Name, PositiveInt, StageBase, StageRef, references
+from rho1bench.recipe.base import (
+    STAGE_KINDS_KEY,
+    Fraction,
+    Model,
+    Name,
+    PositiveInt,
+    PretrainedModel,
+    StageBase,
+    StageRef,
+    references,
+)
 from rho1bench.recipe.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
-from rho1bench.recipe.selection import ScoreStage, Selection
+from rho1bench.recipe.selection import ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
@@ -34,9 +44,11 @@ __all__ = [
     "Pair",
     "PositiveInt",
     "PretrainStage",
+    "PretrainedModel",
     "Recipe",
     "ReportStage",
     "SFTStage",
+    "ScoreServer",
     "ScoreStage",
     "Selection",
     "Source",
