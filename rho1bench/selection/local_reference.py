@@ -64,9 +64,7 @@ class LocalReference:
         for start in range(first, last, self._batch_size):
             stop = min(start + self._batch_size, last)
             blocks_BT = self._to_device(corpus.blocks.rows(start, stop).astype(np.int64))
-            positions_BT = None
-            if corpus.document_ids is not None:
-                positions_BT = self._to_device(position_ids(corpus.document_ids.rows(start, stop)))
+            positions_BT = masked_positions(corpus, start, stop, self._device)
             scores_BT2 = score_blocks(self._model, blocks_BT, positions_BT)
             if not torch.isfinite(scores_BT2).all():
                 raise CheckpointError(
@@ -80,6 +78,13 @@ class LocalReference:
     def _to_device(self, array: Array) -> torch.Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else tensor
+
+
+def masked_positions(corpus: PackedCorpus, start: int, stop: int, device: torch.device) -> torch.Tensor | None:
+    """Return the position_ids (B, T) that mask documents in blocks ``start`` to ``stop``; None without masking."""
+    if corpus.document_ids is None:
+        return None
+    return torch.from_numpy(position_ids(corpus.document_ids.rows(start, stop))).to(device)
 
 
 def score_blocks(model: Any, blocks_BT: torch.Tensor, positions_BT: torch.Tensor | None = None) -> torch.Tensor:
