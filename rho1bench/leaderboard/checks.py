@@ -127,8 +127,9 @@ def _task_problems(task: rec.TaskRecord) -> Iterator[str]:
     if len(task.scores) != task.n:
         yield f"n is {task.n}, but there are {len(task.scores)} scores"
         return
-    if not _close(task.score, rec.task_score(task.scores)):
-        yield f"score {task.score} does not follow from its scores, which give {rec.task_score(task.scores)}"
+    expected = rec.task_score(task.scores)
+    if not _close(task.score, expected):
+        yield f"score {task.score} does not follow from its scores, which give {expected}"
     if not _all_close(task.ci, rec.task_interval(task.scores).as_list()):
         yield f"ci {list(task.ci)} does not follow from its scores"
     if not task.ci[0] <= task.score <= task.ci[1]:

@@ -19,6 +19,8 @@ from rho1bench.intervals import Interval, average_interval, normal_interval, wil
 from rho1bench.leaderboard.statistics import Values, is_binary
 
 SCHEMA = 1
+_LONG = 500
+"""Scores from which on numpy counts faster than a string does."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
@@ -208,8 +210,14 @@ def decode(scores: str | Sequence[float]) -> Values:
 def task_score(scores: str | Sequence[float]) -> float:
     """Return the mean score of the documents."""
     if isinstance(scores, str):
-        return scores.count("1") / len(scores)
+        return _num_ones(scores) / len(scores)
     return math.fsum(scores) / len(scores)
+
+
+def _num_ones(scores: str) -> int:
+    if len(scores) < _LONG:
+        return scores.count("1")
+    return int(np.frombuffer(scores.encode("ascii"), dtype=np.uint8).sum()) - ord("0") * len(scores)
 
 
 def task_interval(scores: str | Sequence[float]) -> Interval:
