@@ -158,9 +158,7 @@ def score(
     corpus: Annotated[Path, typer.Argument(help="Folder of a packed corpus, as a corpus stage writes it.")],
     output: Annotated[Path, typer.Option(help="Folder of the scores.")],
     reference: Annotated[str | None, typer.Option(help="Checkpoint folder, or hub id such as OWNER/NAME.")] = None,
-    server: Annotated[
-        str | None, typer.Option(help="Or a server that scores, http://HOST:PORT/v1: losses only.")
-    ] = None,
+    server: Annotated[str | None, typer.Option(help="Or a server that scores: http://HOST:PORT/v1.")] = None,
     model: Annotated[str | None, typer.Option(help="The server's name for the model.")] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(help="The corpus's tokenizer, where the reference's has the same vocabulary only.")
@@ -180,7 +178,16 @@ def score(
 
     run_score(
         ScoreOptions(
-            corpus, output, reference, server, model, tokenizer, precision.value, batch_size, shard_tokens, threads
+            corpus=corpus,
+            output=output,
+            reference=reference,
+            server=server,
+            model=model,
+            tokenizer=tokenizer,
+            precision=precision.value,
+            batch_size=batch_size,
+            shard_tokens=shard_tokens,
+            num_threads=threads,
         )
     )
 
@@ -309,6 +316,17 @@ def bench_grade(
     from rho1bench.bench.grade import report, run
 
     typer.echo(report(run(input or (), data_root, workers)))
+
+
+@bench_app.command("score")
+def bench_score(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way scores the blocks.")] = 7,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+) -> None:
+    """Tokens a second of scoring, beside a bare forward pass of the same model over the same blocks."""
+    from rho1bench.bench.score import report, run
+
+    typer.echo(report(run(rounds, threads)))
 
 
 @app.command()

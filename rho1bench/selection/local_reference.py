@@ -43,7 +43,6 @@ class LocalReference:
     ) -> None:
         self._folder = folder
         self._batch_size = batch_size
-        self._device = device
         _check_tokenizer(folder, corpus, tokenizer)
         self.identity: dict[str, Any] = {
             "reference": name,
@@ -60,31 +59,45 @@ class LocalReference:
 
         ``report`` hears how many of them are done. Raises CheckpointError if a loss is not finite.
         """
-        scores = np.full((last - first, corpus.block_size, 2), np.nan, dtype=np.float16)
-        for start in range(first, last, self._batch_size):
-            stop = min(start + self._batch_size, last)
-            blocks_BT = self._to_device(corpus.blocks.rows(start, stop).astype(np.int64))
-            positions_BT = masked_positions(corpus, start, stop, self._device)
-            scores_BT2 = score_blocks(self._model, blocks_BT, positions_BT)
-            if not torch.isfinite(scores_BT2).all():
-                raise CheckpointError(
-                    f"{self._folder}: gives a non-finite loss or entropy in blocks {start} to {stop - 1}. Train the "
-                    "reference again, or score with --precision fp32 (precision: fp32) if this was bf16."
-                )
-            scores[start - first : stop - first, 1:] = scores_BT2.half().cpu().numpy()
-            report(stop - first)
-        return scores
+        return score_span(self._model, corpus, first, last, self._batch_size, report, str(self._folder))
 
-    def _to_device(self, array: Array) -> torch.Tensor:
-        tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else tensor
+
+def score_span(
+    model: Any,
+    corpus: PackedCorpus,
+    first: int,
+    last: int,
+    batch_size: int,
+    report: Callable[[int], None],
+    name: str = "the reference",
+) -> Array:
+    """Return the scores of blocks ``first`` to ``last`` as :meth:`LocalReference.scores` does."""
+    scores = np.full((last - first, corpus.block_size, 2), np.nan, dtype=np.float16)
+    for start in range(first, last, batch_size):
+        stop = min(start + batch_size, last)
+        blocks_BT = _to_device(corpus.blocks.rows(start, stop).astype(np.int64), model.device)
+        positions_BT = masked_positions(corpus, start, stop, model.device)
+        scores_BT2 = score_blocks(model, blocks_BT, positions_BT)
+        if not torch.isfinite(scores_BT2).all():
+            raise CheckpointError(
+                f"{name}: gives a non-finite loss or entropy in blocks {start} to {stop - 1}. Train it again, or score "
+                "in fp32 (--precision, precision:) if this was bf16."
+            )
+        scores[start - first : stop - first, 1:] = scores_BT2.half().cpu().numpy()
+        report(stop - first)
+    return scores
+
+
+def _to_device(array: Array, device: torch.device) -> torch.Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def masked_positions(corpus: PackedCorpus, start: int, stop: int, device: torch.device) -> torch.Tensor | None:
     """Return the position_ids (B, T) that mask documents in blocks ``start`` to ``stop``; None without masking."""
     if corpus.document_ids is None:
         return None
-    return torch.from_numpy(position_ids(corpus.document_ids.rows(start, stop))).to(device)
+    return _to_device(position_ids(corpus.document_ids.rows(start, stop)), device)
 
 
 def score_blocks(model: Any, blocks_BT: torch.Tensor, positions_BT: torch.Tensor | None = None) -> torch.Tensor:

@@ -46,6 +46,8 @@ class ScoreOptions:
     corpus: Path
     output: Path
     reference: str | None = None
+    reference_name: str | None = None
+    """What the store calls the reference; default: ``reference``."""
     server: str | None = None
     model: str | None = None
     tokenizer: Path | None = None
@@ -63,15 +65,18 @@ def run(context: StageContext) -> None:
     stage = context.config(ScoreStage)
     packed = context.recipe.stage(stage.corpus)
     assert isinstance(packed, CorpusStage)
-    reference = None
+    reference = name = None
     if isinstance(stage.reference, PretrainedModel):
+        name = stage.reference.pretrained
         reference = str(find_model(stage.reference.pretrained, stage.reference.revision)[0])
     elif stage.reference is not None:
+        name = f"stage {stage.reference}"
         reference = str(context.input(stage.reference) / "checkpoint")
     options = ScoreOptions(
         corpus=context.input(stage.corpus),
         output=context.folder,
         reference=reference,
+        reference_name=name,
         server=stage.server.base_url if stage.server else None,
         model=stage.server.model if stage.server else None,
         tokenizer=context.input(packed.tokenizer) / "tokenizer",
@@ -109,7 +114,7 @@ def _reference(options: ScoreOptions, corpus: PackedCorpus, processes: Processes
     folder, _ = find_model(str(options.reference))
     return LocalReference(
         folder,
-        str(options.reference),
+        options.reference_name or str(options.reference),
         corpus,
         precision=options.precision,
         batch_size=options.batch_size,
@@ -153,10 +158,12 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
     remove_temporaries(folder, deep=False)
     note = folder / NOTE
     found = read_json(note) if note.exists() else None
-    if found is not None and found != identity:
+    # Where weights have a hash, what they are called does not matter.
+    compared = {key: value for key, value in identity.items() if key != "reference" or not identity["reference_sha256"]}
+    if found is not None and differences(found, compared):
         raise ScoreStoreError(
             f"{folder}: holds token scores of another reference, tokenizer or packing:\n"
-            f"{differences(found, identity)}\nGive another folder, or remove this one."
+            f"{differences(found, compared)}\nGive another folder, or remove this one."
         )
     if found is None:
         write_json(note, identity)
