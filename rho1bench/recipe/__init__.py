@@ -11,16 +11,34 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rho1bench.recipe.base import STAGE_KINDS_KEY, Fraction, Model, Name, PositiveInt, StageBase, StageRef, references
+from rho1bench.recipe.base import (
+    STAGE_KINDS_KEY,
+    Fraction,
+    Model,
+    Name,
+    PositiveInt,
+    PretrainedModel,
+    StageBase,
+    StageRef,
+    references,
+)
 from rho1bench.recipe.corpus import CorpusStage, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.selection import ScoreStage, Selection
-from rho1bench.recipe.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
+from rho1bench.recipe.training import (
+    Distributed,
+    ModelConfig,
+    Optimizer,
+    PretrainStage,
+    SFTStage,
+    TrainStage,
+)
 
 __all__ = [
     "STAGE_KINDS_KEY",
     "CompareStage",
     "CorpusStage",
+    "Distributed",
     "EvalStage",
     "Evaluation",
     "Fraction",
@@ -33,6 +51,7 @@ __all__ = [
     "Pair",
     "PositiveInt",
     "PretrainStage",
+    "PretrainedModel",
     "Recipe",
     "ReportStage",
     "SFTStage",

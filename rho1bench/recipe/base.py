@@ -31,6 +31,15 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class PretrainedModel(Model):
+    """Weights that no stage of this recipe has made."""
+
+    pretrained: Annotated[str, Field(min_length=1)]
+    """A hub id (``organisation/name``) or a folder; only safetensors are read."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+
+
 class StageBase(Model):
     """What every stage has."""
 

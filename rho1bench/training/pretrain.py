@@ -37,7 +37,7 @@ def run(context: StageContext) -> None:
     stage = context.config(PretrainStage)
     corpus = PackedCorpus(context.input(stage.corpus))
     tokenizer_folder = tokenizer_of(context, stage.corpus)
-    lm = initial_model(context, stage.init, tokenizer_folder, corpus.block_size)
+    lm = initial_model(context, stage, tokenizer_folder, corpus.block_size)
     scores = _token_scores(context, stage, corpus)
     seed = derive_seed(context.seed, "selection")
     selector = Selector(stage.selection, seed)

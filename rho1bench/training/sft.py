@@ -34,7 +34,7 @@ def run(context: StageContext) -> None:
     )
     if num_long:
         context.progress.message(f"left out {num_long} samples of more than {stage.max_length} tokens")
-    model = initial_model(context, stage.init, tokenizer_folder, stage.max_length)
+    model = initial_model(context, stage, tokenizer_folder, stage.max_length)
     trainer = _trainer(context, stage, model, samples, tokenizer_folder)
     callback = StageCallback(stage, context.folder, context.progress, trainer)
     callback.hooks.append(
