@@ -45,11 +45,11 @@ Init = Annotated[
 
 
 class Distributed(Model):
-    """Training in several processes, started by ``accelerate launch``; without it a stage is one process."""
+    """Training in several processes, started by torchrun; without it a stage is one process."""
 
     strategy: Literal["ddp", "fsdp2", "deepspeed"]
     """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
-    ``deepspeed``: ZeRO stage 3, the same idea in DeepSpeed."""
+    ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
     num_processes: PositiveInt | None = None
     """Default: one for each GPU."""
 

@@ -18,6 +18,7 @@ from rho1bench.errors import TrainingError
 from rho1bench.files import append_jsonl, read_jsonl, write_jsonl
 from rho1bench.progress import Progress
 from rho1bench.recipe import TrainStage
+from rho1bench.training.ranks import is_main
 from rho1bench.training.resume import ResumableTrainer
 from rho1bench.training.totals import LossTotals
 
@@ -128,6 +129,9 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             "grad_norm": self.trainer.last_grad_norm,
             "tokens_per_second": round(self.interval.tokens / max(now - self._interval_began, 1e-9), 1),
         }
-        append_jsonl(self.metrics_path, row)
+        if is_main():
+            append_jsonl(self.metrics_path, row)
+        if self.stage.loggers:
+            self.trainer.log({key: value for key, value in row.items() if value is not None})
         self.interval = LossTotals()
         self._interval_began = now

@@ -14,7 +14,9 @@ from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
 from rho1bench.selection.causal_lm import load_model, quiet_transformers
 from rho1bench.stage import StageContext
+from rho1bench.training.ranks import is_main, wait_for_everyone
 from rho1bench.training.seeding import derive_seed
+from rho1bench.training.settings import apply_settings
 
 
 def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Path, length: int) -> Any:
@@ -41,6 +43,7 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
             f"{origin}: reads at most {longest} tokens (max_position_embeddings), but training sequences have {length}."
         )
     _set_attention(model, stage, origin)
+    apply_settings(model, stage)
     return model
 
 
@@ -133,15 +136,36 @@ def _check_tokenizer(checkpoint: Path, tokenizer_folder: Path) -> None:
 
 
 def save_model(model: Any, tokenizer_folder: Path, target: Path) -> None:
-    """Write a checkpoint with its tokenizer to ``target``, which appears whole or not at all."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    model.config.use_cache = True
-    model.save_pretrained(partial)
-    for path in sorted(tokenizer_folder.iterdir()):
-        shutil.copyfile(path, partial / path.name)
-    place_folder(partial, target)
+    """Write a checkpoint with its tokenizer to ``target``, which appears whole or not at all.
+
+    Every rank calls this, as sharded weights are gathered; rank 0 writes.
+    """
+    weights = _whole_weights(model)
+    if is_main():
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        model.config.use_cache = True
+        model.save_pretrained(partial, state_dict=weights)
+        for path in sorted(tokenizer_folder.iterdir()):
+            shutil.copyfile(path, partial / path.name)
+        place_folder(partial, target)
+    wait_for_everyone()
+
+
+def _whole_weights(model: Any) -> dict[str, torch.Tensor] | None:
+    """Return the weights of a model that FSDP2 has sharded, on rank 0; None for one that is whole."""
+    from torch.distributed.tensor import DTensor
+
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return None
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights: dict[str, torch.Tensor] = get_model_state_dict(model, options=options)
+    if model.config.tie_word_embeddings and "lm_head.weight" in weights:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    return weights
 
 
 def place_folder(partial: Path, target: Path) -> None:

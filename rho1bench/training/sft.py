@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from rho1bench.training.data import block_order
 from rho1bench.training.hooks import checkpoint_hook
 from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
 from rho1bench.training.model import initial_model
+from rho1bench.training.ranks import num_processes
+from rho1bench.training.settings import layer_classes
 from rho1bench.training.sft_data import TokenisedSample, fitting_samples
 
 
@@ -57,14 +58,14 @@ def _trainer(
         "labels": [sample.labels for sample in samples],
     }
     order = block_order(len(samples), stage.max_steps * stage.batch_size, context.seed, sha256_json(columns))
-    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    arguments = training_arguments(stage, context.folder / "trainer", context.seed, num_processes)
+    arguments = training_arguments(
+        stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model)
+    )
     return StageSFTTrainer(
         model=model,
         args=SFTConfig(
             **arguments,
             max_length=None,
-            bf16=False,
             gradient_checkpointing=False,
             dataset_kwargs={"skip_prepare_dataset": True},
         ),

@@ -103,7 +103,10 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
         totals = LossTotals(selected_sum, int(selected_num), all_sum, int(all_num))
         totals.tokens = self._tokens * self.accelerator.num_processes
         if self._thresholds:
-            totals.threshold = float(torch.stack(self._thresholds).min())
+            threshold = torch.stack(self._thresholds).min()
+            if self.accelerator.num_processes > 1:
+                threshold = self.accelerator.gather(threshold).min()
+            totals.threshold = float(threshold)
         if not self.selector.is_full:
             totals.ranked_sum, totals.ranked_num = totals.selected_sum, totals.selected_num
         elif self.monitor is not None:
@@ -124,6 +127,9 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
         self.model.lm.save_pretrained(output_dir or self.args.output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
         from safetensors.torch import load_model
 
         load_model(self.model.lm, Path(resume_from_checkpoint) / "model.safetensors")
