@@ -26,21 +26,24 @@ from rho1bench.training.model import save_model
 NUM_PROBE_BLOCKS = 8
 
 
-def block_losses(lm: Any, blocks_BT: Tensor) -> Tensor:
+def block_losses(lm: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
     """Return the loss of positions 1 to T-1 of each block: float32 nats, shape (B, S), no graph."""
     with torch.no_grad():
-        hidden_BTD = backbone(lm)(input_ids=blocks_BT, use_cache=False).last_hidden_state
+        hidden_BTD = backbone(lm)(input_ids=blocks_BT, position_ids=position_ids_BT, use_cache=False).last_hidden_state
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         return token_losses(hidden_ND, output_weight(lm), blocks_BT[:, 1:].reshape(-1)).view(len(blocks_BT), -1)
 
 
 def validation_loss(lm: Any, corpus: PackedCorpus, batch_size: int) -> float:
     """Return the mean loss over all predicted tokens of ``corpus``, in nats."""
-    total = 0.0
+    total, count = 0.0, 0
     for start in range(0, len(corpus), batch_size):
-        rows = corpus.blocks.rows(start, min(start + batch_size, len(corpus))).astype(np.int64)
-        total += float(block_losses(lm, torch.from_numpy(rows).to(lm.device)).double().sum())
-    return total / (len(corpus) * (corpus.block_size - 1))
+        blocks = range(start, min(start + batch_size, len(corpus)))
+        batch = {name: tensor.to(lm.device) for name, tensor in block_batch(corpus, blocks, blocks, None).items()}
+        losses_BS = block_losses(lm, batch["input_ids"], batch.get("position_ids"))
+        total += float((losses_BS.double() * batch["eligible"]).sum())
+        count += int(batch["eligible"].sum())
+    return total / count
 
 
 def validation_hook(
@@ -106,7 +109,7 @@ class Probe:
             name: tensor.to(self._lm.device)
             for name, tensor in block_batch(self._corpus, self.blocks, self.blocks, self._scores).items()
         }
-        losses_BS = block_losses(self._lm, batch["input_ids"])
+        losses_BS = block_losses(self._lm, batch["input_ids"], batch.get("position_ids"))
         selected_BS = batch["eligible"]
         if not self._selector.is_full:
             tokens = TokenBatch(batch["eligible"], batch["token_ids"], batch.get("reference"))
