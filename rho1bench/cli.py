@@ -211,8 +211,15 @@ def bench_sandbox(
     outputs: Annotated[list[Path] | None, typer.Argument(help="JSON lines of transcripts; default: made here.")] = None,
     programs: Annotated[int, typer.Option(min=1, help="How many programs both ways run.")] = 60,
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time; default: one a core.")] = None,
+    soak: Annotated[int | None, typer.Option(min=10, help="Instead run this many in a row and look for leaks.")] = None,
 ) -> None:
     """Programs a second in the sandbox, beside a fresh interpreter that imports sympy for each program."""
+    if soak is not None:
+        from rho1bench.bench.soak import soak as run_soak
+        from rho1bench.bench.soak import soak_table
+
+        typer.echo(soak_table(list(run_soak(soak))))
+        return
     from rho1bench.bench.sandbox import report, run
 
     typer.echo(report(run(outputs or (), programs, workers)))

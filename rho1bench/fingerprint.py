@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from rho1bench.files import sha256_bytes, sha256_file, sha256_json
 from rho1bench.paths import PACKAGE, shipped
-from rho1bench.recipe import LocalSource, StageBase
+from rho1bench.recipe import HubSource, LocalSource, StageBase, TokenizerStage
 
 HASHED_BYTES = 100 * 1024 * 1024
 """Local data files up to this size count by content, larger ones by size and time of change."""
@@ -56,8 +56,8 @@ def code_hash(room: str) -> str:
 
 def local_files(model: BaseModel) -> Iterator[Path]:
     """Yield the local data files that a part of a recipe names."""
-    if isinstance(model, LocalSource):
-        yield Path(model.path)
+    if isinstance(model, LocalSource | HubSource | TokenizerStage):
+        yield from model.files()
     for name in type(model).model_fields:
         value: Any = getattr(model, name)
         for item in value if isinstance(value, list) else [value]:

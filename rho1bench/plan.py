@@ -58,10 +58,10 @@ def plan_table(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]]) 
 
 def stage_sizes(recipe: Recipe, stage: StageBase) -> dict[str, int]:
     """Return the rough sizes of a stage: steps, tokens, blocks, documents, weights, bytes on disk."""
-    if isinstance(stage, CorpusStage) and stage.num_blocks is not None:
-        tokens = stage.num_blocks * stage.block_size
+    if isinstance(stage, CorpusStage) and stage.max_blocks is not None:
+        tokens = stage.max_blocks * stage.block_size
         width = 2 if _vocab_size(recipe, stage.tokenizer) <= 2**16 else 4
-        return {"blocks": stage.num_blocks, "tokens": tokens, "bytes": tokens * (width + 1)}
+        return {"blocks": stage.max_blocks, "tokens": tokens, "bytes": tokens * (width + 1)}
     if isinstance(stage, CorpusStage | TokenizerStage):
         numbers = [source.num_documents for source in stage.sources if source.num_documents is not None]
         return {"documents": sum(numbers)} if len(numbers) == len(stage.sources) else {}
@@ -117,7 +117,7 @@ def _model(recipe: Recipe, stage: TrainStage) -> ModelConfig | None:
 def _vocab_size(recipe: Recipe, tokenizer: str) -> int:
     stage = recipe.stage(tokenizer)
     assert isinstance(stage, TokenizerStage)
-    return stage.vocab_size
+    return stage.vocab_size or 32_000  # a pretrained tokenizer's is not known before it is loaded
 
 
 def _short(number: Any, unit: str = "") -> str:

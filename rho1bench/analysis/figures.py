@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rho1bench.analysis.curves import AccuracyPoint, Points, rolling_mean
-from rho1bench.analysis.line_chart import PANEL, Chart, Series, svg
+from rho1bench.drawing.line_chart import PANEL, Chart, Series, svg
 from rho1bench.leaderboard import formatting as fmt
 
 LOSS_TITLES = {

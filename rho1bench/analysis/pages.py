@@ -7,34 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from rho1bench.analysis.line_chart import FIGURE_STYLE
+from rho1bench.drawing.line_chart import FIGURE_STYLE
+from rho1bench.drawing.templates import html_environment, markdown_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-_SPECIAL = re.compile(r"[\\`*|\[\]~]|(?<![^\W_])_|_(?![^\W_])")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-
-
-def escape_markdown(value: Any) -> Any:
-    """Make text plain in Markdown: nothing of it becomes a table cell, a link, emphasis or HTML; Markup stays."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    text = "".join(_ENTITIES.get(char, char) for char in " ".join(value.split()))
-    return Markup(_SPECIAL.sub(lambda match: f"\\{match.group()}", text))
 
 
 def html_page(view: Mapping[str, Any]) -> str:
     """Return report.html; needs no other file and no network."""
-    environment = _environment()
+    environment = html_environment(TEMPLATES)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(**view, style=style, figure_style=FIGURE_STYLE)
 
 
 def markdown_page(view: Mapping[str, Any]) -> str:
     """Return report.md; its figures are files in ``figures/`` beside it."""
-    environment = _environment(finalize=escape_markdown)
+    environment = markdown_environment(TEMPLATES)
     recipe_block = Markup(_fenced(view["recipe_yaml"]))
     return environment.get_template("report.md.j2").render(**view, recipe_block=recipe_block)
 
@@ -44,15 +34,3 @@ def _fenced(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}yaml\n{text.rstrip()}\n{fence}"
-
-
-def _environment(**settings: Any) -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        **settings,
-    )

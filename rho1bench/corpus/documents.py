@@ -1,19 +1,18 @@
-"""Sources of a recipe as one stream of documents: the first step of the pipeline (paper section 3.1).
+"""Documents and what is none: the items that every source of a recipe gives (paper section 3.1).
 
-Everything streams: a source is read document by document, so memory stays flat however large the corpus is.
+Everything streams: a source is read row by row (``corpus.reader``), so memory stays flat however large the corpus is.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
+from rho1bench.corpus.rows import BadRow, json_rows
 from rho1bench.errors import DataError
-from rho1bench.recipe import LocalSource, MiniWorldSource, Source
+from rho1bench.recipe import MiniWorldSource, Source
 
 TEXT_KIND = "text"
 _CHUNK = 500
@@ -27,21 +26,53 @@ class Document:
     spans: tuple[tuple[int, int, str], ...]
 
 
+Item = Document | DataError
+"""What a source gives: a document, a bad row (:class:`BadRow`), or an error that nobody may pass over."""
+
+
 def plain_document(text: str) -> Document:
     """Return ``text`` as a document that says nothing about what its parts are."""
     return Document(text, ((0, len(text), TEXT_KIND),))
 
 
-def read_documents(sources: Sequence[Source], seed: int) -> Iterator[Document]:
+@dataclass
+class BadRows:
+    """What becomes of bad rows, and their count: by kind, with the place of the first of each."""
+
+    policy: Literal["error", "skip"] = "error"
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def meet(self, error: DataError) -> None:
+        """Count a bad row; raises it where the policy is ``error``, and whatever is no bad row always."""
+        if self.policy == "error" or not isinstance(error, BadRow):
+            raise error
+        self.counts[error.kind] = self.counts.get(error.kind, 0) + 1
+        self.first.setdefault(error.kind, error.where)
+
+    def words(self) -> str:
+        """Return one line about what was passed over; empty if nothing was."""
+        parts = [f"{count} {kind} (first: {self.first[kind]})" for kind, count in sorted(self.counts.items())]
+        return f"passed over {sum(self.counts.values())} bad lines: " + ", ".join(parts) if parts else ""
+
+
+def read_documents(
+    sources: Sequence[Source], seed: int, bad: BadRows | None = None, max_bytes: int | None = None
+) -> Iterator[Document]:
     """Yield the documents of all ``sources``, one source after the other.
 
-    ``seed`` shapes generated text only. Raises DataError, naming file and line, for a local line that is no document.
+    ``seed`` shapes generated text only. Raises DataError, naming file and line, for a row that is no document, unless
+    ``bad`` passes over it.
     """
+    from rho1bench.corpus.reader import SourceReader
+
+    bad = bad or BadRows()
     for source in sources:
-        if isinstance(source, LocalSource):
-            yield from _local_documents(source)
-        else:
-            yield from _mini_world_documents(source, seed)
+        for item in SourceReader(source, seed, max_bytes):
+            if isinstance(item, Document):
+                yield item
+            else:
+                bad.meet(item)
 
 
 def read_json_lines(path: Path, limit: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -51,63 +82,19 @@ def read_json_lines(path: Path, limit: int | None = None) -> Iterator[tuple[str,
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file. Check the source's `path` in the recipe.")
-    found = 0
-    try:
-        with _open(path) as handle:
-            for number, line in enumerate(handle, start=1):
-                if found == limit:
-                    return
-                if not line.strip():
-                    continue
-                yield f"{path}:{number}", _parse(line, f"{path}:{number}")
-                found += 1
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    for number, row in enumerate(json_rows(path)):
+        if number == limit:
+            return
+        if isinstance(row, BadRow):
+            raise row
+        yield row
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 (byte {error.start} of the line). Re-encode the file as UTF-8.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{where}: not valid JSON: {error}. Every line must be one JSON object.") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: expected a JSON object, found {type(value).__name__}.")
-    return value
-
-
-def text_of(row: dict[str, Any], field: str, where: str) -> str:
-    """Return the non-empty text of ``row[field]``; raises DataError."""
-    if field not in row:
-        raise DataError(f"{where}: no field {field!r}; the line has {', '.join(map(repr, row)) or 'no fields'}.")
-    text = row[field]
-    if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{where}: field {field!r} must be a non-empty string.")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where}: field {field!r} holds a lone surrogate, which is no valid text.") from error
-    return text
-
-
-def _local_documents(source: LocalSource) -> Iterator[Document]:
-    found = 0
-    for where, row in read_json_lines(Path(source.path).expanduser(), source.num_documents):
-        yield plain_document(text_of(row, source.text_field, where))
-        found += 1
-    if source.num_documents is not None and found < source.num_documents:
-        raise DataError(f"{source.path}: has {found} documents, but the recipe asks for {source.num_documents}.")
-
-
-def _mini_world_documents(source: MiniWorldSource, seed: int) -> Iterator[Document]:
+def mini_world_documents(source: MiniWorldSource, seed: int, first: int) -> Iterator[Document]:
+    """Yield the documents of ``source`` from number ``first`` on."""
     generate = _mini_world_generator(source, seed)
-    for first in range(0, source.num_documents, _CHUNK):
-        yield from generate(min(_CHUNK, source.num_documents - first), source.offset + first)
+    for start in range(first, source.num_documents, _CHUNK):
+        yield from generate(min(_CHUNK, source.num_documents - start), source.offset + start)
 
 
 def _mini_world_generator(source: MiniWorldSource, seed: int) -> Callable[[int, int], Iterator[Document]]:

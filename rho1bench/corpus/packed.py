@@ -5,6 +5,7 @@ Written by the corpus stage (``corpus.stage``), read by scoring, training and an
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ import numpy.typing as npt
 from rho1bench.errors import DataError
 from rho1bench.files import read_json
 
-SHARD_BLOCKS = 2**16
+TOKENS_PER_SHARD = 2**24
+"""What a kill can cost, and the buffer that packing needs."""
+OLD_SHARD_BLOCKS = 2**16
+"""Shards of corpora that do not tell their ``shard_blocks``."""
+
+
+def shard_blocks(block_size: int) -> int:
+    """Return how many blocks one shard holds: about :data:`TOKENS_PER_SHARD` tokens."""
+    return max(TOKENS_PER_SHARD // block_size, 1)
 
 
 def shard_name(prefix: str, index: int) -> str:
@@ -24,13 +33,17 @@ def shard_name(prefix: str, index: int) -> str:
 
 
 class Shards:
-    """Rows of several ``.npy`` files, read as one sequence through memory maps that are opened when first used."""
+    """Rows of several ``.npy`` files, read as one sequence through memory maps that are opened when first used.
 
-    def __init__(self, paths: Sequence[Path], num_rows: int, shard_rows: int) -> None:
+    At most ``max_open`` are open at a time; the least recently used one is closed.
+    """
+
+    def __init__(self, paths: Sequence[Path], num_rows: int, shard_rows: int, max_open: int = 128) -> None:
+        self._max_open = max_open
         self._paths = list(paths)
         self._num_rows = num_rows
         self._shard_rows = shard_rows
-        self._maps: dict[int, npt.NDArray[Any]] = {}
+        self._maps: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
 
     def __len__(self) -> int:
         return self._num_rows
@@ -57,14 +70,18 @@ class Shards:
                 self._maps[shard] = np.load(self._paths[shard], mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise DataError(f"{self._paths[shard]}: cannot be read ({error}). Run the stage again.") from error
+            if len(self._maps) > self._max_open:
+                self._maps.popitem(last=False)
+        self._maps.move_to_end(shard)
         return self._maps[shard]
 
 
 class PackedCorpus:
     """The blocks of one corpus stage.
 
-    ``blocks`` and ``kinds`` have one row of ``block_size`` entries a block. Raises DataError for a folder that holds no
-    finished corpus.
+    ``blocks`` and ``kinds`` have one row of ``block_size`` entries a block, and so have ``document_ids`` (see
+    ``corpus.masking``), which are None without document masking. Raises DataError for a folder that holds no finished
+    corpus.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,12 +90,14 @@ class PackedCorpus:
         if not path.is_file():
             raise DataError(f"{folder}: holds no packed corpus (corpus.json is missing). Run its corpus stage first.")
         self.meta: dict[str, Any] = read_json(path)
-        count = -(-len(self) // SHARD_BLOCKS)
-        self.blocks = self._shards("blocks", count)
-        self.kinds = self._shards("kinds", count)
+        self.blocks = self._shards("blocks")
+        self.kinds = self._shards("kinds")
+        self.document_ids = self._shards("documents") if self.meta.get("document_masking") else None
 
-    def _shards(self, prefix: str, count: int) -> Shards:
-        return Shards([self.folder / shard_name(prefix, index) for index in range(count)], len(self), SHARD_BLOCKS)
+    def _shards(self, prefix: str) -> Shards:
+        per_shard = int(self.meta.get("shard_blocks", OLD_SHARD_BLOCKS))
+        paths = [self.folder / shard_name(prefix, index) for index in range(-(-len(self) // per_shard))]
+        return Shards(paths, len(self), per_shard)
 
     def __len__(self) -> int:
         return int(self.meta["num_blocks"])

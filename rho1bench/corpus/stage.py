@@ -1,80 +1,189 @@
-"""Stage ``corpus``: reads the sources, tokenises them and writes packed blocks in shards (paper section 3.1)."""
+"""Stage ``corpus``: reads the sources, tokenises them and writes packed blocks in shards (paper section 3.1).
+
+Shards are written whole, and with each the place to go on from (``corpus.progress``), so a killed stage loses less than
+a shard and ends with the same bytes.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rho1bench.corpus.documents import read_documents
-from rho1bench.corpus.packed import SHARD_BLOCKS, shard_name
-from rho1bench.corpus.packing import Array, Packer
+from rho1bench.corpus.documents import BadRows
+from rho1bench.corpus.encoding import Workers
+from rho1bench.corpus.masking import MAX_BLOCK_SIZE
+from rho1bench.corpus.mixture import Mixture, TokenSource
+from rho1bench.corpus.packed import Shards, shard_blocks, shard_name
+from rho1bench.corpus.packing import Array, Packer, Shard
+from rho1bench.corpus.progress import Saved, load_progress, remove_progress, save_progress
+from rho1bench.corpus.reader import SourceReader
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
 from rho1bench.errors import DataError
 from rho1bench.files import atomic_path, sha256_json, write_json
-from rho1bench.recipe import CorpusStage
+from rho1bench.recipe import CorpusStage, LocalSource, MiniWorldSource, Source
 from rho1bench.stage import StageContext
 
 _FORMAT = 1
+_HASHED_BLOCKS = 2**16
+"""The content is hashed in groups of this many blocks, tokens before kinds, whatever the size of the shards."""
+_TOKENS_AT_ONCE = 2**20
 
 
 def run(context: StageContext) -> None:
-    """Write the packed corpus; raises DataError for bad sources or too few tokens for ``num_blocks``."""
+    """Write the packed corpus; raises DataError for bad sources or too few tokens for the budget."""
     stage = context.config(CorpusStage)
-    tokenizer_folder = context.input(stage.tokenizer) / "tokenizer"
-    tokenizer = load_raw_tokenizer(tokenizer_folder)
-    packer = Packer(tokenizer, stage.block_size)
-    blocks = islice(packer.blocks(read_documents(stage.sources, context.seed)), stage.num_blocks)
-    context.progress.start(stage.num_blocks or 0, "blocks")
-    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
-    num_blocks, content_sha256 = _write_shards(context, blocks, dtype)
-    context.progress.close()
-    _check_size(stage, num_blocks)
+    if (context.folder / "corpus.json").is_file():
+        remove_progress(context.folder)
+        return
+    if stage.document_masking and stage.block_size > MAX_BLOCK_SIZE:
+        raise DataError(f"corpus {stage.name!r}: document_masking takes blocks of at most {MAX_BLOCK_SIZE} tokens.")
+    folder = context.input(stage.tokenizer) / "tokenizer"
+    vocab_size = load_raw_tokenizer(folder).get_vocab_size()
+    identity = [stage.model_dump(mode="json", exclude={"num_workers"}), context.seed, tokenizer_sha256(folder)]
+    saved = load_progress(context.folder, sha256_json(identity))
+    dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
+    packer = Packer(stage.block_size, shard_blocks(stage.block_size), stage.max_blocks, dtype)
+    with Workers(folder, stage.num_workers) as workers:
+        sources = _token_sources(stage, context.seed, workers, saved)
+        mixture = Mixture(sources, [source.weight for source in stage.sources if source.weight is not None])
+        _pack(context, packer, sources, mixture, saved, sha256_json(identity))
+    _check_size(stage, packer, mixture)
     meta = {
-        "num_blocks": num_blocks,
+        "num_blocks": packer.num_blocks,
         "block_size": stage.block_size,
-        "num_tokens": num_blocks * stage.block_size,
-        "num_documents": packer.num_documents,
-        "tokenizer_sha256": tokenizer_sha256(tokenizer_folder),
-        "vocab_size": tokenizer.get_vocab_size(),
+        "num_tokens": packer.num_blocks * stage.block_size,
+        "num_documents": sum(source.num_documents for source in sources),
+        "tokenizer_sha256": tokenizer_sha256(folder),
+        "vocab_size": vocab_size,
         "kinds": packer.kinds.names,
+        "shard_blocks": shard_blocks(stage.block_size),
+        "document_masking": stage.document_masking,
+        "sources": [_account(*item, packer) for item in enumerate(zip(stage.sources, sources, strict=True))],
     }
-    identity = [_FORMAT, content_sha256, meta["tokenizer_sha256"], stage.block_size]
-    write_json(context.folder / "corpus.json", {**meta, "fingerprint": sha256_json(identity)})
+    write_json(context.folder / "corpus.json", {**meta, "fingerprint": _fingerprint(context.folder, meta)})
+    remove_progress(context.folder)
 
 
-def _check_size(stage: CorpusStage, num_blocks: int) -> None:
-    wanted = stage.num_blocks or 1
-    if num_blocks < wanted:
+def _token_sources(stage: CorpusStage, seed: int, workers: Workers, saved: Saved | None) -> list[TokenSource]:
+    states: Sequence[dict[str, Any] | None] = saved.sources if saved is not None else [None] * len(stage.sources)
+    sources = []
+    for source, state in zip(stage.sources, states, strict=True):
+        reader = SourceReader(source, seed, stage.max_line_bytes, state["start"] if state else None)
+        bad = BadRows(stage.on_bad_line, **(state["bad"] if state else {}))
+        sources.append(TokenSource(reader, workers, bad, state))
+    return sources
+
+
+def _pack(
+    context: StageContext,
+    packer: Packer,
+    sources: Sequence[TokenSource],
+    mixture: Mixture,
+    saved: Saved | None,
+    identity: str,
+) -> None:
+    """Write all shards, going on from ``saved``."""
+    stage = context.config(CorpusStage)
+    if saved is not None:
+        packer.restore(saved.waiting, saved.num_blocks, saved.tokens_kept, saved.kinds)
+        mixture.current = saved.current
+    context.progress.start(stage.max_blocks or 0, "blocks")
+    if not packer.is_full():
+        for number, document in mixture:
+            before = packer.num_blocks
+            for shard in packer.add(number, document):
+                _write(context.folder, shard, packer.num_blocks, stage)
+            if packer.num_blocks > before:
+                save_progress(context.folder, identity, packer, sources, mixture.current)
+            context.progress.update(packer.blocks_so_far)
+            if packer.is_full():
+                break
+    rest = packer.rest()
+    if rest is not None:
+        _write(context.folder, rest, packer.num_blocks, stage)
+    context.progress.close()
+    for source, described in zip(sources, stage.sources, strict=True):
+        if source.bad.counts:
+            context.progress.message(f"{_name(described)}: {source.bad.words()}")
+
+
+def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> None:
+    index = (num_blocks - len(shard.tokens)) // shard_blocks(stage.block_size)
+    save_array(folder / shard_name("blocks", index), shard.tokens)
+    save_array(folder / shard_name("kinds", index), shard.kinds)
+    if stage.document_masking:
+        save_array(folder / shard_name("documents", index), shard.documents)
+
+
+def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture) -> None:
+    wanted = stage.max_blocks or 1
+    if packer.num_blocks >= wanted:
+        return
+    if mixture.used_up is not None:
+        source = stage.sources[mixture.used_up]
         raise DataError(
-            f"corpus {stage.name!r}: the sources fill {num_blocks} blocks of {stage.block_size} tokens, but {wanted} "
-            "are asked for. Give it more documents or lower num_blocks."
+            f"corpus {stage.name!r}: the source {_name(source)} is used up after {packer.num_blocks} of the {wanted} "
+            f"blocks of {stage.block_size} tokens, so that its share (weight {source.weight:g}) cannot be kept. "
+            "Lower num_tokens or its weight, or give it more documents."
         )
+    budget = "num_blocks" if stage.num_tokens is None else "num_tokens"
+    raise DataError(
+        f"corpus {stage.name!r}: the sources fill {packer.num_blocks} blocks of {stage.block_size} tokens, but "
+        f"{wanted} are asked for. Give it more documents or lower {budget}."
+    )
 
 
-def _write_shards(context: StageContext, blocks: Iterator[tuple[Array, Array]], dtype: Any) -> tuple[int, str]:
-    """Write all blocks; return their number and the hash of their tokens and kinds."""
-    digest = hashlib.sha256()
-    num_blocks = shard = 0
-    while True:
-        tokens: list[Array] = []
-        kinds: list[Array] = []
-        for block_tokens, block_kinds in islice(blocks, SHARD_BLOCKS):
-            tokens.append(block_tokens.astype(dtype))
-            kinds.append(block_kinds)
-            context.progress.update(num_blocks + len(tokens))
-        if not tokens:
-            return num_blocks, digest.hexdigest()
-        for prefix, rows in (("blocks", tokens), ("kinds", kinds)):
-            array = np.stack(rows)
-            digest.update(np.ascontiguousarray(array, dtype=np.uint32).tobytes())
-            save_array(context.folder / shard_name(prefix, shard), array)
-        num_blocks += len(tokens)
-        shard += 1
+def _name(source: Source) -> str:
+    if isinstance(source, MiniWorldSource):
+        return f"mini_world:{source.text}"
+    return source.path if isinstance(source, LocalSource) else source.dataset
+
+
+def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> dict[str, Any]:
+    """Return what one source gave: its tokens in the blocks, its documents, and what was passed over."""
+    described, source = pair
+    return {
+        "source": _name(described),
+        "weight": described.weight,
+        "num_tokens": packer.tokens_kept.get(number, 0),
+        "num_documents": source.num_documents,
+        "bad_lines": {
+            kind: {"count": count, "first": source.bad.first[kind]} for kind, count in sorted(source.bad.counts.items())
+        },
+    }
+
+
+def _fingerprint(folder: Path, meta: dict[str, Any]) -> str:
+    """Return the hash of blocks, tokenizer and packing, from the files as they lie there."""
+
+    def shards(prefix: str) -> Shards:
+        per_shard = int(meta["shard_blocks"])
+        paths = [folder / shard_name(prefix, index) for index in range(-(-int(meta["num_blocks"]) // per_shard))]
+        return Shards(paths, int(meta["num_blocks"]), per_shard, max_open=1)
+
+    digest, size = hashlib.sha256(), int(meta["num_blocks"])
+    both = (shards("blocks"), shards("kinds"))
+    for start in range(0, size, _HASHED_BLOCKS):
+        for rows in both:
+            for part in _parts(rows, start, min(start + _HASHED_BLOCKS, size), meta["block_size"]):
+                digest.update(np.ascontiguousarray(part, dtype=np.uint32).tobytes())
+    identity = [_FORMAT, digest.hexdigest(), meta["tokenizer_sha256"], meta["block_size"]]
+    if meta["document_masking"]:
+        masks = hashlib.sha256()
+        for part in _parts(shards("documents"), 0, size, meta["block_size"]):
+            masks.update(np.ascontiguousarray(part).tobytes())
+        identity.append(masks.hexdigest())
+    return sha256_json(identity)
+
+
+def _parts(rows: Shards, start: int, stop: int, block_size: int) -> Iterator[Array]:
+    step = max(_TOKENS_AT_ONCE // block_size, 1)
+    for first in range(start, stop, step):
+        yield rows.rows(first, min(first + step, stop))
 
 
 def save_array(path: Path, array: Array) -> None:

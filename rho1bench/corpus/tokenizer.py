@@ -1,21 +1,24 @@
-"""Stage ``tokenizer``: trains a byte-level BPE tokenizer on the sources (every digit a token of its own).
+"""Stage ``tokenizer``: trains a byte-level BPE tokenizer on the sources (every digit a token of its own), or takes one.
 
-First stage of a run that starts from random weights. Byte-level, so any text can be written and read back unchanged;
-digits stay single, so that arithmetic is learnable by a small model; a space belongs to the word or digit after it, so
-``encode(prompt) + encode(completion)`` is the encoding of both together for the prompts of the paper's protocol.
+First stage of a run. A pretrained tokenizer (``corpus.pretrained``) is copied, so that later stages see one layout.
+Ours is byte-level, so any text can be written and read back unchanged; digits stay single, so that arithmetic is
+learnable by a small model; a space belongs to the word or digit after it, so ``encode(prompt) + encode(completion)``
+is the encoding of both together for the prompts of the paper's protocol.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rho1bench.corpus.documents import read_documents
+from rho1bench.corpus.documents import BadRows, read_documents
+from rho1bench.corpus.pretrained import copy_pretrained
 from rho1bench.errors import DataError
-from rho1bench.files import sha256_file, write_text
+from rho1bench.files import read_json, sha256_file, write_text
 from rho1bench.recipe import TokenizerStage
 from rho1bench.stage import StageContext
 
@@ -28,12 +31,19 @@ _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 def run(context: StageContext) -> None:
-    """Train the tokenizer and write ``tokenizer/``; raises DataError if the text cannot fill the vocabulary."""
+    """Write ``tokenizer/``; raises DataError if the text cannot fill the vocabulary or the pretrained one is unfit."""
     stage = context.config(TokenizerStage)
-    documents = read_documents(stage.sources, context.seed)
+    if stage.pretrained is not None:
+        copy_pretrained(stage.pretrained, stage.revision, context.folder / "tokenizer")
+        return
+    assert stage.vocab_size is not None, "the schema asks for it"
+    bad = BadRows(stage.on_bad_line)
+    documents = read_documents(stage.sources, context.seed, bad, stage.max_line_bytes)
     texts = context.progress.track((document.text for document in documents), _num_documents(stage), "documents")
     tokenizer = train_tokenizer(texts, stage.vocab_size)
     write_tokenizer(tokenizer, context.folder / "tokenizer")
+    if bad.counts:
+        context.progress.message(bad.words())
 
 
 def _num_documents(stage: TokenizerStage) -> int:
@@ -95,7 +105,37 @@ def load_raw_tokenizer(folder: Path) -> Any:
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     return tokenizer
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of a tokenizer's special tokens, its own or ours."""
+
+    begin: tuple[int, ...]
+    """What the tokenizer puts before a text: ``<s>`` for Llama's and ours, nothing for GPT-2's."""
+    bos: int | None
+    eos: int
+    pad: int
+
+
+def special_tokens(folder: Path) -> SpecialTokens:
+    """Return the special tokens of the tokenizer in ``folder``; raises DataError if it has no end-of-text token."""
+    tokenizer = load_raw_tokenizer(folder)
+    settings = read_json(folder / "tokenizer_config.json")
+    ids = {name: _special_id(tokenizer, settings.get(f"{name}_token")) for name in ("bos", "eos", "pad")}
+    eos = ids["eos"]
+    if eos is None:
+        raise DataError(f"{folder}: the tokenizer has no end-of-text token (eos_token), which parts documents.")
+    begin = [token for token in tokenizer.encode("").ids if token != eos or token == ids["bos"]]
+    return SpecialTokens(tuple(begin), ids["bos"], eos, eos if ids["pad"] is None else ids["pad"])
+
+
+def _special_id(tokenizer: Any, token: Any) -> int | None:
+    content = token.get("content") if isinstance(token, dict) else token
+    return None if content is None else tokenizer.token_to_id(content)
 
 
 def tokenizer_sha256(folder: Path) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from rho1bench.errors import DataError
 from rho1bench.files import read_json, write_json, write_text
 from rho1bench.leaderboard.checks import RECORDS
-from rho1bench.leaderboard.packing import as_json, find_evaluations, pack_evaluation
-from rho1bench.leaderboard.record import Record
+from rho1bench.leaderboard.packing import find_evaluations, pack_evaluation
+from rho1bench.leaderboard.record import Record, as_json
 from rho1bench.leaderboard.run_packing import Run, find_runs, pack_run, recipe_path, recipe_text, run_command
 
 

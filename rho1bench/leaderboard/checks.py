@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from rho1bench.leaderboard import record as rec
@@ -26,6 +28,7 @@ from rho1bench.suites import SUITES
 RECORDS = "records"
 _CLOSE = 1e-9
 _SHOWN = 5
+_KEPT_RECIPE = re.compile(r"\bresults/(recipes/[a-z0-9._-]+\.yaml)\b")
 
 
 def read_records(results: Path) -> tuple[list[Record], list[str]]:
@@ -42,6 +45,7 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
             records.append(record)
+            problems += [f"{place}: {problem}" for problem in _recipe_problems(record, results)]
     return sorted(records, key=lambda one: one.id), problems + list(_among(records))
 
 
@@ -60,6 +64,21 @@ def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
     if place != f"{RECORDS}/{record.id}.json":
         problems.append(f"its id is {record.id!r}, so it belongs in {RECORDS}/{record.id}.json")
     return record, problems
+
+
+def _recipe_problems(record: Record, results: Path) -> Iterator[str]:
+    """Yield what is wrong with the recipe that is kept for a record because it does not ship."""
+    match = _KEPT_RECIPE.search(record.command)
+    if match is None or record.training is None:
+        return
+    try:
+        recipe = yaml.safe_load((results / match[1]).read_text(encoding="utf-8"))
+        fits = rec.settings_sha256(recipe) == record.training.recipe_sha256
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        yield f"its recipe {match[1]} cannot be read: {error}"
+        return
+    if not fits:
+        yield f"{match[1]} is not the recipe that it was made with"
 
 
 def _strict_json(text: str) -> Any:

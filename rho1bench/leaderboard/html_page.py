@@ -1,12 +1,84 @@
-"""``results/leaderboard.html``."""
+"""``results/leaderboard.html``: one file that needs no other and no network, and works without JavaScript.
+
+Names of models and all other text come from outside: the templates escape every value, and a Content-Security-Policy
+lets only the page's own style and script (by their hashes) take effect.
+"""
 
 from __future__ import annotations
 
-from html import escape
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from rho1bench.drawing.line_chart import FIGURE_STYLE, Chart, Series, svg
+from rho1bench.drawing.templates import html_environment
+from rho1bench.leaderboard import formatting as fmt
+from rho1bench.leaderboard.accuracy_curves import Figure
 from rho1bench.leaderboard.board import Board
+from rho1bench.leaderboard.page_view import figure_view, table_view
+from rho1bench.leaderboard.paper_lines import ARXIV, num_averages
+
+TEMPLATES = Path(__file__).parent / "templates"
+_SIZE = (400, 260)
 
 
 def html_page(board: Board) -> str:
     """Return the page."""
-    return "\n".join(escape(record.id) for record in board.records) + "\n"
+    style = (TEMPLATES / "leaderboard.css").read_text(encoding="utf-8") + FIGURE_STYLE
+    script = (TEMPLATES / "leaderboard.js").read_text(encoding="utf-8")
+    template = html_environment(TEMPLATES).get_template("leaderboard.html.j2")
+    return template.render(
+        board=board,
+        view=table_view,
+        panels=_panels,
+        count=fmt.count,
+        arxiv=ARXIV,
+        num_averages=num_averages(),
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _panels(figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    return [{"svg": svg(_chart(figure)), "view": figure_view(figure)} for figure in figures]
+
+
+def _chart(figure: Figure) -> Chart:
+    series = [
+        Series(
+            line.name,
+            style,
+            [(float(point.tokens), point.value) for point in line.points],
+            band=[(float(point.tokens), point.low, point.high) for point in line.points],
+            markers=True,
+        )
+        for style, line in enumerate(figure.lines)
+        if line.points
+    ]
+    ends = "; ".join(f"{one.name} from {one.points[0][1]:.1f}% to {one.points[-1][1]:.1f}%" for one in series)
+    title = figure_view(figure).title
+    return Chart(title, f"{ends}.", "tokens", "% correct", series, fmt.short_count, _percent_tick, size=_SIZE)
+
+
+def _percent_tick(value: float) -> str:
+    return f"{value:g}"

@@ -20,8 +20,7 @@ from rho1bench.leaderboard.record import (
     Record,
     average_of,
     encode,
-    eval_fingerprint,
-    record_sha256,
+    sealed,
     task_interval,
     task_score,
 )
@@ -41,7 +40,7 @@ def pack_evaluation(folder: Path, name: str | None = None) -> list[Record]:
     scores = samples.read_label(folder.parent, folder.name)
     name = name or scores.label
     return [
-        finished(base_record(scores, suite, name, slug(name)) | {"command": eval_command(scores.record, suite)})
+        sealed(base_record(scores, suite, name, slug(name)) | {"command": eval_command(scores.record, suite)})
         for suite in _suites(scores, folder)
     ]
 
@@ -95,18 +94,6 @@ def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Json:
         "curve": [],
         "comparison": None,
     }
-
-
-def finished(record: Json) -> Record:
-    """Return a record with its fingerprint and hash, validated."""
-    record = record | {"eval_fingerprint": eval_fingerprint(record)}
-    return Record.model_validate(record | {"sha256": record_sha256(record)})
-
-
-def as_json(record: Record) -> Json:
-    """Return a record as its file holds it."""
-    data: Json = record.model_dump(mode="json", by_alias=True)
-    return data
 
 
 def _limit(record: Mapping[str, Any], suite: str) -> int | None:

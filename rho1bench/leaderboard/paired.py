@@ -13,7 +13,7 @@ from typing import Any
 from rho1bench.errors import DataError
 from rho1bench.leaderboard import statistics
 from rho1bench.leaderboard.comparison import compare_scores
-from rho1bench.leaderboard.record import Record, fingerprint_parts, record_sha256
+from rho1bench.leaderboard.record import Record, as_json, fingerprint_parts, sealed
 from rho1bench.leaderboard.speedup import TokensToBaseline, tokens_to_baseline
 
 _NAMED_AT_MOST = 8
@@ -21,9 +21,7 @@ _NAMED_AT_MOST = 8
 
 def compare_records(treatment: Record, baseline: Record, *, seed: int = 0) -> Record:
     """Return ``treatment`` with its comparison; raises DataError where the two cannot be paired."""
-    data = treatment.model_dump(mode="json", by_alias=True)
-    data |= {"comparison": comparison(treatment, baseline, seed=seed)}
-    return Record.model_validate(data | {"sha256": record_sha256(data)})
+    return sealed(as_json(treatment) | {"comparison": comparison(treatment, baseline, seed=seed)})
 
 
 def comparison(treatment: Record, baseline: Record, *, seed: int = 0) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def differing_parts(left: Record, right: Record) -> Iterator[str]:
     if left.suite != right.suite:
         yield f"the suite: {left.suite} and {right.suite}"
         return
-    ours, theirs = (fingerprint_parts(record.model_dump(mode="json", by_alias=True)) for record in (left, right))
+    ours, theirs = (fingerprint_parts(as_json(record)) for record in (left, right))
     for name in dict.fromkeys([*ours, *theirs]):
         if ours.get(name) != theirs.get(name):
             yield f"{name}: {_short(ours.get(name))} and {_short(theirs.get(name))}"

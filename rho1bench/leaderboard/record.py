@@ -254,6 +254,25 @@ def record_sha256(record: Mapping[str, Any]) -> str:
     return sha256_json({key: value for key, value in record.items() if key != "sha256"})
 
 
+def settings_sha256(recipe: Mapping[str, Any]) -> str:
+    """Return the hash of what a recipe sets, seeds and description left out."""
+    return sha256_json({key: recipe[key] for key in recipe if key not in ("seed", "seeds", "description")})
+
+
+def sealed(record: Mapping[str, Any]) -> Record:
+    """Return a record's content, validated, with its fingerprint and hash."""
+    content = {**record, "eval_fingerprint": eval_fingerprint(record), "sha256": "0" * 64}
+    # Hashed as the file will hold it: with every default written out.
+    data = as_json(Record.model_validate(content))
+    return Record.model_validate(data | {"sha256": record_sha256(data)})
+
+
+def as_json(record: Record) -> dict[str, Any]:
+    """Return a record as its file holds it."""
+    data: dict[str, Any] = record.model_dump(mode="json", by_alias=True)
+    return data
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a record, the content of ``results/record.schema.json``."""
     schema = Record.model_json_schema(by_alias=True)

@@ -14,14 +14,16 @@ from typing import Any
 import yaml
 
 from rho1bench.errors import DataError, RecipeError
-from rho1bench.files import read_json, read_jsonl, sha256_json
+from rho1bench.files import read_json, read_jsonl
 from rho1bench.leaderboard import samples
-from rho1bench.leaderboard.packing import Json, base_record, finished, ordered, slug
+from rho1bench.leaderboard.packing import Json, base_record, ordered, slug
 from rho1bench.leaderboard.paired import compare_records
-from rho1bench.leaderboard.record import Record, encode
+from rho1bench.leaderboard.record import Record, encode, sealed, settings_sha256
 from rho1bench.leaderboard.samples import LabelScores
 from rho1bench.recipe import CompareStage, EvalStage, Recipe, TrainStage
 from rho1bench.recipe.loading import load_recipe, shipped_recipes
+
+_HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _pack_stage(run: Run, stage: EvalStage, scores: Mapping[str, LabelScores]) -
             name, stem = f"{recipe.name} {label}, seed {recipe.seed}", f"{slug(recipe.name)}.{label}.seed{recipe.seed}"
             base = base_record(found, suite, name, stem)
             extra: Json = {"training": facts, "command": run_command(run), "curve": _curve(run, label, suite, scores)}
-            records[label, suite] = finished(base | extra)
+            records[label, suite] = sealed(base | extra)
     baselines = _baselines(run.recipe, stage.name)
     for (label, suite), record in records.items():
         baseline = records.get((baselines.get(label, ""), suite))
@@ -112,7 +114,22 @@ def training_facts(run: Run, label: str) -> Json:
 
 def recipe_sha256(recipe: Recipe) -> str:
     """Return the hash of what a recipe sets, seeds left out."""
-    return sha256_json(recipe.model_dump(mode="json", exclude_defaults=True, exclude={"seed", "seeds", "description"}))
+    return settings_sha256(_portable(recipe))
+
+
+def _portable(recipe: Recipe) -> Json:
+    """Return what a recipe sets, of local files the name alone: where they lay is nobody's business."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, list):
+            return [named(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: named(item) for key, item in value.items()}
+        return found | {"path": Path(found["path"]).name} if found.get("type") == "local" else found
+
+    portable: Json = named(recipe.model_dump(mode="json", exclude_defaults=True))
+    return portable
 
 
 def _method(recipe: Recipe, label: str) -> str:
@@ -150,8 +167,9 @@ def recipe_path(recipe: Recipe) -> str:
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """Return a recipe as a file that loads as itself."""
-    return str(yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=120))
+    """Return a recipe as a file that loads as itself, once the local files that it names lie beside it."""
+    data = {**_portable(recipe), "seed": 0, "seeds": []}
+    return _HEAD + str(yaml.safe_dump(data, sort_keys=False, width=120))
 
 
 def _curve(run: Run, label: str, suite: str, scores: Mapping[str, LabelScores]) -> list[Json]:

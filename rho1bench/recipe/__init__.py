@@ -22,7 +22,7 @@ from rho1bench.recipe.base import (
     StageRef,
     references,
 )
-from rho1bench.recipe.corpus import CorpusStage, LocalSource, MiniWorldSource, Source, TokenizerStage
+from rho1bench.recipe.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.selection import ScoreStage, Selection
 from rho1bench.recipe.training import (
@@ -42,6 +42,7 @@ __all__ = [
     "EvalStage",
     "Evaluation",
     "Fraction",
+    "HubSource",
     "LocalSource",
     "MiniWorldSource",
     "Model",

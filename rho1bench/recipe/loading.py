@@ -139,6 +139,8 @@ def _word(detail: Mapping[str, Any], node: Node, data: Any) -> tuple[tuple[str, 
             return path, ""  # the other alternative of a union complains; its own problems are reported
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _word_tag(path, place, value)
+    if kind == "value_error":  # a rule between the fields of a model, in its own words
+        return path, str(detail["ctx"]["error"])
     expected = place.expectation()
     hint = nearest(value, place.resolve(value).schema.get("enum", ())) if isinstance(value, str) else ""
     return path, f"expected {expected or detail['msg']}, got {_short(value)}{hint}"

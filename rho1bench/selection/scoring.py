@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rho1bench.corpus.masking import position_ids
 from rho1bench.corpus.packed import PackedCorpus, shard_name
 from rho1bench.corpus.packing import Array
 from rho1bench.errors import CheckpointError
@@ -80,7 +81,7 @@ def _score_shard(
     for start in range(first, last, batch_size):
         stop = min(start + batch_size, last)
         blocks_BT = torch.from_numpy(corpus.blocks.rows(start, stop).astype(np.int64)).to(model.device)
-        scores_BT2 = score_blocks(model, blocks_BT)
+        scores_BT2 = score_blocks(model, blocks_BT, masked_positions(corpus, start, stop, model.device))
         if not torch.isfinite(scores_BT2).all():
             raise CheckpointError(f"the reference gives a non-finite loss in blocks {start} to {stop - 1}; retrain it.")
         scores[start - first : stop - first, 1:] = scores_BT2.cpu().numpy().astype(np.float16)
@@ -88,10 +89,19 @@ def _score_shard(
     return scores
 
 
-def score_blocks(model: Any, blocks_BT: torch.Tensor) -> torch.Tensor:
+def masked_positions(corpus: PackedCorpus, start: int, stop: int, device: torch.device) -> torch.Tensor | None:
+    """Return the position_ids (B, T) that mask documents in blocks ``start`` to ``stop``; None without masking."""
+    if corpus.document_ids is None:
+        return None
+    return torch.from_numpy(position_ids(corpus.document_ids.rows(start, stop))).to(device)
+
+
+def score_blocks(model: Any, blocks_BT: torch.Tensor, position_ids_BT: torch.Tensor | None = None) -> torch.Tensor:
     """Return loss and entropy of positions 1 to T-1 of each block: float32 nats, shape (B, T-1, 2)."""
     with torch.inference_mode():
-        hidden_BTD = backbone(model)(input_ids=blocks_BT, use_cache=False).last_hidden_state
+        hidden_BTD = backbone(model)(
+            input_ids=blocks_BT, position_ids=position_ids_BT, use_cache=False
+        ).last_hidden_state
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         targets_N = blocks_BT[:, 1:].reshape(-1)
         losses_N, entropies_N = token_losses_and_entropies(hidden_ND, output_weight(model), targets_N)

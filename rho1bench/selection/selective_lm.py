@@ -35,16 +35,20 @@ class SelectiveLM(nn.Module):  # type: ignore[misc]
         eligible: Tensor,
         token_ids: Tensor,
         reference: Tensor | None = None,
+        position_ids: Tensor | None = None,
         selected: Tensor | None = None,
         score_only: bool = False,
     ) -> dict[str, Tensor]:
         """Return ``loss_sum`` (differentiable), ``losses`` (B, S), ``selected`` (B, S), and ``scores`` if ranked here.
 
-        input_ids: (B, T). eligible, token_ids, selected: (B, S). reference: (B, S, 2). ``selected`` given: no ranking
-        here. ``score_only``: ``scores`` (B, S) alone.
+        input_ids: (B, T). eligible, token_ids, selected: (B, S). reference: (B, S, 2). position_ids: (B, T), which
+        begin anew with every document, mask documents (``corpus.masking``). ``selected`` given: no ranking here.
+        ``score_only``: ``scores`` (B, S) alone.
         """
         batch = TokenBatch(eligible, token_ids, reference)
-        hidden_BTD = backbone(self.lm)(input_ids=input_ids, use_cache=False).last_hidden_state
+        hidden_BTD = backbone(self.lm)(
+            input_ids=input_ids, position_ids=position_ids, use_cache=False
+        ).last_hidden_state
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         targets_N = input_ids[:, 1:].reshape(-1)
         outputs: dict[str, Tensor] = {}

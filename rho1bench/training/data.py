@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rho1bench.corpus.masking import eligible_targets, position_ids
 from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.selection.store import TokenScores
 from rho1bench.training.seeding import derive_seed
@@ -52,7 +53,10 @@ class BlockDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
 def block_batch(
     corpus: PackedCorpus, blocks: Sequence[int], samples: Sequence[int], scores: TokenScores | None
 ) -> dict[str, Tensor]:
-    """Return input_ids (B, T), eligible and token_ids (B, S) and, with ``scores``, reference (B, S, 2)."""
+    """Return input_ids (B, T), eligible and token_ids (B, S) and, with ``scores``, reference (B, S, 2).
+
+    A corpus with document masking adds position_ids (B, T), and the first token of a document is not eligible.
+    """
     input_ids = torch.from_numpy(np.stack([corpus.block(block) for block in blocks]))
     positions = torch.arange(1, corpus.block_size)
     batch = {
@@ -60,6 +64,10 @@ def block_batch(
         "eligible": torch.ones(len(blocks), corpus.block_size - 1, dtype=torch.bool),
         "token_ids": torch.tensor(samples).unsqueeze(1) * corpus.block_size + positions,
     }
+    if corpus.document_ids is not None:
+        document_ids_BT = np.stack([corpus.document_ids[block] for block in blocks])
+        batch["position_ids"] = torch.from_numpy(position_ids(document_ids_BT))
+        batch["eligible"] = torch.from_numpy(eligible_targets(document_ids_BT))
     if scores is not None:
         batch["reference"] = torch.from_numpy(np.stack([scores.block(block)[1:] for block in blocks]))
     return batch

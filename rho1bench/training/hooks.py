@@ -23,37 +23,47 @@ from rho1bench.selection.store import TokenScores
 from rho1bench.training.callbacks import Hook, StageCallback, checkpoint_steps
 from rho1bench.training.data import block_batch
 from rho1bench.training.model import save_model
-from rho1bench.training.ranks import is_main
+from rho1bench.training.ranks import is_main, wait_for_everyone
 
 NUM_PROBE_BLOCKS = 8
-BlockLosses = Callable[[Tensor], Tensor]
+BlockLosses = Callable[[Tensor, Tensor | None], Tensor]
+"""From blocks (B, T) and their position_ids (or None) to losses (B, S)."""
 
 
-def block_losses(lm: Any, blocks_BT: Tensor) -> Tensor:
+def block_losses(lm: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
     """Return the loss of positions 1 to T-1 of each block: float32 nats, shape (B, S), no graph."""
     with torch.no_grad():
-        hidden_BTD = backbone(lm)(input_ids=blocks_BT, use_cache=False).last_hidden_state
+        hidden_BTD = backbone(lm)(input_ids=blocks_BT, position_ids=position_ids_BT, use_cache=False).last_hidden_state
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         return token_losses(hidden_ND, output_weight(lm), blocks_BT[:, 1:].reshape(-1)).view(len(blocks_BT), -1)
 
 
-def sharded_block_losses(model: Any, blocks_BT: Tensor) -> Tensor:
+def sharded_block_losses(model: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
     """Return the same from a wrapped :class:`SelectiveLM`, whose forward gathers sharded weights."""
     eligible_BS = torch.ones_like(blocks_BT[:, 1:], dtype=torch.bool)
     nothing_BS = torch.zeros_like(eligible_BS)
     with torch.no_grad():
-        outputs = model(input_ids=blocks_BT, eligible=eligible_BS, token_ids=blocks_BT[:, 1:], selected=nothing_BS)
+        outputs = model(
+            input_ids=blocks_BT,
+            eligible=eligible_BS,
+            token_ids=blocks_BT[:, 1:],
+            position_ids=position_ids_BT,
+            selected=nothing_BS,
+        )
     losses_BS: Tensor = outputs["losses"]
     return losses_BS
 
 
 def validation_loss(losses: BlockLosses, corpus: PackedCorpus, batch_size: int, device: torch.device) -> float:
     """Return the mean loss over all predicted tokens of ``corpus``, in nats."""
-    total = 0.0
+    total, count = 0.0, 0
     for start in range(0, len(corpus), batch_size):
-        rows = corpus.blocks.rows(start, min(start + batch_size, len(corpus))).astype(np.int64)
-        total += float(losses(torch.from_numpy(rows).to(device)).double().sum())
-    return total / (len(corpus) * (corpus.block_size - 1))
+        blocks = range(start, min(start + batch_size, len(corpus)))
+        batch = {name: tensor.to(device) for name, tensor in block_batch(corpus, blocks, blocks, None).items()}
+        losses_BS = losses(batch["input_ids"], batch.get("position_ids"))
+        total += float((losses_BS.double() * batch["eligible"]).sum())
+        count += int(batch["eligible"].sum())
+    return total / count
 
 
 def validation_hook(
@@ -83,7 +93,10 @@ def checkpoint_hook(lm: Any, tokenizer_folder: Path, folder: Path, max_steps: in
     def hook(step: int) -> None:
         target = folder / f"step-{step:06d}"
         # One that a killed attempt left is whole, and the same to the last bit.
-        if step in wanted and not target.exists():
+        missing = step in wanted and not target.exists()
+        if step in wanted:
+            wait_for_everyone()  # before rank 0 writes, so that every rank has seen the same
+        if missing:
             save_model(lm, tokenizer_folder, target)
 
     return hook
@@ -128,7 +141,7 @@ class Probe:
             name: tensor.to(self._device)
             for name, tensor in block_batch(self._corpus, self.blocks, self.blocks, self._scores).items()
         }
-        losses_BS = self._losses(batch["input_ids"])
+        losses_BS = self._losses(batch["input_ids"], batch.get("position_ids"))
         # Every rank has the same blocks, and ranking is over all ranks: only those of rank 0 may count.
         selected_BS = batch["eligible"] if is_main() else torch.zeros_like(batch["eligible"])
         if not self._selector.is_full:

@@ -62,10 +62,10 @@ def _add_hooks(
     """Add what happens along the way: validation, checkpoints, the probe of selected tokens."""
     trainer: Any = callback.trainer
 
-    def losses(blocks_BT: Tensor) -> Tensor:
+    def losses(blocks_BT: Tensor, position_ids_BT: Tensor | None) -> Tensor:
         if trainer.is_fsdp_enabled:
-            return sharded_block_losses(trainer.model_wrapped, blocks_BT)
-        return block_losses(lm, blocks_BT)
+            return sharded_block_losses(trainer.model_wrapped, blocks_BT, position_ids_BT)
+        return block_losses(lm, blocks_BT, position_ids_BT)
 
     tokenizer_folder = tokenizer_of(context, stage.corpus)
     batch_size = stage.micro_batch_size or stage.batch_size

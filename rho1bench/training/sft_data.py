@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rho1bench.corpus.documents import read_json_lines, text_of
+from rho1bench.corpus.documents import read_json_lines
+from rho1bench.corpus.rows import text_of
 from rho1bench.corpus.tokenizer import BOS, EOS
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource, MiniWorldSource, Source
@@ -34,8 +35,10 @@ def read_samples(sources: Sequence[Source], seed: int) -> Iterator[tuple[Segment
     for source in sources:
         if isinstance(source, LocalSource):
             yield from _local_samples(source)
-        else:
+        elif isinstance(source, MiniWorldSource):
             yield from _mini_world_samples(source, seed)
+        else:
+            raise DataError(f"{source.dataset}: fine-tuning reads local files and the mini world only.")
 
 
 def tokenise(segments: Sequence[Segment], tokenizer: Any) -> TokenisedSample:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rho1bench.analysis import curves, findings, passages
-from rho1bench.analysis.line_chart import Chart, Series, svg, ticks
+from rho1bench.drawing.line_chart import Chart, Series, svg, ticks
 from rho1bench.errors import DataError
 from rho1bench.files import write_jsonl
 

@@ -14,6 +14,7 @@ import pytest
 from fake_run import MATH9, recipe, write_run
 
 from rho1bench.analysis import pages, report
+from rho1bench.drawing.templates import escape_markdown
 from rho1bench.errors import DataError
 from rho1bench.files import read_json, read_jsonl, write_json, write_jsonl
 from rho1bench.leaderboard import formatting as fmt
@@ -236,7 +237,7 @@ def test_injected_markup_is_shown_as_text(copied: StageContext) -> None:
 
 
 def test_markdown_escaping() -> None:
-    assert pages.escape_markdown("a|b `c` *d* _e_ mini_math9 <x> [l](u)\n# no") == (
+    assert escape_markdown("a|b `c` *d* _e_ mini_math9 <x> [l](u)\n# no") == (
         "a\\|b \\`c\\` \\*d\\* \\_e\\_ mini_math9 &lt;x&gt; \\[l\\](u) # no"
     )
 

@@ -27,6 +27,8 @@ def test_local_lines_plain_and_gzip(tmp_path: Path) -> None:
     assert texts(local(tmp_path / "a.jsonl", text_field="body")) == expected
     assert texts(local(tmp_path / "a.jsonl.gz", text_field="body")) == expected
     assert texts(local(tmp_path / "a.jsonl", text_field="body", num_documents=2)) == expected[:2]
+    assert texts(local(tmp_path / "a.jsonl", text_field="body", offset=1)) == expected[1:]
+    assert texts(local(tmp_path / "a.jsonl", text_field="body", offset=1, num_documents=1)) == expected[1:2]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rho1bench.corpus import packed
 from rho1bench.corpus import stage as corpus_stage
 from rho1bench.corpus.documents import Document, plain_document
+from rho1bench.corpus.encoding import SPECIAL_KIND, DocumentEncoder
 from rho1bench.corpus.packed import PackedCorpus
-from rho1bench.corpus.packing import SPECIAL_KIND, Packer
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, train_tokenizer, write_tokenizer
+from rho1bench.corpus.packing import Packer
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, train_tokenizer, write_tokenizer
 from rho1bench.errors import DataError
 from rho1bench.progress import SilentProgress
 from rho1bench.recipe import Recipe
@@ -44,13 +46,33 @@ def tokenizer(tokenizer_folder: Path) -> Any:
     return load_raw_tokenizer(tokenizer_folder / "tokenizer")
 
 
+@pytest.fixture(scope="module")
+def encoder(tokenizer_folder: Path, tokenizer: Any) -> DocumentEncoder:
+    return DocumentEncoder(tokenizer, special_tokens(tokenizer_folder / "tokenizer"))
+
+
+def packed_blocks(
+    encoder: DocumentEncoder, documents: list[Document], block_size: int, shard_blocks: int = 3
+) -> tuple[Packer, np.ndarray, np.ndarray]:
+    packer = Packer(block_size, shard_blocks, None, np.uint16)
+    tokens, kinds = [np.empty((0, block_size))], [np.empty((0, block_size))]
+    for one in encoder.encode(documents):
+        for shard in packer.add(0, one):
+            tokens.append(shard.tokens.copy())
+            kinds.append(shard.kinds.copy())
+    rest = packer.rest()
+    if rest is not None:
+        tokens.append(rest.tokens)
+        kinds.append(rest.kinds)
+    return packer, np.concatenate(tokens), np.concatenate(kinds)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=8), st.integers(8, 40))
 def test_every_token_in_order_with_its_kind(
-    tokenizer: Any, documents: list[list[tuple[str, str]]], block_size: int
+    tokenizer: Any, encoder: DocumentEncoder, documents: list[list[tuple[str, str]]], block_size: int
 ) -> None:
-    packer = Packer(tokenizer, block_size)
-    blocks = list(packer.blocks(document(pieces) for pieces in documents))
+    packer, tokens, kinds = packed_blocks(encoder, [document(pieces) for pieces in documents], block_size)
     expected_tokens: list[int] = []
     expected_kinds: list[str] = []
     for pieces in documents:
@@ -58,13 +80,13 @@ def test_every_token_in_order_with_its_kind(
         encoding = tokenizer.encode(doc.text, add_special_tokens=False)
         expected_tokens += [tokenizer.token_to_id("<s>"), *encoding.ids, tokenizer.token_to_id("</s>")]
         kind_of_char = [kind for start, end, kind in doc.spans for _ in range(start, end)]
-        kinds = [kind_of_char[end - 1] for _, end in encoding.offsets]
-        expected_kinds += [SPECIAL_KIND, *kinds, SPECIAL_KIND]
+        of_tokens = [kind_of_char[end - 1] for _, end in encoding.offsets]
+        expected_kinds += [SPECIAL_KIND, *of_tokens, SPECIAL_KIND]
     whole = len(expected_tokens) // block_size * block_size
-    assert len(blocks) == whole // block_size
-    assert [int(token) for tokens, _ in blocks for token in tokens] == expected_tokens[:whole]
-    assert [packer.kinds.names[kind] for _, kinds in blocks for kind in kinds] == expected_kinds[:whole]
-    assert packer.num_documents == len(documents)
+    assert len(tokens) == packer.num_blocks == whole // block_size
+    assert tokens.reshape(-1).tolist() == expected_tokens[:whole]
+    assert [packer.kinds.names[int(kind)] for kind in kinds.reshape(-1)] == expected_kinds[:whole]
+    assert packer.tokens_kept.get(0, 0) == whole
 
 
 def context(tokenizer_folder: Path, folder: Path, **fields: object) -> StageContext:
@@ -87,24 +109,28 @@ def context(tokenizer_folder: Path, folder: Path, **fields: object) -> StageCont
 
 
 def test_stage_writes_shards_that_read_as_one(
-    tokenizer_folder: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tokenizer_folder: Path, encoder: DocumentEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("rho1bench.corpus.stage", "rho1bench.corpus.packed"):
-        monkeypatch.setattr(f"{module}.SHARD_BLOCKS", 7)
+    monkeypatch.setattr(packed, "TOKENS_PER_SHARD", 7 * 16)
     corpus_stage.run(context(tokenizer_folder, tmp_path, num_blocks=40))
     corpus = PackedCorpus(tmp_path)
-    packer = Packer(tokenizer, 16)
     documents = [plain_document(f"word{number} about 12") for number in range(200)]
-    expected = [tokens for tokens, _ in packer.blocks(documents)][:40]
+    expected = packed_blocks(encoder, documents, 16)[1][:40]
     assert len(corpus) == 40
     assert corpus.meta["num_tokens"] == 640
     assert corpus.meta["kinds"] == [SPECIAL_KIND, "text"]
     assert sorted(path.name for path in tmp_path.glob("blocks-*"))[-1] == "blocks-00005.npy"
     for index, tokens in enumerate(expected):
         np.testing.assert_array_equal(corpus.block(index), tokens)
-    np.testing.assert_array_equal(corpus.blocks.rows(5, 23), np.stack(expected[5:23]))
+    np.testing.assert_array_equal(corpus.blocks.rows(5, 23), expected[5:23])
+    assert not list(tmp_path.glob("progress*"))
     assert corpus.blocks.rows(0, 3).dtype == np.uint16
     assert corpus.kind_names(0)[0] == SPECIAL_KIND
+    paths = [tmp_path / packed.shard_name("blocks", index) for index in range(6)]
+    two_open = packed.Shards(paths, 40, 7, max_open=2)
+    for index in (0, 39, 8, 0, 20, 8):
+        np.testing.assert_array_equal(two_open[index], expected[index])
+        assert len(two_open._maps) <= 2
 
 
 def test_fingerprint_follows_the_content(tokenizer_folder: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from rho1bench.bench import sandbox
 from rho1bench.bench.sandbox import example_programs, report, run
+from rho1bench.bench.soak import soak, soak_table
 from rho1bench.errors import DataError
 
 
@@ -30,3 +31,14 @@ def test_a_file_without_programs_is_named(tmp_path: Path):
     (tmp_path / "none.jsonl").write_text('{"completion": "no program"}\n')
     with pytest.raises(DataError, match=r"none\.jsonl: no program"):
         run([tmp_path / "none.jsonl"])
+
+
+def test_a_soak_leaves_processes_descriptors_and_files_where_they_were() -> None:
+    samples = list(soak(60))
+    assert [sample.programs for sample in samples] == list(range(6, 61, 6))
+    first, last = samples[1], samples[-1]
+    assert last.not_ok == 0
+    assert last.processes <= first.processes + 1
+    assert last.descriptors <= first.descriptors + 2
+    assert last.memory < first.memory + 20
+    assert str(last.programs) in soak_table(samples)

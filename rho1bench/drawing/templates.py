@@ -1,0 +1,43 @@
+"""How pages are filled in: jinja2 with every value escaped, for HTML or for Markdown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_SPECIAL = re.compile(r"[\\`*|\[\]~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def escape_markdown(value: Any) -> Any:
+    """Make text plain in Markdown: nothing of it becomes a table cell, a link, emphasis or HTML; Markup stays."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = "".join(_ENTITIES.get(char, char) for char in " ".join(value.split()))
+    return Markup(_SPECIAL.sub(lambda match: f"\\{match.group()}", text))
+
+
+def html_environment(folder: Path) -> Environment:
+    """Return the environment of the HTML templates in ``folder``."""
+    return _environment(folder)
+
+
+def markdown_environment(folder: Path) -> Environment:
+    """Return the environment of the Markdown templates in ``folder``; values go through :func:`escape_markdown`."""
+    return _environment(folder, finalize=escape_markdown)
+
+
+def _environment(folder: Path, **settings: Any) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **settings,
+    )

@@ -1,0 +1,114 @@
+"""A pretrained tokenizer in place of one that is trained: Llama's kind (a beginning token), GPT-2's kind (none)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpus_runs import make_corpus, write_lines
+
+from rho1bench.corpus import tokenizer
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
+from rho1bench.errors import DataError, RecipeError
+from rho1bench.progress import SilentProgress
+from rho1bench.recipe import Recipe
+from rho1bench.recipe.loading import load_recipe
+from rho1bench.stage import StageContext
+
+
+def take(place: str, folder: Path, **fields: Any) -> Path:
+    stage = {"name": "tokens", "kind": "tokenizer", "pretrained": place, **fields}
+    recipe = Recipe.model_validate({"name": "tokens", "stages": [stage]})
+    tokenizer.run(StageContext(recipe, recipe.stages[0], folder, {}, 0, SilentProgress()))
+    return folder / "tokenizer"
+
+
+@pytest.fixture(scope="module")
+def gpt2_like(tmp_path_factory: pytest.TempPathFactory, word_tokenizer: Path) -> Path:
+    """One special token, which ends texts; nothing is put before them; with settings for padding and truncation."""
+    from tokenizers import Tokenizer
+
+    folder = tmp_path_factory.mktemp("gpt2_like")
+    data = json.loads((word_tokenizer / "tokenizer" / "tokenizer.json").read_text())
+    data["post_processor"] = None
+    raw = Tokenizer.from_str(json.dumps(data))
+    raw.enable_truncation(3)
+    raw.enable_padding(length=20)
+    raw.save(str(folder / "tokenizer.json"))
+    eos = {"content": "</s>", "lstrip": False, "rstrip": False, "special": True, "__type": "AddedToken"}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": eos, "bos_token": None}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "model.safetensors").write_bytes(b"weights, which nobody copies")
+    return folder
+
+
+def test_files_are_copied_as_they_are(word_tokenizer: Path, tmp_path: Path) -> None:
+    taken = take(str(word_tokenizer / "tokenizer"), tmp_path)
+    assert tokenizer_sha256(taken) == tokenizer_sha256(word_tokenizer / "tokenizer")
+    special = special_tokens(taken)
+    assert (special.begin, special.bos, special.eos, special.pad) == ((0,), 0, 1, 2)
+
+
+def test_eos_parts_documents_where_nothing_begins_them(gpt2_like: Path, tmp_path: Path) -> None:
+    taken = take(str(gpt2_like), tmp_path)
+    assert sorted(path.name for path in taken.iterdir()) == ["tokenizer.json", "tokenizer_config.json"]
+    special = special_tokens(taken)
+    assert (special.begin, special.bos, special.eos, special.pad) == ((), None, 1, 1)
+    texts = ["word1 menu </s> about word2 word3", "menu"] * 20
+    corpus = make_corpus(tmp_path, tmp_path / "corpus", [write_lines(tmp_path / "docs.jsonl", texts)])
+    raw = load_raw_tokenizer(taken)
+    expected: list[int] = []
+    for text in texts:
+        ids = raw.encode(text, add_special_tokens=False).ids
+        assert 1 not in ids
+        expected += [*ids, 1]
+    assert corpus.blocks.rows(0, len(corpus)).reshape(-1).tolist() == expected[: len(corpus) * 32]
+
+
+def test_what_cannot_serve_is_refused(gpt2_like: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "tokenizer.model").write_bytes(b"sentencepiece")
+    with pytest.raises(DataError, match=r"has no tokenizer\.json. Only fast tokenizers serve"):
+        take(str(slow), tmp_path / "a")
+    endless = tmp_path / "endless"
+    shutil.copytree(gpt2_like, endless)
+    (endless / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with pytest.raises(DataError, match="no end-of-text token"):
+        take(str(endless), tmp_path / "b")
+    (endless / "tokenizer.json").write_text("{}")
+    with pytest.raises(DataError, match="cannot be loaded"):
+        take(str(endless), tmp_path / "c")
+    with pytest.raises(DataError, match=r"nobody/nothing: the tokenizer cannot be fetched from the hub"):
+        take("nobody/nothing", tmp_path / "d", revision="a" * 40)
+    with pytest.raises(DataError, match="no such folder, and it is no hub id"):
+        take("/no/such/folder", tmp_path / "e")
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("kind: tokenizer", "either sources and vocab_size, or pretrained"),
+        ("kind: tokenizer, pretrained: a/b, vocab_size: 300", "either sources and vocab_size, or pretrained"),
+        (
+            "kind: corpus, tokenizer: t, block_size: 8, num_blocks: 1, num_tokens: 8, "
+            "sources: [{type: hub, dataset: d}]",
+            "num_blocks or num_tokens, not both",
+        ),
+        (
+            "kind: corpus, tokenizer: t, block_size: 8, "
+            "sources: [{type: hub, dataset: d, weight: 1}, {type: local, path: p}]",
+            "give every source a weight, or none",
+        ),
+    ],
+)
+def test_recipes_that_do_not_say_one_thing(tmp_path: Path, stage: str, words: str) -> None:
+    first = "{name: t, kind: tokenizer, pretrained: a/b}"
+    (tmp_path / "r.yaml").write_text(f"name: r\nstages:\n  - {first}\n  - {{name: s, {stage}}}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "r.yaml")
+    assert words in str(caught.value)
+    assert "stages.s" in str(caught.value)

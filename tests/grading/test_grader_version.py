@@ -1,0 +1,19 @@
+"""Records of one grader version may stand in one column, so the verdicts of a version must not move."""
+
+from __future__ import annotations
+
+from strict_case_table import read_cases
+
+from rho1bench.files import sha256_json
+from rho1bench.grading.pool import Question, WorkerPool
+from rho1bench.grading.verdict import GRADER_VERSION
+
+VERDICTS = {1: "e8b11bb8533af154757b0007fececdd3026340dc098230385976cdb74c5f374f"}
+
+
+def test_a_verdict_that_moves_asks_for_a_new_version(pool: WorkerPool) -> None:
+    """Where this fails after a change of the rules: raise GRADER_VERSION and add its hash, as the failure prints it."""
+    pairs = [pair for case in read_cases()[::4] for pair in ((case.answer, case.gold), (case.gold, case.answer))]
+    questions = [Question(side, answer, gold, "math") for side in ("paper", "verified") for answer, gold in pairs]
+    found = sha256_json([str(verdict) for verdict in pool.ask(questions)])
+    assert VERDICTS[GRADER_VERSION] == found
