@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from rho1bench.corpus.tokenizer import BOS, EOS, PAD, load_raw_tokenizer, tokenizer_sha256
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
 from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
 from rho1bench.selection.causal_lm import load_model, quiet_transformers
@@ -29,14 +29,10 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
         model = fresh_model(stage.init, tokenizer_folder, context.seed)
         origin = "the model of the recipe"
     elif isinstance(stage.init, PretrainedModel):
-        model = pretrained_model(stage.init, stage.trust_remote_code)
+        model = pretrained_model(stage.init, tokenizer_folder, stage.trust_remote_code)
         origin = stage.init.pretrained
-        _check_vocabulary(model, stage.init, tokenizer_folder)
     else:
-        checkpoint = context.input(stage.init) / "checkpoint"
-        _check_tokenizer(checkpoint, tokenizer_folder)
-        model = load_model(checkpoint)
-        origin = str(checkpoint)
+        model, origin = stage_model(context, stage.init, tokenizer_folder), stage.init
     longest = getattr(model.config, "max_position_embeddings", length)
     if longest < length:
         raise CheckpointError(
@@ -47,14 +43,21 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
     return model
 
 
-def pretrained_model(init: PretrainedModel, trust_remote_code: bool = False) -> Any:
+def stage_model(context: StageContext, name: str, tokenizer_folder: Path) -> Any:
+    """Load the model of an earlier stage; raises CheckpointError if it has another tokenizer."""
+    checkpoint = context.input(name) / "checkpoint"
+    _check_tokenizer(checkpoint, tokenizer_folder)
+    return load_model(checkpoint)
+
+
+def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote_code: bool = False) -> Any:
     """Load a hub id or a folder in float32, from safetensors only; raises CheckpointError."""
     from transformers import AutoModelForCausalLM
 
     quiet_transformers()
     folder = Path(init.pretrained).expanduser()
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             str(folder) if folder.is_dir() else init.pretrained,
             revision=init.revision or "main",
             dtype="float32",
@@ -68,6 +71,8 @@ def pretrained_model(init: PretrainedModel, trust_remote_code: bool = False) -> 
             "config.json and *.safetensors. Offline, give the folder of a copy; a gated model needs `hf auth login`; "
             "code that a checkpoint brings along runs only with `trust_remote_code: true`."
         ) from error
+    _check_vocabulary(model, init, tokenizer_folder)
+    return model
 
 
 def _set_attention(model: Any, stage: TrainStage, origin: str) -> None:
@@ -101,11 +106,8 @@ def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> Any:
     import transformers
 
     tokenizer = load_raw_tokenizer(tokenizer_folder)
-    special = {
-        "bos_token_id": tokenizer.token_to_id(BOS),
-        "eos_token_id": tokenizer.token_to_id(EOS),
-        "pad_token_id": tokenizer.token_to_id(PAD),
-    }
+    tokens = special_tokens(tokenizer_folder)
+    special = {"bos_token_id": tokens.bos, "eos_token_id": tokens.eos, "pad_token_id": tokens.pad}
     settings = shape.model_dump(exclude={"rope_theta", "architecture"})
     settings["num_key_value_heads"] = shape.num_key_value_heads or shape.num_attention_heads
     name = {"llama": "Llama", "mistral": "Mistral"}[shape.architecture]

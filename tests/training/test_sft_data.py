@@ -9,24 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rho1bench.corpus.mini_world import sft_samples
-from rho1bench.corpus.tokenizer import load_raw_tokenizer
+from rho1bench.corpus.tokenizer import SpecialTokens, load_raw_tokenizer, special_tokens
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource, MiniWorldSource
 from rho1bench.training.sft_data import IGNORED, fitting_samples, read_samples, tokenise
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=15)
+SPECIAL = SpecialTokens(begin=(0,), bos=0, eos=1, pad=2)
 SEGMENTS = st.lists(st.tuples(st.sampled_from(["user", "assistant", "tool"]), TEXT), min_size=1, max_size=6)
 
 
 @pytest.fixture(scope="module")
 def tokenizer(shared: Path) -> Any:
+    assert special_tokens(shared / "tokens/tokenizer") == SPECIAL
     return load_raw_tokenizer(shared / "tokens/tokenizer")
 
 
 @settings(max_examples=150, deadline=None)
 @given(SEGMENTS)
 def test_labels_are_exactly_the_assistants_tokens(tokenizer: Any, segments: list[tuple[str, str]]) -> None:
-    sample = tokenise(segments, tokenizer)
+    sample = tokenise(segments, tokenizer, SPECIAL)
     position = 1
     assert (sample.input_ids[0], sample.labels[0]) == (tokenizer.token_to_id("<s>"), IGNORED)
     for role, text in segments:
@@ -44,7 +46,7 @@ def test_labels_are_exactly_the_assistants_tokens(tokenizer: Any, segments: list
 def test_mini_world_samples_learn_the_assistants_text(tokenizer: Any, style: Any) -> None:
     source = MiniWorldSource(type="mini_world", text=style, num_documents=20)
     for segments, sample in zip(read_samples([source], 5), sft_samples(style, 20, 5), strict=True):
-        tokenised = tokenise(segments, tokenizer)
+        tokenised = tokenise(segments, tokenizer, SPECIAL)
         learned = [token for token in tokenised.labels if token != IGNORED]
         written = "".join(text for role, text in sample.segments if role == "assistant")
         assert tokenizer.decode(learned, skip_special_tokens=False) == written + "</s>"
@@ -53,14 +55,14 @@ def test_mini_world_samples_learn_the_assistants_text(tokenizer: Any, style: Any
 
 def test_long_samples_are_left_out_and_counted(tokenizer: Any) -> None:
     source = MiniWorldSource(type="mini_world", text="sft_tir", num_documents=30)
-    everything, left_out = fitting_samples([source], 0, tokenizer, 10_000)
+    everything, left_out = fitting_samples([source], 0, tokenizer, SPECIAL, 10_000)
     assert (len(everything), left_out) == (30, 0)
     median = sorted(len(sample.input_ids) for sample in everything)[15]
-    some, left_out = fitting_samples([source], 0, tokenizer, median)
+    some, left_out = fitting_samples([source], 0, tokenizer, SPECIAL, median)
     assert 0 < left_out == 30 - len(some)
     assert max(len(sample.input_ids) for sample in some) <= median
     with pytest.raises(DataError, match="none of the 30 fine-tuning samples fits"):
-        fitting_samples([source], 0, tokenizer, 5)
+        fitting_samples([source], 0, tokenizer, SPECIAL, 5)
 
 
 def test_local_samples(tmp_path: Path) -> None:
