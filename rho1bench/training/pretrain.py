@@ -22,6 +22,7 @@ from rho1bench.training.callbacks import StageCallback
 from rho1bench.training.data import BlockDataset, as_is, block_order
 from rho1bench.training.hooks import Probe, block_losses, checkpoint_hook, sharded_block_losses, validation_hook
 from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
+from rho1bench.training.mfu import flops_per_token
 from rho1bench.training.model import initial_model
 from rho1bench.training.ranks import allow_fsdp_on_cpu, num_processes
 from rho1bench.training.seeding import derive_seed
@@ -47,6 +48,7 @@ def run(context: StageContext) -> None:
     monitor = Selector(stage.monitor, seed) if stage.monitor is not None else None
     trainer = _trainer(context, stage, corpus, scores, SelectiveLM(lm, selector), monitor)
     callback = StageCallback(stage, context.folder, context.progress, trainer)
+    callback.flops_per_token = flops_per_token(lm, corpus.block_size)
     _add_hooks(context, stage, callback, corpus, scores, lm)
     train_and_save(context.folder, stage, trainer, callback, lm, tokenizer_folder)
 

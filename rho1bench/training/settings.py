@@ -17,11 +17,10 @@ def check_packages(stage: TrainStage) -> None:
     """Raise MissingPackageError, with the install line, for what the stage asks for and is not here."""
     for logger in stage.loggers:
         if not any(importlib.util.find_spec(package) for package in _LOGGER_PACKAGES[logger]):
-            raise MissingPackageError(
-                logger, f"stage {stage.name!r}, `loggers: [{logger}]`,", f"pip install 'rho1bench[{logger}]'"
-            )
+            install = "pip install 'rho1bench[tensorboard]'" if logger == "tensorboard" else f"pip install {logger}"
+            raise MissingPackageError(logger, f"stage {stage.name!r}, `loggers: [{logger}]`,", install)
     if stage.distributed is not None and stage.distributed.strategy == "deepspeed":
-        _need(stage, "deepspeed", "`distributed.strategy: deepspeed`", "pip install 'rho1bench[deepspeed]'")
+        _need(stage, "deepspeed", "`distributed.strategy: deepspeed`", "pip install deepspeed")
     if stage.attention == "flash_attention_2":
         install = "pip install flash-attn --no-build-isolation"
         _need(stage, "flash_attn", "`attention: flash_attention_2`", install)

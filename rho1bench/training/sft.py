@@ -21,6 +21,7 @@ from rho1bench.training.callbacks import StageCallback
 from rho1bench.training.data import as_is, block_order
 from rho1bench.training.hooks import checkpoint_hook
 from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
+from rho1bench.training.mfu import flops_per_token
 from rho1bench.training.model import initial_model, pretrained_model, stage_model
 from rho1bench.training.ranks import allow_fsdp_on_cpu, is_main, num_processes
 from rho1bench.training.seeding import derive_seed
@@ -54,6 +55,8 @@ def run(context: StageContext) -> None:
     else:
         trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
     callback = StageCallback(stage, context.folder, context.progress, trainer)
+    mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
+    callback.flops_per_token = flops_per_token(model, mean_length)
     callback.hooks.append(
         checkpoint_hook(model, tokenizer_folder, context.folder / "checkpoints", stage.max_steps, stage.num_checkpoints)
     )
