@@ -10,6 +10,7 @@ from typing import Any
 from rho1bench.errors import MissingPackageError
 from rho1bench.recipe import TrainStage
 
+_USERS_ENVIRONMENT = frozenset(os.environ)
 _LOGGER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
 
 
@@ -32,12 +33,13 @@ def _need(stage: TrainStage, package: str, setting: str, install: str) -> None:
 
 
 def prepare_loggers(stage: TrainStage, folder: Path) -> None:
-    """Tell the loggers where to write; what the environment says already stays."""
+    """Tell the loggers where this stage's logs go; what the user's environment says stays."""
+    places = {}
     if "tensorboard" in stage.loggers:
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "tensorboard"))
+        places["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
     if "wandb" in stage.loggers:
-        os.environ.setdefault("WANDB_PROJECT", "rho1bench")
-        os.environ.setdefault("WANDB_DIR", str(folder))
+        places |= {"WANDB_PROJECT": "rho1bench", "WANDB_DIR": str(folder)}
+    os.environ.update({name: place for name, place in places.items() if name not in _USERS_ENVIRONMENT})
 
 
 def apply_settings(lm: Any, stage: TrainStage) -> None:

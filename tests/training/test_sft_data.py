@@ -13,6 +13,7 @@ from rho1bench.corpus.tokenizer import SpecialTokens, load_raw_tokenizer, specia
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource, MiniWorldSource
 from rho1bench.training.sft_data import IGNORED, fitting_samples, read_samples, tokenise
+from rho1bench.training.sft_rows import row_segments
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=15)
 SPECIAL = SpecialTokens(begin=(0,), bos=0, eos=1, pad=2)
@@ -85,6 +86,60 @@ def test_local_samples(tmp_path: Path) -> None:
     ]
 
 
+QUESTION = ("user", "<|user|>\nq\n<|assistant|>\n")
+PROGRAM = "```python\nprint(5)\n```\n```output\n5\n```\nThe answer is 5."
+PLAYED = (
+    QUESTION,
+    ("assistant", "```python\nprint(5)\n```\n```output"),
+    ("tool", "\n5\n```\n"),
+    ("assistant", "The answer is 5."),
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "segments"),
+    [
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": PROGRAM}]}, PLAYED),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": PROGRAM}]}, PLAYED),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "q"},
+                    {"role": "assistant", "content": "```python\nprint(5)\n```\n"},
+                    {"role": "tool", "content": "5"},
+                    {"role": "assistant", "content": "The answer is 5."},
+                ]
+            },
+            PLAYED,
+        ),
+        ({"query": "q", "response": "r"}, (QUESTION, ("assistant", "r"))),
+        (
+            {"instruction": "q", "input": "i", "output": "r"},
+            (("user", "<|user|>\nq\ni\n<|assistant|>\n"), ("assistant", "r")),
+        ),
+        (
+            {"messages": [{"role": role, "content": role[0]} for role in ("system", "user", "assistant") * 2]},
+            (
+                ("user", "<|system|>\ns\n\n<|user|>\nu\n<|assistant|>\n"),
+                ("assistant", "a"),
+                ("user", "\n<|system|>\ns\n\n<|user|>\nu\n<|assistant|>\n"),
+                ("assistant", "a"),
+            ),
+        ),
+    ],
+)
+def test_chat_rows_become_the_dialogue_that_is_played(row: dict[str, Any], segments: Any) -> None:
+    assert row_segments(row, "here") == segments
+
+
+def test_rows_of_a_folder_with_an_offset(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        rows = [{"query": f"{name}{number}", "response": "r"} for number in range(2)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = LocalSource(type="local", path=str(tmp_path), offset=1, num_documents=2)
+    assert [segments[0][1].split("\n")[1] for segments in read_samples([source], 0)] == ["a1", "b0"]
+
+
 @pytest.mark.parametrize(
     ("row", "word"),
     [
@@ -92,6 +147,9 @@ def test_local_samples(tmp_path: Path) -> None:
         ({"segments": []}, "non-empty list"),
         ({"segments": [{"role": "system", "text": "a"}]}, "a role out of user, assistant, tool"),
         ({"segments": [{"role": "user", "text": "a"}]}, "nothing to learn"),
+        ({"messages": []}, "non-empty list"),
+        ({"messages": [{"role": "judge", "content": "a"}]}, "a message's role is 'judge'"),
+        ({"conversations": [{"from": "human", "value": "a"}]}, "nothing to learn"),
     ],
 )
 def test_bad_local_samples_are_named(tmp_path: Path, row: dict[str, Any], word: str) -> None:
