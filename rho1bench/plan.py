@@ -92,23 +92,26 @@ def _training_sizes(recipe: Recipe, stage: TrainStage) -> dict[str, int]:
         length, tokenizer = corpus.block_size, corpus.tokenizer
     elif isinstance(stage, SFTStage):
         length, tokenizer = stage.max_length, stage.tokenizer
-    weights = num_parameters(_model(recipe, stage), _vocab_size(recipe, tokenizer))
-    return {
+    sizes = {
         "steps": stage.max_steps,
         "tokens": stage.max_steps * stage.batch_size * length,
         "blocks": stage.max_steps * stage.batch_size,
-        "weights": weights,
-        "bytes": weights * BYTES_PER_WEIGHT * (1 + stage.num_checkpoints),
     }
+    model = _model(recipe, stage)
+    if model is None:
+        return sizes
+    weights = num_parameters(model, _vocab_size(recipe, tokenizer))
+    return {**sizes, "weights": weights, "bytes": weights * BYTES_PER_WEIGHT * (1 + stage.num_checkpoints)}
 
 
-def _model(recipe: Recipe, stage: TrainStage) -> ModelConfig:
+def _model(recipe: Recipe, stage: TrainStage) -> ModelConfig | None:
+    """Return the shape that a stage's model has; None for pretrained weights, which nothing is read of here."""
     init = stage.init
     while isinstance(init, str):
         origin = recipe.stage(init)
         assert isinstance(origin, TrainStage)
         init = origin.init
-    return init
+    return init if isinstance(init, ModelConfig) else None
 
 
 def _vocab_size(recipe: Recipe, tokenizer: str) -> int:

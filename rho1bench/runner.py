@@ -210,8 +210,8 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
 
 
 def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
-    """Run one stage here, several side by side; return the seconds of each by name."""
-    if len(jobs) == 1:
+    """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
+    if len(jobs) == 1 and getattr(jobs[0].context.stage, "distributed", None) is None:
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
         children = Children()

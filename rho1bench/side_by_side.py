@@ -1,8 +1,8 @@
-"""Runs stages that do not need each other at the same time, each in a process of its own.
+"""Runs stages in child processes: stages that do not need each other side by side, or one stage in several ranks.
 
-The runner's second way of carrying out a stage: CLM and SLM of one recipe, say, on two CPU cores. The child reads its
-job from standard input and reports progress and user errors through a pipe as JSON lines; it ends when standard input
-closes, so no child outlives a killed run.
+The runner's second way of carrying out a stage: CLM and SLM of one recipe, say, on two CPU cores, or one training stage
+on eight GPUs (``launching``). A child reads its job from standard input (a rank: from a file) and reports progress and
+user errors through a pipe as JSON lines; it ends when standard input closes, so no child outlives a killed run.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Any, TextIO
 from rho1bench import errors
 from rho1bench.disk import disk_errors
 from rho1bench.importing import load, missing_packages
-from rho1bench.progress import Progress
-from rho1bench.recipe import Recipe
+from rho1bench.launching import launch_command, launch_failure
+from rho1bench.progress import Progress, SilentProgress
+from rho1bench.recipe import Distributed, Recipe
 from rho1bench.stage import RunOptions, StageContext
 
 
@@ -37,12 +39,17 @@ class Children:
     def run_stage(self, context: StageContext, target: str) -> None:
         """Run the stage function ``target`` (``"module:function"``) on ``context`` in a child and wait for it.
 
-        Raises the ``UserError`` that the child raised, ``RuntimeError`` if it failed in another way.
+        A stage with ``distributed:`` runs in several. Raises the ``UserError`` that a child raised, ``RunError`` if a
+        signal ended a rank, ``RuntimeError`` for what failed in another way.
         """
+        distributed: Distributed | None = getattr(context.stage, "distributed", None)
+        if distributed is not None:
+            self._run_ranks(context, target, distributed)
+            return
         reading, writing = os.pipe()
         with os.fdopen(reading, encoding="utf-8") as events:
             try:
-                process = self._start(writing)
+                process = self._start([sys.executable, "-m", "rho1bench.side_by_side"], pass_fds=(writing,))
             finally:
                 os.close(writing)
             assert process.stdin is not None
@@ -56,6 +63,24 @@ class Children:
         if code != 0:
             raise RuntimeError(f"the process of stage {context.stage.name!r} ended with code {code}")
 
+    def _run_ranks(self, context: StageContext, target: str, distributed: Distributed) -> None:
+        with tempfile.TemporaryDirectory(prefix="rho1bench-") as folder:
+            job, log = Path(folder) / "job.json", Path(folder) / "log.txt"
+            job.write_text(_job(context, target, None), encoding="utf-8")
+            command = launch_command(context.stage.name, distributed, job)
+            with log.open("w") as stderr:
+                process = self._start(command, stdout=subprocess.PIPE, stderr=stderr)
+                assert process.stdout is not None
+                assert process.stdin is not None
+                with process.stdout:
+                    failure = _relay(process.stdout, context.progress)
+                code = process.wait()
+                process.stdin.close()
+            if failure is not None:
+                raise failure
+            if code != 0:
+                raise launch_failure(context.stage.name, log.read_text(errors="replace"))
+
     def stop(self) -> None:
         """Kill every child; the stages go on from their resume points when the run is started again."""
         with self._lock:
@@ -63,18 +88,14 @@ class Children:
             for process in self._processes:
                 if process.poll() is None:
                     process.kill()
+                    if process.stdin is not None:
+                        process.stdin.close()  # ranks are grandchildren, and end by this
 
-    def _start(self, writing: int) -> subprocess.Popen[str]:
+    def _start(self, command: list[str], **pipes: Any) -> subprocess.Popen[str]:
         with self._lock:
             if self._stopped:
                 raise errors.RunError("stopped before the stage began")
-            process = subprocess.Popen(
-                [sys.executable, "-m", "rho1bench.side_by_side"],
-                stdin=subprocess.PIPE,
-                pass_fds=(writing,),
-                text=True,
-                encoding="utf-8",
-            )
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8", **pipes)
             self._processes.append(process)
         return process
 
@@ -94,7 +115,7 @@ def run_all(tasks: Sequence[Callable[[], Any]], children: Children) -> list[Any]
         return [future.result() for future in futures]
 
 
-def _job(context: StageContext, target: str, events: int) -> str:
+def _job(context: StageContext, target: str, events: int | None) -> str:
     return json.dumps(
         {
             "target": target,
@@ -109,14 +130,16 @@ def _job(context: StageContext, target: str, events: int) -> str:
     )
 
 
-def _relay(events: TextIO, progress: Progress) -> Exception | None:
-    """Show the child's progress until its pipe closes; return the user error that it reported."""
+def _relay(events: Iterable[str], progress: Progress) -> Exception | None:
+    """Show the children's progress until their pipe closes; return the first user error that they reported."""
     failure: Exception | None = None
     for line in events:
+        if not line.startswith("{"):
+            continue  # a rank's pipe is its standard output, where a library may print before we take it
         event = json.loads(line)
         name, arguments = event["event"], event["arguments"]
         if name == "error":
-            failure = _user_error(event["type"], arguments[0])
+            failure = failure or _user_error(event["type"], arguments[0])
         elif name == "update":
             progress.update(arguments[0], **arguments[1])
         else:
@@ -165,13 +188,21 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def main() -> int:
-    """Run the one job that stands on standard input's first line; return the exit code."""
-    job = json.loads(sys.stdin.readline())
+def _events_of_rank() -> int:
+    """Return standard output as the pipe to the parent, and give what is printed from now on to standard error."""
+    pipe = os.dup(1)
+    os.dup2(2, 1)
+    return pipe
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Run the one job that stands in a file, or on standard input's first line; return the exit code."""
+    job = json.loads(Path(arguments[0]).read_text(encoding="utf-8") if arguments else sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     recipe = Recipe.model_validate(job["recipe"])
     folder = Path(job["folder"])
-    with os.fdopen(job["events"], "w", encoding="utf-8") as events:
+    pipe = _events_of_rank() if job["events"] is None else job["events"]
+    with os.fdopen(pipe, "w", encoding="utf-8") as events:
         progress = _RelayedProgress(job["stage"], events)
         context = StageContext(
             recipe=recipe,
@@ -179,7 +210,7 @@ def main() -> int:
             folder=folder,
             inputs={name: Path(path) for name, path in job["inputs"].items()},
             seed=job["seed"],
-            progress=progress,
+            progress=progress if os.environ.get("RANK", "0") == "0" else SilentProgress(job["stage"]),
             options=RunOptions(**job["options"]),
         )
         try:
@@ -192,4 +223,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -122,6 +122,8 @@ def _choose(alternatives: list[Json], raw: Any, discriminator: str | None) -> Js
     wanted = "object" if isinstance(raw, dict) else "array" if isinstance(raw, list) else "null" if raw is None else ""
     exact = [item for item in alternatives if item.get("type") == wanted]
     scalar = [item for item in alternatives if item.get("type") not in ("object", "array", "null")]
+    if wanted == "object":
+        exact.sort(key=lambda item: len(set(item.get("properties", ())) & set(raw)), reverse=True)
     return (exact or scalar or alternatives)[0]
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from rho1bench.recipe.base import Fraction, Model, Name, PositiveInt, StageBase, StageRef
+from rho1bench.recipe.base import Fraction, Model, Name, PositiveInt, PretrainedModel, StageBase, StageRef
 from rho1bench.recipe.corpus import Source
 from rho1bench.recipe.selection import Selection
 
 
 class ModelConfig(Model):
-    """Shape of a Llama-architecture model that starts from random weights; the vocabulary is the tokenizer's."""
+    """Shape of a model that starts from random weights; the vocabulary is the tokenizer's."""
 
+    architecture: Literal["llama", "mistral"] = "llama"
     hidden_size: PositiveInt
     intermediate_size: PositiveInt
     num_hidden_layers: PositiveInt
@@ -23,6 +24,34 @@ class ModelConfig(Model):
     tie_word_embeddings: bool = True
     initializer_range: Annotated[float, Field(gt=0)] = 0.02
     rope_theta: Annotated[float, Field(gt=0)] = 10000.0
+
+
+def _kind_of_init(value: Any) -> str:
+    """Tell which alternative of :data:`Init` is meant, so that only its problems are reported."""
+    if isinstance(value, dict):
+        return "given weights" if "pretrained" in value else "a shape"
+    if isinstance(value, PretrainedModel):
+        return "given weights"
+    return "a shape" if isinstance(value, ModelConfig) else "a stage"
+
+
+Init = Annotated[
+    Annotated[Name, StageRef(("pretrain", "sft")), Tag("a stage")]
+    | Annotated[ModelConfig, Tag("a shape")]
+    | Annotated[PretrainedModel, Tag("given weights")],
+    Discriminator(_kind_of_init),
+]
+"""What a training stage starts from: an earlier stage's model, random weights, or weights from elsewhere."""
+
+
+class Distributed(Model):
+    """Training in several processes, started by torchrun; without it a stage is one process."""
+
+    strategy: Literal["ddp", "fsdp2", "deepspeed"]
+    """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
+    ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
+    num_processes: PositiveInt | None = None
+    """Default: one for each GPU."""
 
 
 class Optimizer(Model):
@@ -42,7 +71,9 @@ class Optimizer(Model):
 class TrainStage(StageBase):
     """What pretraining and SFT share."""
 
-    init: Annotated[Name, StageRef(("pretrain", "sft"))] | ModelConfig
+    init: Init
+    trust_remote_code: bool = False
+    """Run model code that a pretrained checkpoint brings along. Only for origins that you trust."""
     optimizer: Optimizer
     batch_size: PositiveInt
     """Blocks (or samples) in one optimizer step, over all processes."""
@@ -56,6 +87,18 @@ class TrainStage(StageBase):
     save_steps: PositiveInt = 50
     """Distance of the resume points inside the stage."""
     logging_steps: PositiveInt = 10
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16``: matrix products in bfloat16 (autocast); weights, optimizer and losses stay in float32."""
+    attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
+    gradient_checkpointing: bool = False
+    """Make activations again in the backward pass instead of keeping them: less memory, about a third more work."""
+    compile: bool = False
+    """Run the model through ``torch.compile``."""
+    fused: bool = False
+    """AdamW as one fused kernel; sums in another order, so the last bits differ."""
+    distributed: Distributed | None = None
+    loggers: list[Literal["tensorboard", "trackio", "wandb"]] = []
+    """Besides ``metrics.jsonl``, which is always written."""
 
 
 class PretrainStage(TrainStage):
@@ -79,3 +122,7 @@ class SFTStage(TrainStage):
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
     sources: Annotated[list[Source], Field(min_length=1)]
     max_length: PositiveInt
+    selection: Selection | None = None
+    """Keep the loss of the best-scored labelled tokens only (the paper's future work); None trains on all of them."""
+    reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
+    """The model whose scores ``selection`` reads; it scores the samples once, before training."""

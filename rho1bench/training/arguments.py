@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,13 @@ def quiet_libraries() -> None:
     datasets.disable_progress_bars()
 
 
-def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes: int = 1) -> dict[str, Any]:
-    """Return keyword arguments for ``TrainingArguments`` or ``SFTConfig``; raises TrainingError for a batch that does
-    not divide into micro-batches.
+def training_arguments(
+    stage: TrainStage, output: Path, seed: int, num_processes: int = 1, layer_classes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return keyword arguments for ``TrainingArguments`` or ``SFTConfig``.
+
+    ``layer_classes`` names the model's layers, which FSDP2 shards one by one. Raises TrainingError for a batch that
+    does not divide into micro-batches.
     """
     import torch
 
@@ -50,7 +55,10 @@ def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes
         "dataloader_pin_memory": torch.cuda.is_available(),
         "use_cpu": not torch.cuda.is_available(),
         "remove_unused_columns": False,
-        "report_to": "none",
+        "report_to": stage.loggers or "none",
+        "run_name": stage.name,
+        "project": "rho1bench",
+        "bf16": stage.precision == "bf16",
         "disable_tqdm": True,
         "log_level": "error",
         "logging_strategy": "no",
@@ -59,6 +67,42 @@ def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes
         "save_strategy": "steps",
         "save_steps": stage.save_steps,
         **optimizer_arguments(stage.optimizer, stage.max_steps),
+        **({"optim": "adamw_torch_fused"} if stage.fused else {}),
+        **distributed_arguments(stage, layer_classes),
+    }
+
+
+def distributed_arguments(stage: TrainStage, layer_classes: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of ``distributed:``; none without it."""
+    import torch
+
+    if stage.distributed is None:
+        return {}
+    arguments: dict[str, Any] = {"ddp_backend": "nccl" if torch.cuda.is_available() else "gloo"}
+    if stage.distributed.strategy == "ddp":
+        arguments["ddp_find_unused_parameters"] = False
+    elif stage.distributed.strategy == "fsdp2":
+        arguments["fsdp"] = True
+        arguments["fsdp_config"] = {
+            "version": 2,
+            "transformer_layer_cls_to_wrap": list(layer_classes),
+            "reshard_after_forward": True,
+            "state_dict_type": "SHARDED_STATE_DICT",
+        }
+    else:
+        arguments["deepspeed"] = deepspeed_settings(stage)
+    return arguments
+
+
+def deepspeed_settings(stage: TrainStage) -> dict[str, Any]:
+    """Return DeepSpeed's configuration: ZeRO stage 2, whose weights stay whole for the selective loss's head."""
+    return {
+        "zero_optimization": {"stage": 2, "overlap_comm": True, "contiguous_gradients": True},
+        "bf16": {"enabled": stage.precision == "bf16"},
+        "gradient_clipping": stage.optimizer.max_grad_norm,
+        "train_batch_size": stage.batch_size,
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
     }
 
 

@@ -18,6 +18,8 @@ from rho1bench.errors import TrainingError
 from rho1bench.files import append_jsonl, read_jsonl, write_jsonl
 from rho1bench.progress import Progress
 from rho1bench.recipe import TrainStage
+from rho1bench.training.mfu import peak_of_run
+from rho1bench.training.ranks import is_main, num_processes
 from rho1bench.training.resume import ResumableTrainer
 from rho1bench.training.totals import LossTotals
 
@@ -49,6 +51,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         self.interval = LossTotals()
         self.seconds_before = 0.0
         self.hooks: list[Hook] = []
+        self.flops_per_token = 0.0
         self._step_totals = LossTotals()
         self._learning_rate = 0.0
         self._began = self._interval_began = time.monotonic()
@@ -118,6 +121,8 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
 
     def _log(self, step: int) -> None:
         now = time.monotonic()
+        speed = self.interval.tokens / max(now - self._interval_began, 1e-9)
+        peak = peak_of_run(self.stage.precision, num_processes())
         row = {
             "step": step,
             "max_steps": self.stage.max_steps,
@@ -126,8 +131,12 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             "learning_rate": self._learning_rate,
             **self.interval.row(),
             "grad_norm": self.trainer.last_grad_norm,
-            "tokens_per_second": round(self.interval.tokens / max(now - self._interval_began, 1e-9), 1),
+            "tokens_per_second": round(speed, 1),
+            "mfu": None if peak is None else round(speed * self.flops_per_token / peak, 4),
         }
-        append_jsonl(self.metrics_path, row)
+        if is_main():
+            append_jsonl(self.metrics_path, row)
+        if self.stage.loggers:
+            self.trainer.log({key: value for key, value in row.items() if value is not None})
         self.interval = LossTotals()
         self._interval_began = now

@@ -5,6 +5,7 @@ Shapes: B blocks, T positions, S = T - 1 predicted positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from rho1bench.selection.store import TokenScores
 from rho1bench.training.callbacks import Hook, StageCallback, checkpoint_steps
 from rho1bench.training.data import block_batch
 from rho1bench.training.model import save_model
+from rho1bench.training.ranks import is_main, wait_for_everyone
 
 NUM_PROBE_BLOCKS = 8
+BlockLosses = Callable[[Tensor, Tensor | None], Tensor]
+"""From blocks (B, T) and their position_ids (or None) to losses (B, S)."""
 
 
 def block_losses(lm: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
@@ -34,20 +38,36 @@ def block_losses(lm: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = No
         return token_losses(hidden_ND, output_weight(lm), blocks_BT[:, 1:].reshape(-1)).view(len(blocks_BT), -1)
 
 
-def validation_loss(lm: Any, corpus: PackedCorpus, batch_size: int) -> float:
+def sharded_block_losses(model: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
+    """Return the same from a wrapped :class:`SelectiveLM`, whose forward gathers sharded weights."""
+    eligible_BS = torch.ones_like(blocks_BT[:, 1:], dtype=torch.bool)
+    nothing_BS = torch.zeros_like(eligible_BS)
+    with torch.no_grad():
+        outputs = model(
+            input_ids=blocks_BT,
+            eligible=eligible_BS,
+            token_ids=blocks_BT[:, 1:],
+            position_ids=position_ids_BT,
+            selected=nothing_BS,
+        )
+    losses_BS: Tensor = outputs["losses"]
+    return losses_BS
+
+
+def validation_loss(losses: BlockLosses, corpus: PackedCorpus, batch_size: int, device: torch.device) -> float:
     """Return the mean loss over all predicted tokens of ``corpus``, in nats."""
     total, count = 0.0, 0
     for start in range(0, len(corpus), batch_size):
         blocks = range(start, min(start + batch_size, len(corpus)))
-        batch = {name: tensor.to(lm.device) for name, tensor in block_batch(corpus, blocks, blocks, None).items()}
-        losses_BS = block_losses(lm, batch["input_ids"], batch.get("position_ids"))
+        batch = {name: tensor.to(device) for name, tensor in block_batch(corpus, blocks, blocks, None).items()}
+        losses_BS = losses(batch["input_ids"], batch.get("position_ids"))
         total += float((losses_BS.double() * batch["eligible"]).sum())
         count += int(batch["eligible"].sum())
     return total / count
 
 
 def validation_hook(
-    callback: StageCallback, lm: Any, corpus: PackedCorpus, every: int, max_steps: int, batch_size: int
+    callback: StageCallback, losses: BlockLosses, corpus: PackedCorpus, every: int, max_steps: int, batch_size: int
 ) -> Hook:
     """Return a hook that appends the validation loss to the metrics every ``every`` steps and after the last."""
 
@@ -58,9 +78,10 @@ def validation_hook(
             "step": step,
             "tokens": callback.totals.tokens,
             "selected_tokens": callback.totals.selected_num,
-            "validation_loss": validation_loss(lm, corpus, batch_size),
+            "validation_loss": validation_loss(losses, corpus, batch_size, callback.trainer.args.device),
         }
-        append_jsonl(callback.metrics_path, row)
+        if is_main():
+            append_jsonl(callback.metrics_path, row)
 
     return hook
 
@@ -72,7 +93,10 @@ def checkpoint_hook(lm: Any, tokenizer_folder: Path, folder: Path, max_steps: in
     def hook(step: int) -> None:
         target = folder / f"step-{step:06d}"
         # One that a killed attempt left is whole, and the same to the last bit.
-        if step in wanted and not target.exists():
+        missing = step in wanted and not target.exists()
+        if step in wanted:
+            wait_for_everyone()  # before rank 0 writes, so that every rank has seen the same
+        if missing:
             save_model(lm, tokenizer_folder, target)
 
     return hook
@@ -82,9 +106,16 @@ class Probe:
     """Writes which tokens of a few fixed blocks are selected, at 0%, 50% and 100% of training (figures 13 and 14)."""
 
     def __init__(
-        self, lm: Any, selector: Selector, corpus: PackedCorpus, scores: TokenScores | None, tokenizer_folder: Path
+        self,
+        losses: BlockLosses,
+        selector: Selector,
+        corpus: PackedCorpus,
+        scores: TokenScores | None,
+        tokenizer_folder: Path,
+        device: torch.device,
     ) -> None:
-        self._lm = lm
+        self._losses = losses
+        self._device = device
         self._selector = selector
         self._corpus = corpus
         self._scores = scores
@@ -99,20 +130,22 @@ class Probe:
         def hook(step: int) -> None:
             if step in wanted:
                 for row in self.rows(step):
-                    append_jsonl(path, row)
+                    if is_main():
+                        append_jsonl(path, row)
 
         return hook
 
     def rows(self, step: int) -> list[dict[str, Any]]:
         """Return one row a block; the probe's blocks are ranked together, as if they were a batch."""
         batch = {
-            name: tensor.to(self._lm.device)
+            name: tensor.to(self._device)
             for name, tensor in block_batch(self._corpus, self.blocks, self.blocks, self._scores).items()
         }
-        losses_BS = block_losses(self._lm, batch["input_ids"], batch.get("position_ids"))
-        selected_BS = batch["eligible"]
+        losses_BS = self._losses(batch["input_ids"], batch.get("position_ids"))
+        # Every rank has the same blocks, and ranking is over all ranks: only those of rank 0 may count.
+        selected_BS = batch["eligible"] if is_main() else torch.zeros_like(batch["eligible"])
         if not self._selector.is_full:
-            tokens = TokenBatch(batch["eligible"], batch["token_ids"], batch.get("reference"))
+            tokens = TokenBatch(selected_BS, batch["token_ids"], batch.get("reference"))
             selected_BS = self._selector.choose(self._selector.scores(tokens, losses_BS), selected_BS)
         return [
             {

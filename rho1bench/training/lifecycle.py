@@ -14,13 +14,17 @@ from rho1bench.stage import StageContext
 from rho1bench.training.arguments import quiet_libraries
 from rho1bench.training.callbacks import StageCallback, cut_rows
 from rho1bench.training.model import save_model
+from rho1bench.training.ranks import is_main
 from rho1bench.training.resume import latest_resume_point, read_stage_state
+from rho1bench.training.settings import check_packages, prepare_loggers
 
 _DEFAULT_THREADS = torch.get_num_threads()
 
 
 def prepare_torch(context: StageContext) -> None:
-    """Set the threads and quiet the libraries."""
+    """Check the packages, set the threads and quiet the libraries; raises MissingPackageError."""
+    check_packages(context.config(TrainStage))
+    prepare_loggers(context.config(TrainStage), context.folder)
     quiet_libraries()
     threads = context.options.num_threads or getattr(context.stage, "num_threads", None) or _DEFAULT_THREADS
     torch.set_num_threads(threads)
@@ -29,7 +33,7 @@ def prepare_torch(context: StageContext) -> None:
 def is_finished(folder: Path) -> bool:
     """Tell whether an attempt that was killed after its last step has left everything in place."""
     finished = (folder / "training.json").is_file() and (folder / "checkpoint" / "config.json").is_file()
-    if finished:
+    if finished and is_main():
         shutil.rmtree(folder / "trainer", ignore_errors=True)
     return finished
 
@@ -45,11 +49,17 @@ def train_and_save(
         step = int(state["step"])
         callback.restore(state)
     for name in ("metrics.jsonl", "selected_tokens.jsonl"):
-        cut_rows(folder / name, step)
+        if is_main():
+            cut_rows(folder / name, step)
     trainer.stage_state = lambda: {"step": trainer.state.global_step, **callback.state()}
     trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=None if point is None else str(point))
     save_model(lm, tokenizer_folder, folder / "checkpoint")
+    if is_main():
+        _finish(folder, stage, callback, lm)
+
+
+def _finish(folder: Path, stage: TrainStage, callback: StageCallback, lm: Any) -> None:
     selection = getattr(stage, "selection", None)
     write_json(
         folder / "training.json",

@@ -1,4 +1,4 @@
-"""Models of the training stages: fresh Llama-shaped ones, ones from an earlier stage, and saving them whole."""
+"""Models of the training stages: fresh ones, ones from an earlier stage or from elsewhere, and saving them whole."""
 
 from __future__ import annotations
 
@@ -9,49 +9,111 @@ from typing import Any
 
 import torch
 
-from rho1bench.corpus.tokenizer import BOS, EOS, PAD, load_raw_tokenizer, tokenizer_sha256
-from rho1bench.errors import CheckpointError
-from rho1bench.recipe import ModelConfig
-from rho1bench.selection.causal_lm import load_model
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
+from rho1bench.errors import CheckpointError, MissingPackageError
+from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
+from rho1bench.selection.causal_lm import load_model, quiet_transformers
 from rho1bench.stage import StageContext
+from rho1bench.training.ranks import is_main, wait_for_everyone
 from rho1bench.training.seeding import derive_seed
+from rho1bench.training.settings import apply_settings
 
 
-def initial_model(context: StageContext, init: str | ModelConfig, tokenizer_folder: Path, length: int) -> Any:
-    """Return the model that a stage starts from, in float32.
+def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Path, length: int) -> Any:
+    """Return the model that a stage starts from, in float32, with the stage's attention.
 
-    ``length`` is the longest sequence it must read. Raises CheckpointError if an earlier stage's model has another
-    tokenizer or too short a context.
+    ``length`` is the longest sequence it must read. Raises CheckpointError if the weights cannot be loaded, or have
+    another tokenizer or too short a context.
     """
-    if isinstance(init, ModelConfig):
-        model = fresh_model(init, tokenizer_folder, context.seed)
+    if isinstance(stage.init, ModelConfig):
+        model = fresh_model(stage.init, tokenizer_folder, context.seed)
         origin = "the model of the recipe"
+    elif isinstance(stage.init, PretrainedModel):
+        model = pretrained_model(stage.init, tokenizer_folder, stage.trust_remote_code)
+        origin = stage.init.pretrained
     else:
-        checkpoint = context.input(init) / "checkpoint"
-        _check_tokenizer(checkpoint, tokenizer_folder)
-        model = load_model(checkpoint)
-        origin = str(checkpoint)
-    if model.config.max_position_embeddings < length:
+        model, origin = stage_model(context, stage.init, tokenizer_folder), stage.init
+    longest = getattr(model.config, "max_position_embeddings", length)
+    if longest < length:
         raise CheckpointError(
-            f"{origin}: reads at most {model.config.max_position_embeddings} tokens (max_position_embeddings), but "
-            f"training sequences have {length}."
+            f"{origin}: reads at most {longest} tokens (max_position_embeddings), but training sequences have {length}."
         )
+    _set_attention(model, stage, origin)
+    apply_settings(model, stage)
     return model
 
 
+def stage_model(context: StageContext, name: str, tokenizer_folder: Path) -> Any:
+    """Load the model of an earlier stage; raises CheckpointError if it has another tokenizer."""
+    checkpoint = context.input(name) / "checkpoint"
+    _check_tokenizer(checkpoint, tokenizer_folder)
+    return load_model(checkpoint)
+
+
+def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote_code: bool = False) -> Any:
+    """Load a hub id or a folder in float32, from safetensors only; raises CheckpointError."""
+    from transformers import AutoModelForCausalLM
+
+    quiet_transformers()
+    folder = Path(init.pretrained).expanduser()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder) if folder.is_dir() else init.pretrained,
+            revision=init.revision or "main",
+            dtype="float32",
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"{init.pretrained}: these weights cannot be loaded: {reason}\nExpected a folder or a hub id with "
+            "config.json and *.safetensors. Offline, give the folder of a copy; a gated model needs `hf auth login`; "
+            "code that a checkpoint brings along runs only with `trust_remote_code: true`."
+        ) from error
+    _check_vocabulary(model, init, tokenizer_folder)
+    return model
+
+
+def _set_attention(model: Any, stage: TrainStage, origin: str) -> None:
+    if model.config._attn_implementation == stage.attention:
+        return
+    try:
+        model.set_attn_implementation(stage.attention)
+    except ImportError as error:
+        raise MissingPackageError(
+            "flash_attn", f"`attention: {stage.attention}`", "pip install flash-attn --no-build-isolation"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{origin}: cannot use `attention: {stage.attention}`: {error}") from error
+
+
+def _check_vocabulary(model: Any, init: PretrainedModel, tokenizer_folder: Path) -> None:
+    wanted = load_raw_tokenizer(tokenizer_folder)
+    if model.config.vocab_size < wanted.get_vocab_size():
+        raise CheckpointError(
+            f"{init.pretrained}: has a vocabulary of {model.config.vocab_size}, but the tokenizer in "
+            f"{tokenizer_folder} has {wanted.get_vocab_size()} tokens. Use the model's own tokenizer "
+            "(a tokenizer stage with `pretrained:`)."
+        )
+    own = Path(init.pretrained).expanduser()
+    if (own / "tokenizer.json").is_file() and load_raw_tokenizer(own).get_vocab() != wanted.get_vocab():
+        raise CheckpointError(f"{own}: has another tokenizer than {tokenizer_folder}; use one tokenizer for both.")
+
+
 def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> Any:
-    """Return a Llama with random weights that depend on ``seed`` and ``shape`` only."""
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    """Return a Llama or Mistral with random weights that depend on ``seed`` and ``shape`` only."""
+    import transformers
 
     tokenizer = load_raw_tokenizer(tokenizer_folder)
-    special = {
-        "bos_token_id": tokenizer.token_to_id(BOS),
-        "eos_token_id": tokenizer.token_to_id(EOS),
-        "pad_token_id": tokenizer.token_to_id(PAD),
-    }
-    settings = shape.model_dump(exclude={"rope_theta"})
+    tokens = special_tokens(tokenizer_folder)
+    special = {"bos_token_id": tokens.bos, "eos_token_id": tokens.eos, "pad_token_id": tokens.pad}
+    settings = shape.model_dump(exclude={"rope_theta", "architecture"})
     settings["num_key_value_heads"] = shape.num_key_value_heads or shape.num_attention_heads
-    config = LlamaConfig(
+    name = {"llama": "Llama", "mistral": "Mistral"}[shape.architecture]
+    if shape.architecture == "mistral":
+        settings["sliding_window"] = None  # as Mistral-7B since v0.2, and no block is longer than the first one's
+    config = getattr(transformers, f"{name}Config")(
         **settings,
         **special,
         vocab_size=tokenizer.get_vocab_size(),
@@ -61,8 +123,8 @@ def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> Any:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "model"))
-        model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(**special)
+        model = getattr(transformers, f"{name}ForCausalLM")(config)
+    model.generation_config = transformers.GenerationConfig(**special)
     return model
 
 
@@ -76,15 +138,36 @@ def _check_tokenizer(checkpoint: Path, tokenizer_folder: Path) -> None:
 
 
 def save_model(model: Any, tokenizer_folder: Path, target: Path) -> None:
-    """Write a checkpoint with its tokenizer to ``target``, which appears whole or not at all."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    model.config.use_cache = True
-    model.save_pretrained(partial)
-    for path in sorted(tokenizer_folder.iterdir()):
-        shutil.copyfile(path, partial / path.name)
-    place_folder(partial, target)
+    """Write a checkpoint with its tokenizer to ``target``, which appears whole or not at all.
+
+    Every rank calls this, as sharded weights are gathered; rank 0 writes.
+    """
+    weights = _whole_weights(model)
+    if is_main():
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        model.config.use_cache = True
+        model.save_pretrained(partial, state_dict=weights)
+        for path in sorted(tokenizer_folder.iterdir()):
+            shutil.copyfile(path, partial / path.name)
+        place_folder(partial, target)
+    wait_for_everyone()
+
+
+def _whole_weights(model: Any) -> dict[str, torch.Tensor] | None:
+    """Return the weights of a model that FSDP2 has sharded, on rank 0; None for one that is whole."""
+    from torch.distributed.tensor import DTensor
+
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return None
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights: dict[str, torch.Tensor] = get_model_state_dict(model, options=options)
+    if model.config.tie_word_embeddings and "lm_head.weight" in weights:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    return weights
 
 
 def place_folder(partial: Path, target: Path) -> None:

@@ -5,9 +5,10 @@ The heart of the pipeline (paper section 2.2): same blocks, same order, same ste
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
@@ -19,10 +20,13 @@ from rho1bench.stage import StageContext
 from rho1bench.training.arguments import training_arguments
 from rho1bench.training.callbacks import StageCallback
 from rho1bench.training.data import BlockDataset, as_is, block_order
-from rho1bench.training.hooks import Probe, checkpoint_hook, validation_hook
+from rho1bench.training.hooks import Probe, block_losses, checkpoint_hook, sharded_block_losses, validation_hook
 from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
+from rho1bench.training.mfu import flops_per_token
 from rho1bench.training.model import initial_model
+from rho1bench.training.ranks import allow_fsdp_on_cpu, num_processes
 from rho1bench.training.seeding import derive_seed
+from rho1bench.training.settings import layer_classes
 
 
 def run(context: StageContext) -> None:
@@ -37,27 +41,48 @@ def run(context: StageContext) -> None:
     stage = context.config(PretrainStage)
     corpus = PackedCorpus(context.input(stage.corpus))
     tokenizer_folder = tokenizer_of(context, stage.corpus)
-    lm = initial_model(context, stage.init, tokenizer_folder, corpus.block_size)
+    lm = initial_model(context, stage, tokenizer_folder, corpus.block_size)
     scores = _token_scores(context, stage, corpus)
     seed = derive_seed(context.seed, "selection")
     selector = Selector(stage.selection, seed)
     monitor = Selector(stage.monitor, seed) if stage.monitor is not None else None
     trainer = _trainer(context, stage, corpus, scores, SelectiveLM(lm, selector), monitor)
     callback = StageCallback(stage, context.folder, context.progress, trainer)
+    callback.flops_per_token = flops_per_token(lm, corpus.block_size)
+    _add_hooks(context, stage, callback, corpus, scores, lm)
+    train_and_save(context.folder, stage, trainer, callback, lm, tokenizer_folder)
+
+
+def _add_hooks(
+    context: StageContext,
+    stage: PretrainStage,
+    callback: StageCallback,
+    corpus: PackedCorpus,
+    scores: TokenScores | None,
+    lm: Any,
+) -> None:
+    """Add what happens along the way: validation, checkpoints, the probe of selected tokens."""
+    trainer: Any = callback.trainer
+
+    def losses(blocks_BT: Tensor, position_ids_BT: Tensor | None) -> Tensor:
+        if trainer.is_fsdp_enabled:
+            return sharded_block_losses(trainer.model_wrapped, blocks_BT, position_ids_BT)
+        return block_losses(lm, blocks_BT, position_ids_BT)
+
+    tokenizer_folder = tokenizer_of(context, stage.corpus)
     batch_size = stage.micro_batch_size or stage.batch_size
     if stage.validation is not None:
         held_out = PackedCorpus(context.input(stage.validation))
         _check_same_tokenizer(corpus, held_out)
         callback.hooks.append(
-            validation_hook(callback, lm, held_out, stage.validation_steps, stage.max_steps, batch_size)
+            validation_hook(callback, losses, held_out, stage.validation_steps, stage.max_steps, batch_size)
         )
     callback.hooks.append(
         checkpoint_hook(lm, tokenizer_folder, context.folder / "checkpoints", stage.max_steps, stage.num_checkpoints)
     )
     if stage.selection is not None:
-        probe = Probe(lm, selector, corpus, scores, tokenizer_folder)
+        probe = Probe(losses, trainer.selector, corpus, scores, tokenizer_folder, trainer.args.device)
         callback.hooks.append(probe.hook(context.folder / "selected_tokens.jsonl", stage.max_steps))
-    train_and_save(context.folder, stage, trainer, callback, lm, tokenizer_folder)
 
 
 def _trainer(
@@ -73,12 +98,16 @@ def _trainer(
     from rho1bench.training.trainer import SelectiveTrainer
 
     order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
-    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    arguments = training_arguments(stage, context.folder / "trainer", context.seed, num_processes)
+    arguments = training_arguments(
+        stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model.lm)
+    )
+    args = TrainingArguments(**arguments)
+    if args.fsdp:
+        allow_fsdp_on_cpu()
     return SelectiveTrainer(
         model=model,
         monitor=monitor,
-        args=TrainingArguments(**arguments),
+        args=args,
         train_dataset=BlockDataset(corpus, order, scores),
         data_collator=as_is,
     )

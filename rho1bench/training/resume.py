@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rho1bench.files import read_json, write_json
 from rho1bench.training.model import place_folder
+from rho1bench.training.ranks import is_main, wait_for_everyone
 from rho1bench.training.totals import LossTotals
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ _STATE_FILE = "stage_state.json"
 
 def latest_resume_point(folder: Path) -> Path | None:
     """Return the newest resume point in a stage's ``trainer/`` folder; removes half-written ones."""
-    shutil.rmtree(folder / "partial", ignore_errors=True)
+    if is_main():
+        shutil.rmtree(folder / "partial", ignore_errors=True)
+    wait_for_everyone()
     points = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     return max(points, key=_step, default=None)
 
@@ -46,6 +49,10 @@ class ResumableTrainer:
     """Gives what the stage wants to find again in :func:`read_stage_state`."""
     last_grad_norm = math.nan
 
+    if TYPE_CHECKING:
+        args: Any
+        log: Callable[[dict[str, Any]], None]
+
     def step_totals(self) -> LossTotals:
         """Return the sums of the optimizer step whose gradients are ready."""
         raise NotImplementedError
@@ -56,8 +63,17 @@ class ResumableTrainer:
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         partial = Path(self._get_output_dir(trial))
-        shutil.rmtree(partial, ignore_errors=True)
+        if is_main():
+            shutil.rmtree(partial, ignore_errors=True)
+        wait_for_everyone()
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        wait_for_everyone()
+        if is_main():
+            self._place(partial)
+        wait_for_everyone()
+
+    def _place(self, partial: Path) -> None:
+        """Give the finished resume point its name, and remove the one before."""
         (point,) = partial.glob("checkpoint-*")
         write_json(point / _STATE_FILE, self.stage_state() if self.stage_state is not None else {})
         target = partial.parent / point.name
@@ -69,7 +85,7 @@ class ResumableTrainer:
 
     def _clip_grad_norm(self, model: Any) -> Any:
         grad_norm = super()._clip_grad_norm(model)  # type: ignore[misc]
-        self.last_grad_norm = float(grad_norm)
+        self.last_grad_norm = float(getattr(grad_norm, "full_tensor", lambda: grad_norm)())
         return grad_norm
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:

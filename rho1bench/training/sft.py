@@ -1,46 +1,84 @@
-"""Stage ``sft``: supervised fine-tuning on tool-integrated and chain-of-thought samples with TRL (section 3.2)."""
+"""Stage ``sft``: supervised fine-tuning on tool-integrated and chain-of-thought samples with TRL (section 3.2).
+
+With ``selection:``, which is the paper's future work, it runs on the selective loss's own trainer (``sft_selection``).
+"""
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rho1bench.corpus.tokenizer import load_raw_tokenizer
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens
+from rho1bench.errors import TrainingError
 from rho1bench.files import sha256_json
-from rho1bench.recipe import SFTStage
+from rho1bench.recipe import PretrainedModel, SFTStage
+from rho1bench.selection.selective_lm import SelectiveLM
+from rho1bench.selection.selector import Selector
 from rho1bench.stage import StageContext
 from rho1bench.training.arguments import training_arguments
 from rho1bench.training.callbacks import StageCallback
-from rho1bench.training.data import block_order
+from rho1bench.training.data import as_is, block_order
 from rho1bench.training.hooks import checkpoint_hook
 from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
-from rho1bench.training.model import initial_model
+from rho1bench.training.mfu import flops_per_token
+from rho1bench.training.model import initial_model, pretrained_model, stage_model
+from rho1bench.training.ranks import allow_fsdp_on_cpu, is_main, num_processes
+from rho1bench.training.seeding import derive_seed
+from rho1bench.training.settings import layer_classes
 from rho1bench.training.sft_data import TokenisedSample, fitting_samples
+from rho1bench.training.sft_selection import SampleDataset, stored_scores
 
 
 def run(context: StageContext) -> None:
     """Fine-tune and write ``checkpoint/``; goes on exactly where a killed attempt's last resume point is.
 
-    Raises DataError for bad samples, CheckpointError for an unfit model, TrainingError for a loss that is not finite.
+    Raises DataError for bad samples, CheckpointError for an unfit model, TrainingError for a selection without what it
+    reads, and for a loss that is not finite.
     """
     if is_finished(context.folder):
         return
     prepare_torch(context)
     stage = context.config(SFTStage)
+    selector = Selector(stage.selection, derive_seed(context.seed, "selection"))
+    _check_selection(stage, selector)
     tokenizer_folder = context.input(stage.tokenizer) / "tokenizer"
+    special = special_tokens(tokenizer_folder)
     samples, num_long = fitting_samples(
-        stage.sources, context.seed, load_raw_tokenizer(tokenizer_folder), stage.max_length
+        stage.sources, context.seed, load_raw_tokenizer(tokenizer_folder), special, stage.max_length
     )
-    if num_long:
+    if num_long and is_main():
         context.progress.message(f"left out {num_long} samples of more than {stage.max_length} tokens")
-    model = initial_model(context, stage.init, tokenizer_folder, stage.max_length)
-    trainer = _trainer(context, stage, model, samples, tokenizer_folder)
+    model = initial_model(context, stage, tokenizer_folder, stage.max_length)
+    if selector.is_full:
+        trainer = _trainer(context, stage, model, samples, tokenizer_folder)
+    else:
+        trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
     callback = StageCallback(stage, context.folder, context.progress, trainer)
+    mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
+    callback.flops_per_token = flops_per_token(model, mean_length)
     callback.hooks.append(
         checkpoint_hook(model, tokenizer_folder, context.folder / "checkpoints", stage.max_steps, stage.num_checkpoints)
     )
     train_and_save(context.folder, stage, trainer, callback, model, tokenizer_folder)
+
+
+def _check_selection(stage: SFTStage, selector: Selector) -> None:
+    if stage.selection is not None and stage.selection.token_scores is not None:
+        raise TrainingError(
+            f"stage {stage.name!r}: `selection.token_scores` are the scores of a packed corpus. A fine-tuning stage "
+            "scores its samples itself: leave it out, and name the model in `reference`."
+        )
+    if selector.needs_reference and stage.reference is None:
+        raise TrainingError(
+            f"stage {stage.name!r}: its selection reads a reference model's scores. Name the model in `reference`: an "
+            "earlier stage, or {pretrained: ...}."
+        )
+
+
+def _order(context: StageContext, stage: SFTStage, samples: list[TokenisedSample]) -> Any:
+    columns = {"input_ids": [sample.input_ids for sample in samples], "labels": [sample.labels for sample in samples]}
+    return block_order(len(samples), stage.max_steps * stage.batch_size, context.seed, sha256_json(columns))
 
 
 def _trainer(
@@ -52,22 +90,54 @@ def _trainer(
 
     from rho1bench.training.sft_trainer import StageSFTTrainer
 
-    columns = {
-        "input_ids": [sample.input_ids for sample in samples],
-        "labels": [sample.labels for sample in samples],
-    }
-    order = block_order(len(samples), stage.max_steps * stage.batch_size, context.seed, sha256_json(columns))
-    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    arguments = training_arguments(stage, context.folder / "trainer", context.seed, num_processes)
+    arguments = training_arguments(
+        stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model)
+    )
+    args = SFTConfig(
+        **arguments, max_length=None, gradient_checkpointing=False, dataset_kwargs={"skip_prepare_dataset": True}
+    )
+    if args.fsdp:
+        allow_fsdp_on_cpu()
+    columns = {"input_ids": [sample.input_ids for sample in samples], "labels": [sample.labels for sample in samples]}
     return StageSFTTrainer(
         model=model,
-        args=SFTConfig(
-            **arguments,
-            max_length=None,
-            bf16=False,
-            gradient_checkpointing=False,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        train_dataset=Dataset.from_dict(columns).select(order),
+        args=args,
+        train_dataset=Dataset.from_dict(columns).select(_order(context, stage, samples)),
         processing_class=AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True),
     )
+
+
+def _selective_trainer(
+    context: StageContext, stage: SFTStage, model: SelectiveLM, samples: list[TokenisedSample], tokenizer_folder: Path
+) -> Any:
+    from transformers import TrainingArguments
+
+    from rho1bench.training.trainer import SelectiveTrainer
+
+    arguments = training_arguments(
+        stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model.lm)
+    )
+    args = TrainingArguments(**arguments)
+    if args.fsdp:
+        allow_fsdp_on_cpu()
+    scores = None
+    if stage.reference is not None:
+        micro_batch_size = stage.micro_batch_size or stage.batch_size
+        load = partial(_reference, context, stage.reference, tokenizer_folder, stage.trust_remote_code)
+        scores = stored_scores(context.folder / "reference_scores.npy", load, samples, micro_batch_size)
+    pad_id = special_tokens(tokenizer_folder).pad
+    return SelectiveTrainer(
+        model=model,
+        monitor=None,
+        args=args,
+        train_dataset=SampleDataset(samples, _order(context, stage, samples), stage.batch_size, pad_id, scores),
+        data_collator=as_is,
+    )
+
+
+def _reference(
+    context: StageContext, reference: str | PretrainedModel, tokenizer_folder: Path, trust_remote_code: bool
+) -> Any:
+    if isinstance(reference, str):
+        return stage_model(context, reference, tokenizer_folder)
+    return pretrained_model(reference, tokenizer_folder, trust_remote_code)

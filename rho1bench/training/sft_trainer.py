@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PrinterCallback
 from trl import SFTTrainer
@@ -25,13 +26,19 @@ class StageSFTTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
         tokens = int(inputs["attention_mask"].sum())
         num_items = int(num_items_in_batch)
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self._step.add(LossTotals(selected_sum=float(loss) * num_items, tokens=tokens))
+        # The Trainer multiplies by the number of processes, because DDP averages over them.
+        loss_sum = float(loss) * num_items / self.accelerator.num_processes
+        self._step.add(LossTotals(selected_sum=loss_sum, tokens=tokens))
         self._step.selected_num = num_items
         return loss
 
     def step_totals(self) -> LossTotals:
         """Return the finished step's sums; every labelled token counts as selected."""
         totals, self._step = self._step, LossTotals()
+        if self.accelerator.num_processes > 1:
+            sums = torch.tensor([totals.selected_sum, totals.tokens], dtype=torch.float64, device=self.args.device)
+            sums = self.accelerator.reduce(sums, reduction="sum")
+            totals.selected_sum, totals.tokens = float(sums[0]), int(sums[1])
         totals.all_sum, totals.all_num = totals.selected_sum, totals.selected_num
         return totals
 

@@ -39,6 +39,7 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """Collect the micro-batches of one optimizer step; where ``global`` spans several, rank them all first."""
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._tokens += sum(_num_tokens(batch) for batch in batches)
         if batches:
             self._num_selected = self.selector.num_selected([batch["eligible"] for batch in batches])
         if len(batches) > 1 and self.selector.scope == "global" and not self.selector.is_full:
@@ -92,18 +93,21 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
         if self.monitor is not None:
             batch = TokenBatch(eligible_BS, inputs["token_ids"], inputs.get("reference"))
             self._monitored.append((self.monitor.scores(batch, losses_BS), losses64_BS, eligible_BS))
-        self._tokens += inputs["input_ids"].numel()
 
     def step_totals(self) -> LossTotals:
         """Return the sums of the finished optimizer step over all processes, and start anew."""
         sums = torch.stack(self._sums).sum(dim=0)
+        sums = torch.cat([sums, sums.new_tensor([self._tokens])])
         if self.accelerator.num_processes > 1:
             sums = self.accelerator.reduce(sums, reduction="sum")
-        selected_sum, selected_num, all_sum, all_num = sums.tolist()
+        selected_sum, selected_num, all_sum, all_num, tokens = sums.tolist()
         totals = LossTotals(selected_sum, int(selected_num), all_sum, int(all_num))
-        totals.tokens = self._tokens * self.accelerator.num_processes
+        totals.tokens = int(tokens)
         if self._thresholds:
-            totals.threshold = float(torch.stack(self._thresholds).min())
+            threshold = torch.stack(self._thresholds).min()
+            if self.accelerator.num_processes > 1:
+                threshold = self.accelerator.gather(threshold).min()
+            totals.threshold = float(threshold)
         if not self.selector.is_full:
             totals.ranked_sum, totals.ranked_num = totals.selected_sum, totals.selected_num
         elif self.monitor is not None:
@@ -124,9 +128,18 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
         self.model.lm.save_pretrained(output_dir or self.args.output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
         from safetensors.torch import load_model
 
         load_model(self.model.lm, Path(resume_from_checkpoint) / "model.safetensors")
+
+
+def _num_tokens(batch: dict[str, Tensor]) -> int:
+    """Return how many tokens a batch reads; padded batches say so themselves, which the model need not see."""
+    num_tokens = batch.pop("num_tokens", None)
+    return batch["input_ids"].numel() if num_tokens is None else int(num_tokens.sum())
 
 
 def _lowest(scores_BS: Tensor, selected_BS: Tensor) -> Tensor:

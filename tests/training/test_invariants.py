@@ -98,7 +98,7 @@ def test_clm_and_slm_share_data_steps_and_learning_rates(run: Path) -> None:
 def test_metrics_and_training_json_have_the_agreed_keys(run: Path) -> None:
     keys = [
         "step", "max_steps", "tokens", "selected_tokens", "learning_rate", "loss", "loss_all", "loss_selected",
-        "loss_unselected", "select_ratio", "threshold", "grad_norm", "tokens_per_second",
+        "loss_unselected", "select_ratio", "threshold", "grad_norm", "tokens_per_second", "mfu",
     ]  # fmt: skip
     for row in metrics(run / "slm", timed=True) + metrics(run / "slm_sft", timed=True):
         assert list(row) in (keys, ["step", "tokens", "selected_tokens", "validation_loss"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rho1bench.selection.local_reference import masked_positions, score_blocks
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.training.data import block_batch
-from rho1bench.training.hooks import validation_loss
+from rho1bench.training.hooks import block_losses, validation_loss
 
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2], [0, 1, 1, 1, 1, 1, 1, 1]], dtype=np.uint16)
 
@@ -50,7 +51,9 @@ def test_losses_and_scores_of_a_document_are_its_own(tmp_path: Path, lm: Any) ->
         assert int(outputs["selected"].sum()) == 11
         eligible_losses = outputs["losses"][batch["eligible"]].detach()
         assert float(outputs["loss_sum"].detach()) == pytest.approx(float(eligible_losses.sum()), rel=1e-6)
-        assert validation_loss(lm, masked, 1) == pytest.approx(float(eligible_losses.mean()), rel=1e-6)
+        assert validation_loss(partial(block_losses, lm), masked, 1, torch.device("cpu")) == pytest.approx(
+            float(eligible_losses.mean()), rel=1e-6
+        )
         found["losses"].append(outputs["losses"][own_BS].detach())
         positions_BT = masked_positions(masked, 0, 2, torch.device("cpu"))
         found["scores"].append(score_blocks(lm, batch["input_ids"], positions_BT)[own_BS])

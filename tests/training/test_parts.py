@@ -177,9 +177,9 @@ def test_too_short_a_context_is_refused(shared: Path) -> None:
     folders = {stage.name: shared / stage.name for stage in recipe.stages}
     context = StageContext(recipe, recipe.stages[0], shared, folders, 0, SilentProgress())
     with pytest.raises(CheckpointError, match="at most 160 tokens"):
-        initial_model(context, "base", shared / "tokens/tokenizer", 161)
+        initial_model(context, stage(init="base"), shared / "tokens/tokenizer", 161)
     with pytest.raises(CheckpointError, match="holds no finished checkpoint"):
-        initial_model(context, "scores", shared / "tokens/tokenizer", 16)
+        initial_model(context, stage(init="scores"), shared / "tokens/tokenizer", 16)
 
 
 def test_quickstart_trains_clm_and_slm_alike() -> None:

@@ -1,0 +1,106 @@
+"""The selective loss in fine-tuning, which the paper leaves as future work: the best-scored labelled tokens are learnt.
+
+The reference scores every sample once before training. Shapes: B samples, T positions of the longest sample of an
+optimizer step (so that its tokens can be ranked together), S = T - 1 predicted positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from rho1bench.files import atomic_path
+from rho1bench.selection.local_reference import score_blocks
+from rho1bench.training.ranks import is_main, wait_for_everyone
+from rho1bench.training.sft_data import IGNORED, TokenisedSample
+
+Scores = list[npt.NDArray[np.float32]]
+"""Loss and entropy (nats) of positions 1 to T - 1 of each sample, shape (T - 1, 2)."""
+
+
+class SampleDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
+    """Samples in training order as padded batches of what selection needs; fetched a whole batch at a time."""
+
+    def __init__(
+        self,
+        samples: Sequence[TokenisedSample],
+        order: npt.NDArray[np.int64],
+        batch_size: int,
+        pad_id: int,
+        scores: Scores | None,
+    ) -> None:
+        self.samples, self.order, self.scores = samples, order, scores
+        self._batch_size, self._pad_id = batch_size, pad_id
+        self._stride = max(len(sample.input_ids) for sample in samples)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.__getitems__([index])
+
+    def __getitems__(self, places: Sequence[int]) -> dict[str, Tensor]:
+        """Return input_ids (B, T), eligible and token_ids (B, S), num_tokens (B,) and, with scores, reference."""
+        numbers = [int(self.order[place]) for place in places]
+        width = self._width(places[0])
+        chosen = [self.samples[number] for number in numbers]
+        labels_BT = torch.stack([_padded(sample.labels, width, IGNORED) for sample in chosen])
+        batch = {
+            "input_ids": torch.stack([_padded(sample.input_ids, width, self._pad_id) for sample in chosen]),
+            "eligible": labels_BT[:, 1:] != IGNORED,
+            "token_ids": torch.tensor(places).unsqueeze(1) * self._stride + torch.arange(1, width),
+            "num_tokens": torch.tensor([len(sample.input_ids) for sample in chosen]),
+        }
+        if self.scores is not None:
+            reference_BS2 = torch.zeros(len(chosen), width - 1, 2)
+            for row, number in enumerate(numbers):
+                scores_S2 = torch.from_numpy(self.scores[number])
+                reference_BS2[row, : len(scores_S2)] = scores_S2
+            batch["reference"] = reference_BS2
+        return batch
+
+    def _width(self, place: int) -> int:
+        """Return the length of the longest sample of the optimizer step that ``place`` belongs to."""
+        start = place // self._batch_size * self._batch_size
+        return max(len(self.samples[number].input_ids) for number in self.order[start : start + self._batch_size])
+
+
+def stored_scores(path: Path, model: Any, samples: Sequence[TokenisedSample], batch_size: int) -> Scores:
+    """Return the reference's scores of every sample; rank 0 makes them, once, and keeps them in ``path``.
+
+    ``model`` is a function that loads the reference.
+    """
+    if is_main() and not path.exists():
+        scores = score_samples(model().eval(), samples, batch_size)
+        with atomic_path(path) as temporary, temporary.open("wb") as handle:
+            np.save(handle, np.concatenate(scores), allow_pickle=False)
+    wait_for_everyone()
+    ends = np.cumsum([len(sample.input_ids) - 1 for sample in samples])[:-1]
+    return list(np.split(np.load(path, allow_pickle=False), ends))
+
+
+def score_samples(model: Any, samples: Sequence[TokenisedSample], batch_size: int) -> Scores:
+    """Score samples in batches of like length; what is padded on the right changes nothing to its left."""
+    by_length = sorted(range(len(samples)), key=lambda number: len(samples[number].input_ids))
+    scores: dict[int, npt.NDArray[np.float32]] = {}
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    for start in range(0, len(samples), batch_size):
+        numbers = by_length[start : start + batch_size]
+        width = len(samples[numbers[-1]].input_ids)
+        blocks_BT = torch.stack([_padded(samples[number].input_ids, width, 0) for number in numbers])
+        scores_BS2 = score_blocks(model, blocks_BT.to(model.device)).float().cpu().numpy()
+        for row, number in enumerate(numbers):
+            scores[number] = scores_BS2[row, : len(samples[number].input_ids) - 1]
+    return [scores[number] for number in range(len(samples))]
+
+
+def _padded(values: Sequence[int], width: int, filling: int) -> Tensor:
+    return torch.tensor([*values, *[filling] * (width - len(values))])
