@@ -102,6 +102,26 @@ def test_bf16_is_near_and_not_the_same(world: World, tmp_path: Path) -> None:
     assert 0 < apart.mean() < 0.05
 
 
+def test_documents_of_a_masked_corpus_do_not_see_each_other(world: World, tmp_path: Path) -> None:
+    documents = np.zeros((BLOCKS, SIZE), dtype=np.uint16)
+    documents[:, 7:] = 1
+    stores = []
+    for number in range(2):
+        corpus = write_corpus(tmp_path / f"corpus{number}", world.model, document_masking=True)
+        rows = np.load(corpus / shard_name("blocks", 0))
+        rows[:, :7] = (rows[:, :7] + 100 * number) % VOCABULARY
+        save_array(corpus / shard_name("blocks", 0), rows)
+        save_array(corpus / shard_name("documents", 0), documents)
+        score(world.options(tmp_path / f"store{number}", corpus=corpus), SilentProgress())
+        stores.append(TokenScores(tmp_path / f"store{number}"))
+    for index in range(BLOCKS):
+        one, two = (store.block(index) for store in stores)
+        np.testing.assert_array_equal(one[8:], two[8:])
+        assert not np.array_equal(one[1:7], two[1:7])
+    with pytest.raises(ScoreStoreError, match="document_masking"):
+        score(replace(served(world, tmp_path, "http://127.0.0.1:9/v1"), corpus=corpus), SilentProgress())
+
+
 # --- kills, full disks, several processes ---------------------------------------------------------------------------
 
 KILLED = """
