@@ -19,6 +19,8 @@ from rho1bench.recipe import HubSource, LocalSource, StageBase, TokenizerStage
 
 HASHED_BYTES = 100 * 1024 * 1024
 """Local data files up to this size count by content, larger ones by size and time of change."""
+NEVER_MATTERS = {"num_workers"}
+"""Fields of stages that change how long a result takes, and no byte of it."""
 
 
 def stage_fingerprint(
@@ -35,7 +37,7 @@ def stage_fingerprint(
     """
     return sha256_json(
         {
-            "recipe": stage.model_dump(mode="json"),
+            "recipe": stage.model_dump(mode="json", exclude=NEVER_MATTERS),
             "seed": seed,
             "inputs": dict(inputs),
             "code": {room: code_hash(room) for room in rooms},

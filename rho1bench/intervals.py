@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
@@ -35,20 +36,6 @@ def wilson_interval(score: float, n: int, *, confidence: float = CONFIDENCE) -> 
     return Interval(max(0.0, min(score, (centre - spread) / scale)), min(1.0, max(score, (centre + spread) / scale)))
 
 
-def score_interval(scores: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
-    """Return the interval of the mean of ``scores``: Wilson's where all are 0 or 1, else the normal one within [0, 1].
-
-    Raises ValueError without scores.
-    """
-    if not scores:
-        raise ValueError("an interval needs at least one score")
-    n = len(scores)
-    mean = math.fsum(scores) / n
-    if all(score in (0.0, 1.0) for score in scores):
-        return wilson_interval(mean, n, confidence=confidence)
-    return normal_interval(mean, math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / n), n, confidence)
-
-
 def normal_interval(mean: float, stdev: float, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Return ``mean`` plus and minus its standard errors, kept within [0, 1] (and around a mean that lies outside)."""
     half = _quantile(confidence) * stdev / math.sqrt(n)
@@ -67,5 +54,7 @@ def average_interval(scores: Sequence[float], intervals: Sequence[Interval]) -> 
     return Interval(max(0.0, mean - down / len(scores)), min(1.0, mean + up / len(scores)))
 
 
+@cache
+@cache
 def _quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rho1bench.corpus.rows import Row
-from rho1bench.errors import DataError
+from rho1bench.errors import DataError, MissingPackageError
 from rho1bench.recipe import HubSource
 
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text"}
@@ -51,6 +51,8 @@ def _open(source: HubSource) -> Any:
     try:
         return load_dataset(**_arguments(source), split=source.split, streaming=True)
     except Exception as error:
+        if "zstd not supported" in str(error):
+            raise MissingPackageError("zstandard", f"{source.dataset} (.zst files)", "pip install zstandard") from error
         raise DataError(
             f"{source.dataset}: the data set cannot be opened ({_words(error)}). Check its name, config "
             f"{source.config!r}, split {source.split!r} and revision {source.revision!r}, that the hub can be reached, "

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rho1bench.corpus.encoding import SPECIAL_KIND, TokenDocument
-from rho1bench.corpus.masking import document_ids
 
 Array = npt.NDArray[Any]
 
@@ -39,11 +38,11 @@ class KindTable:
 
 @dataclass(frozen=True)
 class Shard:
-    """Finished blocks: tokens, kinds and document ids, each of shape ``(blocks, block_size)``."""
+    """Finished blocks: tokens, kinds and where documents start, ``(blocks, block_size)`` each; views of the buffer."""
 
     tokens: Array
     kinds: npt.NDArray[np.uint8]
-    documents: npt.NDArray[np.uint16]
+    starts: npt.NDArray[np.bool_]
 
 
 class Packer:
@@ -118,8 +117,8 @@ class Packer:
 
     def _give_out(self, blocks: int) -> Shard:
         size, shape = blocks * self._block_size, (blocks, self._block_size)
-        starts = self._starts[:size].reshape(shape)
-        shard = Shard(self._tokens[:size].reshape(shape), self._kinds[:size].reshape(shape), document_ids(starts))
+        tokens, kinds, starts = self._tokens[:size], self._kinds[:size], self._starts[:size]
+        shard = Shard(tokens.reshape(shape), kinds.reshape(shape), starts.reshape(shape))
         self._count(size)
         self.num_blocks += blocks
         self._fill = 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from rho1bench.corpus.documents import BadRows
 from rho1bench.corpus.encoding import Workers
-from rho1bench.corpus.masking import MAX_BLOCK_SIZE
+from rho1bench.corpus.masking import MAX_BLOCK_SIZE, document_ids
 from rho1bench.corpus.mixture import Mixture, TokenSource
 from rho1bench.corpus.packed import Shards, shard_blocks, shard_name
 from rho1bench.corpus.packing import Array, Packer, Shard
@@ -116,7 +116,7 @@ def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> N
     save_array(folder / shard_name("blocks", index), shard.tokens)
     save_array(folder / shard_name("kinds", index), shard.kinds)
     if stage.document_masking:
-        save_array(folder / shard_name("documents", index), shard.documents)
+        save_array(folder / shard_name("documents", index), document_ids(shard.starts))
 
 
 def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture) -> None:

@@ -10,15 +10,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 _SPECIAL = re.compile(r"[\\`*|\[\]~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def escape_markdown(value: Any) -> Any:
     """Make text plain in Markdown: nothing of it becomes a table cell, a link, emphasis or HTML; Markup stays."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    text = "".join(_ENTITIES.get(char, char) for char in " ".join(value.split()))
-    return Markup(_SPECIAL.sub(lambda match: f"\\{match.group()}", text))
+    text = " ".join(value.split()).translate(_ENTITIES)
+    return Markup(_SPECIAL.sub(r"\\\g<0>", text))
 
 
 def html_environment(folder: Path) -> Environment:

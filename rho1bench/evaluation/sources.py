@@ -12,9 +12,8 @@ from pathlib import Path
 
 from rho1bench.errors import CheckpointError
 from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.hub import find_model
 
-_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?")
-_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 _GENERIC = re.compile(r"(checkpoint|model|final|last|best|snapshot)s?|(checkpoint|step)-\d+")
 
 
@@ -36,37 +35,10 @@ def find_checkpoints(names: Sequence[str], *, served: bool = False) -> list[Chec
 
 def _find(name: str, label: str, served: bool) -> Checkpoint:
     folder = Path(name).expanduser()
-    match = _HUB_ID.fullmatch(name)
-    if folder.exists():
+    if served and not folder.exists():
         return Checkpoint(label, folder, label, source=name)
-    if served:
-        return Checkpoint(label, folder, label, source=name)
-    if match is None or name.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"{name}: no such folder. Expected a checkpoint folder, or a hub id such as "
-            "microsoft/rho-math-1b-v0.1 or microsoft/rho-math-1b-v0.1@REVISION."
-        )
-    snapshot = _download(match["repo"], match["revision"])
-    return Checkpoint(label, snapshot, label, source=match["repo"], revision=snapshot.name)
-
-
-def _download(repo: str, revision: str | None) -> Path:
-    from huggingface_hub import errors, snapshot_download
-
-    asked = f"{repo}@{revision}" if revision else repo
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(_FILES)))
-    except errors.GatedRepoError as error:
-        raise CheckpointError(f"{asked}: the hub asks you to accept a licence and to log in (hf auth login)") from error
-    except errors.RevisionNotFoundError as error:
-        raise CheckpointError(f"{asked}: the hub has no such revision of {repo}") from error
-    except errors.RepositoryNotFoundError as error:
-        raise CheckpointError(f"{asked}: neither a folder here nor a model on the hub (or a private one)") from error
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
-        raise CheckpointError(
-            f"{asked}: there is no such folder, the hub cannot be reached (or HF_HUB_OFFLINE is set), and the model is "
-            "not in the local cache. Check the name and the connection, or give a folder."
-        ) from error
+    folder, commit = find_model(name)
+    return Checkpoint(label, folder, label, source=name.partition("@")[0] if commit else name, revision=commit)
 
 
 def _labels(names: Sequence[str]) -> list[str]:

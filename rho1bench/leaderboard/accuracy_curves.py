@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rho1bench.intervals import average_interval
+from rho1bench.leaderboard.entry import Entry, EntryPoint
 from rho1bench.leaderboard.formatting import label_name
-from rho1bench.leaderboard.record import CurvePoint, Record, task_interval, task_score
 
 MOST_FIGURES = 24
 
@@ -43,9 +42,9 @@ class Figure:
     lines: tuple[Line, ...]
 
 
-def accuracy_figures(records: Sequence[Record], by_id: Mapping[str, Record]) -> tuple[tuple[Figure, ...], int]:
+def accuracy_figures(records: Sequence[Entry], by_id: Mapping[str, Entry]) -> tuple[tuple[Figure, ...], int]:
     """Return one figure a pair of stages, and how many more there would be beyond ``MOST_FIGURES``."""
-    curves: dict[_Stage, list[Record]] = {}
+    curves: dict[_Stage, list[Entry]] = {}
     baselines: dict[_Stage, _Stage] = {}
     for record in records:
         stage = _stage(record)
@@ -67,19 +66,18 @@ _Stage = tuple[str, str, str, str]
 """Suite, recipe, hash of the recipe, stage."""
 
 
-def _stage(record: Record) -> _Stage | None:
+def _stage(record: Entry) -> _Stage | None:
     training = record.training
     return (record.suite, training.recipe, training.recipe_sha256, training.stage) if training else None
 
 
-def _figure(stages: Sequence[_Stage | None], curves: Mapping[_Stage, Sequence[Record]]) -> Figure:
+def _figure(stages: Sequence[_Stage | None], curves: Mapping[_Stage, Sequence[Entry]]) -> Figure:
     lines = tuple(_line(stage[-1], curves[stage]) for stage in stages if stage and stage in curves)
     assert stages[0] is not None
-    n = sum(len(scores) for scores in curves[stages[0]][0].curve[0].scores.values())
-    return Figure(stages[0][1], stages[0][0], n, lines)
+    return Figure(stages[0][1], stages[0][0], curves[stages[0]][0].curve[0].n, lines)
 
 
-def _line(stage: str, records: Sequence[Record]) -> Line:
+def _line(stage: str, records: Sequence[Entry]) -> Line:
     by_tokens: dict[int, list[Point]] = {}
     for record in records:
         for point in record.curve:
@@ -89,10 +87,8 @@ def _line(stage: str, records: Sequence[Record]) -> Line:
     return Line(label_name(stage), len(records), tuple(sorted(map(_mean, whole), key=lambda point: point.tokens)))
 
 
-def _point(point: CurvePoint) -> Point:
-    scores = [task_score(values) for values in point.scores.values()]
-    interval = average_interval(scores, [task_interval(values) for values in point.scores.values()])
-    return Point(point.tokens, 100.0 * math.fsum(scores) / len(scores), 100.0 * interval.low, 100.0 * interval.high)
+def _point(point: EntryPoint) -> Point:
+    return Point(point.tokens, 100.0 * point.score, 100.0 * point.ci[0], 100.0 * point.ci[1])
 
 
 def _mean(points: Sequence[Point]) -> Point:

@@ -17,15 +17,13 @@ from rho1bench.leaderboard.board_parts import (
     Group,
     Row,
     Table,
-    origin_of,
     score_cells,
-    selection_text,
     task_title,
 )
 from rho1bench.leaderboard.differences import difference_table
+from rho1bench.leaderboard.entry import Entry, selection_text
 from rho1bench.leaderboard.marks import Contender, best_beyond_chance
 from rho1bench.leaderboard.paper_lines import FACTS, PaperTable, figure_five, pair_rows, paper_table
-from rho1bench.leaderboard.record import Record
 from rho1bench.suites import SUITES
 
 MATH, TOOLS, GENERAL = "rho1_math9", "rho1_tir7", "rho1_general15"
@@ -80,7 +78,7 @@ class Board:
         return sum(len(table.notes) for table in (self.math, self.tools, *self.ablations))
 
 
-def make_board(records: Sequence[Record]) -> Board:
+def make_board(records: Sequence[Entry]) -> Board:
     """Return the board of ``records`` (in the order of their ids)."""
     by_id = {record.id: record for record in records}
     full = {suite: [one for one in records if one.scale == "full" and one.suite == suite] for suite in SUITE_TITLES}
@@ -102,9 +100,9 @@ def make_board(records: Sequence[Record]) -> Board:
     )
 
 
-def _ranked(key: str, title: str, paper: PaperTable, records: Sequence[Record]) -> Table:
+def _ranked(key: str, title: str, paper: PaperTable, records: Sequence[Entry]) -> Table:
     """Return the paper's rows and ours in groups of size, the best average first, marked."""
-    lines: list[tuple[Row, int | None, Record | None]] = [
+    lines: list[tuple[Row, int | None, Entry | None]] = [
         (row, params, None) for row, params in zip(paper.rows, paper.params, strict=True)
     ]
     lines += [(_score_row(paper.number, one, paper.tasks), one.model.num_parameters, one) for one in records]
@@ -131,7 +129,7 @@ def _columns(titles: Sequence[str], sizes: Sequence[int | None]) -> tuple[Column
 
 
 def _marked(
-    members: Sequence[tuple[Row, Record | None]], tasks: Sequence[str], sizes: Sequence[int | None]
+    members: Sequence[tuple[Row, Entry | None]], tasks: Sequence[str], sizes: Sequence[int | None]
 ) -> list[Row]:
     contenders = [
         Contender(
@@ -153,15 +151,15 @@ def _best_first(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: -1.0 if row.cells[0].value is None else row.cells[0].value, reverse=True)
 
 
-def _score_row(number: str | None, record: Record, tasks: Sequence[str]) -> Row:
+def _score_row(number: str | None, record: Entry, tasks: Sequence[str]) -> Row:
     facts = tuple(_record_fact(record, key) for key in (FACTS[number] if number else _PARTIAL_FACTS))
-    return Row(record.model.name, "rho1bench", facts, score_cells(record, tasks), origin_of(record))
+    return Row(record.model.name, "rho1bench", facts, score_cells(record, tasks), record.origin)
 
 
 _PARTIAL_FACTS = {"params": "Size", "train_tokens": "Train tokens"}
 
 
-def _record_fact(record: Record, key: str) -> Fact:
+def _record_fact(record: Entry, key: str) -> Fact:
     training = record.training
     if key == "params":
         return record.model.num_parameters
@@ -179,7 +177,7 @@ def _record_fact(record: Record, key: str) -> Fact:
     return None
 
 
-def _general(records: Sequence[Record]) -> Table | None:
+def _general(records: Sequence[Entry]) -> Table | None:
     """Return our rows on the general suite; the paper prints none."""
     if not records:
         return None
@@ -203,7 +201,7 @@ def _general(records: Sequence[Record]) -> Table | None:
 _FIGURE_FIVE = {"HumanEval": "HumanEval pass@1", "MBPP": "MBPP pass@1", "TyDiQA": "TyDiQA F1"}
 
 
-def _figure_five(records: Sequence[Record], by_id: Mapping[str, Record]) -> Table:
+def _figure_five(records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Table:
     """Return the paper's differences and those of our pairs; its mean counts pass@1 of the two code sets alone."""
     deltas = figure_five()
     counted = [value for name, value in deltas.items() if not name.endswith("pass@10")]
@@ -223,7 +221,7 @@ def _in_figure_five(row: Row, names: Sequence[str]) -> Row:
     return replace(row, facts=(), cells=(row.cells[0], *(cells.get(name, Cell(None)) for name in names)))
 
 
-def _differences(full: Mapping[str, Sequence[Record]], by_id: Mapping[str, Record]) -> Iterable[Table]:
+def _differences(full: Mapping[str, Sequence[Entry]], by_id: Mapping[str, Entry]) -> Iterable[Table]:
     """Yield the differences on the two math suites, the paper's pairs beside ours; figure 5 has the general ones."""
     for number, suite in (("1", MATH), ("2", TOOLS)):
         paper, records = paper_table(number), full[suite]
@@ -237,7 +235,7 @@ def _differences(full: Mapping[str, Sequence[Record]], by_id: Mapping[str, Recor
         yield Table(f"differences-{number}", SUITE_TITLES[suite], "differences", facts, columns, groups)
 
 
-def _ablation(number: str, records: Sequence[Record], by_id: Mapping[str, Record]) -> Table:
+def _ablation(number: str, records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Table:
     paper = paper_table(number)
     chosen = dict.fromkeys(record.id for record in records if _belongs(number, record))
     chosen |= dict.fromkeys(
@@ -250,7 +248,7 @@ def _ablation(number: str, records: Sequence[Record], by_id: Mapping[str, Record
     return Table(f"table-{number}", title, "scores", tuple(FACTS[number].values()), columns, tuple(groups), paper.notes)
 
 
-def _belongs(number: str, record: Record) -> bool:
+def _belongs(number: str, record: Entry) -> bool:
     """Tell whether a treatment is one of an ablation: by its score functions, or by its recipe's name."""
     if record.training is None or record.training.selection is None:
         return False
@@ -260,8 +258,8 @@ def _belongs(number: str, record: Record) -> bool:
     return any(name in text for name in _SELF_REFERENCE) and "excess_loss" not in text
 
 
-def _partial(records: Sequence[Record], by_id: Mapping[str, Record]) -> Iterable[Partial]:
-    sets: dict[tuple[str, str, int], list[Record]] = {}
+def _partial(records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Iterable[Partial]:
+    sets: dict[tuple[str, str, int], list[Entry]] = {}
     for record in records:
         sets.setdefault((record.scale, record.suite, record.limit or 0), []).append(record)
     suites = list(SUITE_TITLES)

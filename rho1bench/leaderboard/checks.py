@@ -18,10 +18,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from rho1bench.files import read_json
 from rho1bench.leaderboard import record as rec
+from rho1bench.leaderboard.entry import Entry, reduced
 from rho1bench.leaderboard.paired import differing_parts
-from rho1bench.leaderboard.record import Record
-from rho1bench.leaderboard.statistics import is_binary, mcnemar_exact_p, stratified_mean
+from rho1bench.leaderboard.record import ComparisonRecord, Record
+from rho1bench.leaderboard.statistics import mcnemar_exact_p
 from rho1bench.paper_tables import paper_tables
 from rho1bench.suites import SUITES
 
@@ -31,10 +33,10 @@ _SHOWN = 5
 _KEPT_RECIPE = re.compile(r"\bresults/(recipes/[a-z0-9._-]+\.yaml)\b")
 
 
-def read_records(results: Path) -> tuple[list[Record], list[str]]:
-    """Return the records under ``results/records`` in the order of their ids, and every problem of them.
+def read_records(results: Path) -> tuple[list[Entry], list[str]]:
+    """Return the records under ``results/records`` in the order of their ids, reduced, and every problem of them.
 
-    A record with a problem of its own is left out.
+    A record with a problem of its own is left out. They are read one by one, so that thousands fit into memory.
     """
     records, problems = [], []
     for path in sorted((results / RECORDS).rglob("*"), key=lambda path: path.as_posix()):
@@ -44,9 +46,9 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
-            records.append(record)
+            records.append(reduced(record))
             problems += [f"{place}: {problem}" for problem in _recipe_problems(record, results)]
-    return sorted(records, key=lambda one: one.id), problems + list(_among(records))
+    return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))
 
 
 def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
@@ -125,8 +127,9 @@ def _task_problems(task: rec.TaskRecord) -> Iterator[str]:
     if len(task.scores) != task.n:
         yield f"n is {task.n}, but there are {len(task.scores)} scores"
         return
-    if not _close(task.score, rec.task_score(task.scores)):
-        yield f"score {task.score} does not follow from its scores, which give {rec.task_score(task.scores)}"
+    expected = rec.task_score(task.scores)
+    if not _close(task.score, expected):
+        yield f"score {task.score} does not follow from its scores, which give {expected}"
     if not _all_close(task.ci, rec.task_interval(task.scores).as_list()):
         yield f"ci {list(task.ci)} does not follow from its scores"
     if not task.ci[0] <= task.score <= task.ci[1]:
@@ -155,35 +158,36 @@ def _scale_problems(record: Record) -> Iterator[str]:
         yield f"scale is full, but {record.suite} is none of the paper's suites"
 
 
-def _among(records: Iterable[Record]) -> Iterator[str]:
+def _among(records: Iterable[Entry], results: Path) -> Iterator[str]:
     """Yield what is wrong among records that are right by themselves."""
     by_id = {record.id: record for record in records}
-    columns: dict[tuple[str, int | None], list[Record]] = defaultdict(list)
+    columns: dict[tuple[str, int | None], list[Entry]] = defaultdict(list)
     for record in by_id.values():
         columns[record.suite, record.limit if record.scale != "full" else None].append(record)
     for column in columns.values():
-        yield from _unlike(column)
+        yield from _unlike(column, results)
         yield from _twice(column)
     for record in by_id.values():
         if record.comparison is not None:
-            yield from _comparison_problems(record, by_id.get(record.comparison.baseline))
+            yield from _comparison_problems(record, record.comparison, by_id.get(record.comparison.baseline))
 
 
-def _unlike(column: list[Record]) -> Iterator[str]:
+def _unlike(column: list[Entry], results: Path) -> Iterator[str]:
     first = column[0]
     for other in column[1:]:
         if other.eval_fingerprint != first.eval_fingerprint:
-            parts = "; ".join(list(differing_parts(first, other))[:3])
+            whole = (Record.model_validate(read_json(results / RECORDS / f"{one.id}.json")) for one in (first, other))
+            parts = "; ".join(list(differing_parts(*whole))[:3])
             yield f"{RECORDS}/{other.id}.json: may not stand in one column with {first.id}, it differs in {parts}"
 
 
-def _twice(column: list[Record]) -> Iterator[str]:
+def _twice(column: list[Entry]) -> Iterator[str]:
     seen: dict[tuple[Any, ...], str] = {}
     for record in column:
         model, training = record.model, record.training
         identity = (
             model.weights_sha256 or (model.source, model.revision),
-            record.evaluation.engine,
+            record.engine,
             (training.recipe, training.stage, training.seed) if training else None,
         )
         if identity in seen:
@@ -191,26 +195,24 @@ def _twice(column: list[Record]) -> Iterator[str]:
         seen[identity] = record.id
 
 
-def _comparison_problems(record: Record, baseline: Record | None) -> Iterator[str]:
-    place, comparison = f"{RECORDS}/{record.id}.json", record.comparison
-    assert comparison is not None
+def _comparison_problems(record: Entry, comparison: ComparisonRecord, baseline: Entry | None) -> Iterator[str]:
+    place = f"{RECORDS}/{record.id}.json"
     if baseline is None:
         yield f"{place}: its baseline {comparison.baseline} has no record, or a broken one"
         return
     if baseline.eval_fingerprint != record.eval_fingerprint or list(comparison.tasks) != list(record.tasks):
         yield f"{place}: its baseline {baseline.id} was evaluated otherwise"
         return
-    differences = [(name, record.tasks[name].values - baseline.tasks[name].values) for name in record.tasks]
-    expected = {name: (comparison.tasks[name], stratified_mean([values])) for name, values in differences}
-    expected["the average"] = (comparison.average, stratified_mean([values for _, values in differences]))
+    entries = {name: (comparison.tasks[name], record.tasks[name], baseline.tasks[name]) for name in record.tasks}
+    expected = {name: (entry, left.score - right.score) for name, (entry, left, right) in entries.items()}
+    expected["the average"] = (comparison.average, record.average.score - baseline.average.score)
     for name, (entry, difference) in expected.items():
         if not _close(entry.difference, difference):
             yield f"{place}: comparison of {name}: the difference is {difference}, not {entry.difference}"
         if entry.ci is not None and not entry.ci[0] - _CLOSE <= entry.difference <= entry.ci[1] + _CLOSE:
             yield f"{place}: comparison of {name}: ci {list(entry.ci)} does not hold the difference {entry.difference}"
-    for name, entry in comparison.tasks.items():
-        left, right = record.tasks[name].values, baseline.tasks[name].values
-        if is_binary(left) and is_binary(right) and not _close(entry.p, mcnemar_exact_p(left, right)):
+    for name, (entry, left, right) in entries.items():
+        if left.is_binary and right.is_binary and not _close(entry.p, mcnemar_exact_p(left.values, right.values)):
             yield f"{place}: comparison of {name}: p is not that of McNemar's test"
 
 

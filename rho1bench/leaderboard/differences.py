@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rho1bench.leaderboard.board_parts import Cell, Column, Group, Row, Table, origin_of, percent, task_title
+from rho1bench.leaderboard.board_parts import Cell, Column, Group, Row, Table, percent, task_title
+from rho1bench.leaderboard.entry import Entry
 from rho1bench.leaderboard.formatting import SIGNIFICANT, label_name
-from rho1bench.leaderboard.record import ComparisonRecord, Difference, Record, SpeedUp
+from rho1bench.leaderboard.record import ComparisonRecord, Difference, SpeedUp
 from rho1bench.leaderboard.statistics import holm, spread_over_seeds
 
 FACTS = ("Tokens to baseline",)
 
 
-def difference_table(key: str, title: str, records: Sequence[Record], by_id: Mapping[str, Record]) -> Table | None:
+def difference_table(key: str, title: str, records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Table | None:
     """Return the differences of ``records`` of one suite; None where there are none."""
     pairs = [(record, record.comparison) for record in records if record.comparison is not None]
     if not pairs:
@@ -27,8 +28,8 @@ def difference_table(key: str, title: str, records: Sequence[Record], by_id: Map
     return Table(key, title, "differences", FACTS, columns, tuple(_groups(pairs, by_id)))
 
 
-def _groups(pairs: Sequence[tuple[Record, ComparisonRecord]], by_id: Mapping[str, Record]) -> list[Group]:
-    groups: dict[tuple[str, ...], list[tuple[Record, ComparisonRecord]]] = {}
+def _groups(pairs: Sequence[tuple[Entry, ComparisonRecord]], by_id: Mapping[str, Entry]) -> list[Group]:
+    groups: dict[tuple[str, ...], list[tuple[Entry, ComparisonRecord]]] = {}
     for record, comparison in pairs:
         groups.setdefault(_pair_key(record, by_id.get(comparison.baseline)), []).append((record, comparison))
     found = []
@@ -41,7 +42,7 @@ def _groups(pairs: Sequence[tuple[Record, ComparisonRecord]], by_id: Mapping[str
     return found
 
 
-def _pair_key(record: Record, baseline: Record | None) -> tuple[str, ...]:
+def _pair_key(record: Entry, baseline: Entry | None) -> tuple[str, ...]:
     """Title of a comparison, then what tells apart those of one title."""
     other = baseline.model.name if baseline else (record.comparison.baseline if record.comparison else "")
     if record.training is None:
@@ -52,17 +53,17 @@ def _pair_key(record: Record, baseline: Record | None) -> tuple[str, ...]:
     return f"{facts.recipe}: {label_name(facts.stage)} − {other}", facts.recipe_sha256
 
 
-def _seed(record: Record) -> int:
+def _seed(record: Entry) -> int:
     return record.training.seed if record.training else 0
 
 
-def _row(record: Record, comparison: ComparisonRecord) -> Row:
+def _row(record: Entry, comparison: ComparisonRecord) -> Row:
     cells = (
         difference_cell(comparison.average),
         *(difference_cell(comparison.tasks[name]) for name in record.tasks),
     )
     name = f"seed {record.training.seed}" if record.training else record.model.name
-    return Row(name, "rho1bench", (tokens_text(comparison.tokens_to_baseline),), cells, origin_of(record))
+    return Row(name, "rho1bench", (tokens_text(comparison.tokens_to_baseline),), cells, record.origin)
 
 
 def difference_cell(entry: Difference) -> Cell:

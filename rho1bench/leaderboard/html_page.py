@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from rho1bench.drawing.line_chart import FIGURE_STYLE, Chart, Series, svg
 from rho1bench.drawing.templates import html_environment
 from rho1bench.leaderboard import formatting as fmt
 from rho1bench.leaderboard.accuracy_curves import Figure
 from rho1bench.leaderboard.board import Board
-from rho1bench.leaderboard.page_view import figure_view, table_view
+from rho1bench.leaderboard.page_view import CellView, RowView, figure_view, table_view
 from rho1bench.leaderboard.paper_lines import ARXIV, num_averages
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,6 +34,7 @@ def html_page(board: Board) -> str:
     return template.render(
         board=board,
         view=table_view,
+        cells=_cells,
         panels=_panels,
         count=fmt.count,
         arxiv=ARXIV,
@@ -57,6 +60,26 @@ def _policy(style: str, script: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _cells(row: RowView, table: str, marked: str) -> Markup:
+    """Return the cells of a row's numbers; ``marked`` is what a marked one says to those who do not see bold."""
+    link = escape(row.link) if row.by != "paper" else ""
+    return Markup("".join([_cell(cell, link, table, marked) for cell in row.cells]))
+
+
+def _cell(cell: CellView, link: str, table: str, marked: str) -> str:
+    # Thousands of these: plain strings. Their texts are numbers that `page_view` wrote, not words from outside.
+    text = f'<a href="{link}">{cell.text}</a>' if link and cell.text != fmt.NONE else cell.text
+    if cell.marked:
+        text += f'<span class="hidden">{marked}</span>'
+    if cell.note:
+        text += f'<sup><a href="#{table}-note-{cell.note}">{cell.note}</a></sup>'
+    if cell.interval:
+        text += f"<small>{cell.interval}</small>"
+    if cell.p:
+        text += f"<small>{cell.p.replace('<', '&lt;')}</small>"
+    return f'<td class="best">{text}</td>' if cell.marked else f"<td>{text}</td>"
 
 
 def _panels(figures: Sequence[Figure]) -> list[dict[str, Any]]:

@@ -16,9 +16,9 @@ from functools import cache
 
 import numpy as np
 
+from rho1bench.leaderboard.entry import Entry
 from rho1bench.leaderboard.formatting import SIGNIFICANT
-from rho1bench.leaderboard.record import Record
-from rho1bench.leaderboard.statistics import holm, is_binary, mcnemar_exact_p, sign_flip_p
+from rho1bench.leaderboard.statistics import holm, mcnemar_exact_p, sign_flip_p
 
 _SEED = 0
 
@@ -32,7 +32,7 @@ class Contender:
 
     values: Sequence[float | None]
     sizes: Sequence[int | None]
-    record: Record | None
+    record: Entry | None
 
 
 def best_beyond_chance(rows: Sequence[Contender], tasks: Sequence[str]) -> set[tuple[int, int]]:
@@ -62,11 +62,11 @@ def _p(one: Contender, other: Contender, column: int, tasks: Sequence[str]) -> f
     return _fisher_p(left_count, right_count) if left_count and right_count else None
 
 
-def _paired_p(left: Record, right: Record, tasks: Sequence[str]) -> float:
-    pairs = [(left.tasks[task].values, right.tasks[task].values) for task in tasks]
-    if len(pairs) == 1 and is_binary(pairs[0][0]) and is_binary(pairs[0][1]):
-        return mcnemar_exact_p(*pairs[0])
-    return sign_flip_p([one - other for one, other in pairs], seed=_SEED)
+def _paired_p(left: Entry, right: Entry, tasks: Sequence[str]) -> float:
+    pairs = [(left.tasks[task], right.tasks[task]) for task in tasks]
+    if len(pairs) == 1 and all(task.is_binary for task in pairs[0]):
+        return mcnemar_exact_p(pairs[0][0].values, pairs[0][1].values)
+    return sign_flip_p([one.values - other.values for one, other in pairs], seed=_SEED)
 
 
 def _counts(row: Contender, column: int) -> tuple[int, int] | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rho1bench.leaderboard import formatting as fmt
 from rho1bench.leaderboard.accuracy_curves import Figure
-from rho1bench.leaderboard.board_parts import Cell, Column, Fact, Group, Origin, Row, Table
+from rho1bench.leaderboard.board_parts import Cell, Column, Fact, Group, Row, Table
+from rho1bench.leaderboard.entry import Origin
 from rho1bench.leaderboard.paper_lines import ARXIV
 
 BY = {"paper": "paper", "rho1bench": "rho1bench", "seeds": "rho1bench"}

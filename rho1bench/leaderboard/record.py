@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rho1bench.files import sha256_json
-from rho1bench.intervals import Interval, average_interval, score_interval, wilson_interval
-from rho1bench.leaderboard.statistics import Values
+from rho1bench.intervals import Interval, average_interval, normal_interval, wilson_interval
+from rho1bench.leaderboard.statistics import Values, is_binary
 
 SCHEMA = 1
+_LONG = 500
+"""Scores from which on numpy counts faster than a string does."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
@@ -100,7 +101,7 @@ class TaskRecord(RecordModel):
     prompts_sha256: Sha256
     generation_kwargs: dict[str, Any] | None
 
-    @cached_property
+    @property
     def values(self) -> Values:
         """Scores of the documents, shape (n,)."""
         return decode(self.scores)
@@ -209,15 +210,24 @@ def decode(scores: str | Sequence[float]) -> Values:
 def task_score(scores: str | Sequence[float]) -> float:
     """Return the mean score of the documents."""
     if isinstance(scores, str):
-        return scores.count("1") / len(scores)
+        return _num_ones(scores) / len(scores)
     return math.fsum(scores) / len(scores)
+
+
+def _num_ones(scores: str) -> int:
+    if len(scores) < _LONG:
+        return scores.count("1")
+    return int(np.frombuffer(scores.encode("ascii"), dtype=np.uint8).sum()) - ord("0") * len(scores)
 
 
 def task_interval(scores: str | Sequence[float]) -> Interval:
     """Return the 95% interval of :func:`task_score`."""
     if isinstance(scores, str):
         return wilson_interval(task_score(scores), len(scores))
-    return score_interval(scores)
+    values = decode(scores)
+    if is_binary(values):
+        return wilson_interval(task_score(scores), len(scores))
+    return normal_interval(task_score(scores), float(values.std()), len(scores))
 
 
 def average_of(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

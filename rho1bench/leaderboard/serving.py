@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,6 @@ def serve(results: Path, port: int, say: Callable[[str], None]) -> None:
         server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
         raise DataError(f"port {port} cannot be used ({error.strerror}). Give another with --port.") from error
-    with server:
+    with server, suppress(KeyboardInterrupt):
         say(f"http://127.0.0.1:{server.server_port}/{HTML_PAGE}  (Ctrl-C ends)")
         server.serve_forever()

@@ -26,6 +26,8 @@ NUM_SIGN_FLIPS = 20_000
 """Random sign assignments of a permutation test; the smallest p it can print is 1 / (NUM_SIGN_FLIPS + 1)."""
 _DRAWS_AT_ONCE = 2_000_000
 _TIE = 1e-12
+_EXACT_TABLE = 1000
+"""Discordant pairs up to which the sign test is computed in whole numbers; beyond, to about 11 digits."""
 
 
 def stratified_mean(strata: Sequence[Values]) -> float:
@@ -84,19 +86,19 @@ def mcnemar_exact_p(treatment: Values, baseline: Values) -> float:
 
 
 def _binomial_two_sided_p(wins: int, losses: int) -> float:
-    """Sign test in whole numbers, so that no table is too large."""
-    total = wins + losses
-    term = tail = 1
-    for k in range(1, min(wins, losses) + 1):
-        term = term * (total - k + 1) // k
-        tail += term
-    share: float = 2 * tail / 2**total
-    return min(1.0, share)
+    """Sign test: the largest term of the tail, and the smaller ones relative to it, so that no table is too large."""
+    total, fewer = wins + losses, min(wins, losses)
+    steps = np.arange(fewer, 0, -1)
+    relative = 1.0 + float(np.cumprod(steps / (total - steps + 1.0)).sum())
+    logarithm = math.lgamma(total + 1) - math.lgamma(fewer + 1) - math.lgamma(total - fewer + 1)
+    exact = total <= _EXACT_TABLE
+    largest: float = math.comb(total, fewer) / 2**total if exact else math.exp(logarithm - total * math.log(2.0))
+    return min(1.0, 2.0 * largest * relative)
 
 
 def is_binary(values: Values) -> bool:
     """Tell whether every value is 0 or 1."""
-    return bool(np.isin(values, (0.0, 1.0)).all())
+    return bool(((values == 0.0) | (values == 1.0)).all())
 
 
 def sign_flip_p(strata: Sequence[Values], *, seed: int, num_flips: int = NUM_SIGN_FLIPS) -> float:
@@ -157,9 +159,9 @@ def spread_over_seeds(values: Sequence[float], *, confidence: float = 0.95) -> S
     if n < 2:
         return SeedSpread(mean, None, None, positive, n)
     error = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
-    from scipy import stats
+    from scipy import special
 
-    half = float(stats.t.ppf(0.5 + confidence / 2.0, n - 1)) * error
+    half = float(special.stdtrit(n - 1, 0.5 + confidence / 2.0)) * error
     t = abs(mean) / error if error > abs(mean) * _TIE else (math.inf if mean else 0.0)
-    p = float(2.0 * stats.t.sf(t, n - 1))
+    p = float(2.0 * special.stdtr(n - 1, -t))
     return SeedSpread(mean, Interval(mean - half, mean + half), p, positive, n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -45,16 +46,8 @@ class LocalSource(SourceBase):
     """Number of documents to pass over first, so that two corpora can be disjoint."""
 
     def files(self) -> list[Path]:
-        """Return the files that ``path`` names, in the order of their names; a file that is not there is returned too.
-
-        A folder is searched to any depth for the suffixes of :data:`LOCAL_SUFFIXES`.
-        """
-        path = Path(self.path).expanduser()
-        if path.is_dir():
-            return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(LOCAL_SUFFIXES))
-        if has_magic(str(path)) and not path.exists():
-            return [found for found in map(Path, sorted(glob(str(path), recursive=True))) if found.is_file()]
-        return [path]
+        """Return the files that ``path`` names (see :func:`named_files`)."""
+        return named_files(self.path)
 
 
 class HubSource(SourceBase):
@@ -143,6 +136,19 @@ class CorpusStage(TextStage):
         return self.num_blocks if self.num_tokens is None else -(-self.num_tokens // self.block_size)
 
 
+def named_files(place: str) -> list[Path]:
+    """Return the files that a path, folder or glob names, in the order of their names; a missing file is returned too.
+
+    A folder is searched to any depth for the suffixes of :data:`LOCAL_SUFFIXES`.
+    """
+    path = Path(os.path.expanduser(place))
+    if os.path.isdir(path):  # unlike Path's, false for names that no disk can hold
+        return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(LOCAL_SUFFIXES))
+    if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
+        return [found for found in map(Path, sorted(glob(str(path), recursive=True))) if found.is_file()]
+    return [path]
+
+
 def _folder_files(place: str | None, pattern: str) -> list[Path]:
-    folder = Path(place or "").expanduser()
-    return sorted(path for path in folder.rglob(pattern) if path.is_file()) if place and folder.is_dir() else []
+    folder = Path(os.path.expanduser(place or ""))
+    return sorted(path for path in folder.rglob(pattern) if path.is_file()) if place and os.path.isdir(folder) else []

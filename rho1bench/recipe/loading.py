@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rho1bench.errors import RecipeError
 from rho1bench.paths import recipes_dir
 from rho1bench.recipe import Recipe, ReportStage
 from rho1bench.recipe.checks import check
+from rho1bench.recipe.corpus import named_files
 from rho1bench.recipe.merging import Origin, RawRecipe, apply_override, nearest, read_layers
 from rho1bench.recipe.schema import Node, recipe_node, stage_models, stage_node
 
@@ -178,14 +180,31 @@ def _short(value: Any) -> str:
 
 
 def _resolve_files(raw: RawRecipe) -> None:
-    """Make the paths of local sources absolute, each against the file that named it; note those that do not exist."""
+    """Make the paths of local data absolute, each against the file that named it; note those that do not exist."""
     stages = raw.data.get("stages")
     for stage in stages if isinstance(stages, list) else ():
         sources = stage.get("sources") if isinstance(stage, dict) else None
+        if isinstance(stage, dict):
+            _resolve_folder(raw, stage, "pretrained", ("stages", str(stage.get("name")), "pretrained"))
         for index, source in enumerate(sources if isinstance(sources, list) else ()):
+            if isinstance(source, dict):
+                _resolve_folder(
+                    raw, source, "dataset", ("stages", str(stage.get("name")), "sources", str(index), "dataset")
+                )
             if isinstance(source, dict) and isinstance(source.get("path"), str):
                 path = ("stages", str(stage.get("name")), "sources", str(index), "path")
-                file = (raw.origin(path).folder / source["path"]).absolute()
-                if not file.is_file():
-                    raw.problem(path, f"the file {source['path']!r} does not exist (looked for {file})")
+                file = (raw.origin(path).folder / os.path.expanduser(source["path"])).absolute()
+                found = named_files(str(file))
+                if not found or not found[0].is_file():
+                    what = "the file" if found else "a .jsonl, .jsonl.gz or .parquet file in"
+                    raw.problem(path, f"{what} {source['path']!r} does not exist (looked for {file})")
                 source["path"] = str(file)
+
+
+def _resolve_folder(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple[str, ...]) -> None:
+    """Make a folder beside the recipe absolute; anything else is the hub's name of something."""
+    value = holder.get(key)
+    if isinstance(value, str) and value:
+        folder = raw.origin(path).folder / os.path.expanduser(value)
+        if os.path.isdir(folder):  # unlike Path's, false for names that no disk can hold
+            holder[key] = str(folder.absolute())

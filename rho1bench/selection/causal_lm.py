@@ -40,15 +40,15 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()
 
 
-def load_model(folder: Path) -> Any:
-    """Load a checkpoint in float32; raises CheckpointError if it is none."""
+def load_model(folder: Path, dtype: str = "float32") -> Any:
+    """Load a checkpoint with weights of ``dtype``; raises CheckpointError if it is none."""
     from transformers import AutoModelForCausalLM
 
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: holds no model checkpoint (config.json is missing).")
     quiet_transformers()
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype="float32", local_files_only=True)
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: the checkpoint cannot be loaded: {error}") from error
 

@@ -34,6 +34,8 @@ class ScoreFunction:
     needs_losses: bool = False
     """True: the score depends on the model being trained, so a forward pass comes before the choice."""
     needs_reference: bool = False
+    needs_entropy: bool = False
+    """True: it reads the reference's entropies, which a store made by a server does not have."""
 
 
 _REGISTRY: dict[str, ScoreFunction] = {}
@@ -101,7 +103,7 @@ def _full(inputs: ScoreInputs) -> Tensor:
 
 register(ScoreFunction("excess_loss", _excess_loss, needs_losses=True, needs_reference=True))
 register(ScoreFunction("reference_loss", _reference_loss, needs_reference=True))
-register(ScoreFunction("reference_entropy", _reference_entropy, needs_reference=True))
+register(ScoreFunction("reference_entropy", _reference_entropy, needs_reference=True, needs_entropy=True))
 register(ScoreFunction("training_loss", _training_loss, needs_losses=True))
 register(ScoreFunction("random", _random))
 register(ScoreFunction("full", _full))

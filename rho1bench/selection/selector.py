@@ -42,6 +42,7 @@ class Selector:
         self.is_full = self._function.name == "full" or self.ratio == 1.0
         self.needs_losses = self._function.needs_losses and not self.is_full
         self.needs_reference = self._function.needs_reference and not self.is_full
+        self.needs_entropy = self._function.needs_entropy and not self.is_full
 
     def scores(self, batch: TokenBatch, losses_BS: Tensor | None) -> Tensor:
         """Return the scores, float32, shape (B, S)."""

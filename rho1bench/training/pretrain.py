@@ -126,6 +126,8 @@ def _token_scores(context: StageContext, stage: PretrainStage, corpus: PackedCor
         )
     store = TokenScores(context.input(str(names.pop())))
     store.check(corpus)
+    if any(Selector(part, 0).needs_entropy for part in wanted):
+        store.check_entropies()
     return store
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rho1bench.files import atomic_path
-from rho1bench.selection.scoring import score_blocks
+from rho1bench.selection.local_reference import score_blocks
 from rho1bench.training.ranks import is_main, wait_for_everyone
 from rho1bench.training.sft_data import IGNORED, TokenisedSample
 

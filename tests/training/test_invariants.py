@@ -162,8 +162,7 @@ def test_stored_scores_are_those_of_the_reference(run: Path) -> None:
 
 
 def test_scoring_goes_on_with_the_missing_shard(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("scoring", "store"):
-        monkeypatch.setattr(f"rho1bench.selection.{module}.score_shard_blocks", lambda block_size: 20)
+    monkeypatch.setattr("rho1bench.selection.scoring.ScoreOptions.shard_tokens", 20 * 48)
     out = world.link_shared(run, tmp_path)
     (out / "scores").unlink()
     world.run_stages(world.scored(), out, only=["scores"])

@@ -12,7 +12,7 @@ import torch
 
 from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.files import write_json
-from rho1bench.selection.scoring import masked_positions, score_blocks
+from rho1bench.selection.local_reference import masked_positions, score_blocks
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.training.data import block_batch

@@ -1,0 +1,152 @@
+"""A client of OpenAI's completions protocol (vLLM, llama.cpp, SGLang), for evaluation and for reference scores.
+
+Many requests at a time, the client's own retries with growing pauses; what the server finished before it went away is
+handed on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Event
+from typing import Any, TypeVar
+
+from rho1bench.errors import EngineError, MissingPackageError
+
+CONCURRENCY = 64
+"""Requests that wait for the server at once; it makes its own batches of them."""
+NUM_RETRIES = 5
+"""How often a request is made again when the server does not answer; the pauses grow from half a second to eight."""
+SECONDS_FOR_AN_ANSWER = 600.0
+_STRANGE = (ValueError, AttributeError, TypeError, LookupError)
+"""What the client raises when a server answers something else than the protocol says."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class CompletionsServer:
+    """One server; ``option`` is what its address is called on the command line, ``needed_for`` what asks for it.
+
+    Raises EngineError if no server answers or it speaks another protocol, MissingPackageError without ``openai``.
+    """
+
+    def __init__(self, base_url: str, option: str, needed_for: str) -> None:
+        try:
+            import openai
+        except ModuleNotFoundError as error:
+            raise MissingPackageError("openai", needed_for, "pip install 'rho1bench[openai]'") from error
+        self.base_url = base_url
+        self._option = option
+        self._openai = openai
+        self.Error: type[Exception] = openai.OpenAIError
+        self.BadRequest: type[Exception] = openai.BadRequestError
+        self._client = openai.OpenAI(
+            base_url=base_url,
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",
+            max_retries=NUM_RETRIES,
+            timeout=SECONDS_FOR_AN_ANSWER,
+        )
+        self.models = self._list_models()
+        self.version = self._version()
+
+    def _list_models(self) -> dict[str, Any]:
+        try:
+            models = self._client.with_options(timeout=10).models.list()
+        except self._openai.APIConnectionError as error:
+            raise EngineError(
+                f"no server answers at {self.base_url} ({_cause(error)}). "
+                f"Start it (vllm serve CHECKPOINT, for example) or correct {self._option}."
+            ) from error
+        except self._openai.OpenAIError as error:
+            raise EngineError(f"the server at {self.base_url} does not list its models: {error}") from error
+        except _STRANGE as error:
+            raise self._not_a_server(error) from error
+        return {model.id: model for model in models.data or []}
+
+    def _not_a_server(self, error: object) -> EngineError:
+        return EngineError(f"{self.base_url} does not speak OpenAI's protocol ({error}); it should end with /v1")
+
+    def _version(self) -> str:
+        """vLLM tells its version beside the protocol; other servers are named by who owns the model."""
+        owner = next((getattr(model, "owned_by", "") for model in self.models.values()), "") or "server"
+        try:
+            address = f"{self.base_url.rstrip('/').removesuffix('/v1')}/version"
+            with urllib.request.urlopen(address, timeout=5) as reply:
+                return f"{owner} {json.load(reply)['version']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return str(owner)
+
+    def find(self, names: Sequence[str]) -> str:
+        """Return the first of ``names`` that the server serves; raises EngineError with what it does serve."""
+        found = next((name for name in names if name in self.models), None)
+        if found is None:
+            raise EngineError(
+                f"the server at {self.base_url} does not serve {names[0]!r}; it serves "
+                f"{', '.join(map(repr, self.models)) or 'nothing'}. Name one of them with --model."
+            )
+        return found
+
+    def context(self, model: str) -> int | None:
+        """Return the tokens that a model reads at most, where the server tells."""
+        told = getattr(self.models[model], "max_model_len", None)
+        return int(told) if told else None
+
+    def ask(self, model: str, prompt: str | list[int], max_tokens: int, until: Sequence[str] = (), **more: Any) -> Any:
+        """Make one call of the protocol, greedy unless ``more`` says otherwise; the client's errors go through."""
+        return self._client.completions.create(
+            model=model, prompt=prompt, max_tokens=max_tokens, stop=list(until) or None, **{"temperature": 0.0, **more}
+        )
+
+    def each(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """Yield ``(place, work(item))`` as each is done, many at a time.
+
+        If the server goes away, what it finished is handed out before the error.
+        """
+        failure: BaseException | None = None
+        broken = Event()
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            futures = {pool.submit(_unless, broken, work, item): place for place, item in enumerate(items)}
+            try:
+                for future in as_completed(futures):
+                    failure = failure or future.exception()
+                    if not future.exception() and (done := future.result()):
+                        yield futures[future], done[0]
+            finally:
+                broken.set()
+        if failure is not None:
+            raise self.told(failure) from failure
+
+    def told(self, error: BaseException) -> BaseException:
+        """Return an error of the client in words; any other error as it is."""
+        if isinstance(error, _STRANGE):
+            return self._not_a_server(error)
+        if not isinstance(error, self._openai.OpenAIError):
+            return error
+        what = _cause(error) if isinstance(error, self._openai.APIConnectionError) else str(error)
+        return EngineError(
+            f"the server at {self.base_url} does not answer as it should ({what}). What it finished is kept: "
+            "start it again and give the same command, which continues."
+        )
+
+    def close(self) -> None:
+        """Close the connections; the server goes on."""
+        self._client.close()
+
+
+def _unless(broken: Event, work: Callable[[T], R], item: T) -> tuple[R] | None:
+    """Do the work for one item, unless that for another one has failed."""
+    if broken.is_set():
+        return None
+    try:
+        return (work(item),)
+    except BaseException:
+        broken.set()
+        raise
+
+
+def _cause(error: BaseException) -> str:
+    return str(error.__cause__ or error)

@@ -1,0 +1,43 @@
+"""Thousands of records, some with 50,000 documents each: the pages are built in little memory a record.
+
+The seconds are printed and not asserted: five thousand records take under ten on an idle machine with two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from many_records import write_many
+
+MEASURE = """
+import json, resource, sys, time
+from pathlib import Path
+from rho1bench.leaderboard.building import write_pages
+before = time.process_time()
+write_pages(Path(sys.argv[1]))
+spent = time.process_time() - before
+print(json.dumps({"seconds": spent, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+FEW, MANY = 9, 9 * 112
+MOST_AT_5000 = 500.0
+
+
+def measured(folder: Path, number: int) -> dict[str, float]:
+    results = write_many(folder, number)
+    assert len(list((results / "records").rglob("*.json"))) == number
+    command = [sys.executable, "-c", MEASURE, str(results)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    print(number, found)
+    return found
+
+
+def test_five_thousand_records_would_fit_into_half_a_gigabyte(tmp_path: Path) -> None:
+    few, many = measured(tmp_path / "few", FEW), measured(tmp_path / "many", MANY)
+    each = (many["megabytes"] - few["megabytes"]) / (MANY - FEW)
+    assert few["megabytes"] + 5000 * each < MOST_AT_5000
