@@ -11,6 +11,7 @@ import torch
 
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
 from rho1bench.errors import CheckpointError, MissingPackageError
+from rho1bench.hub import find_model
 from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
 from rho1bench.selection.causal_lm import load_model, quiet_transformers
 from rho1bench.stage import StageContext
@@ -55,23 +56,18 @@ def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote
     from transformers import AutoModelForCausalLM
 
     quiet_transformers()
-    folder = Path(init.pretrained).expanduser()
+    folder, _ = find_model(init.pretrained, init.revision)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            str(folder) if folder.is_dir() else init.pretrained,
-            revision=init.revision or "main",
-            dtype="float32",
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
+            folder, dtype="float32", use_safetensors=True, trust_remote_code=trust_remote_code, local_files_only=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
-            f"{init.pretrained}: these weights cannot be loaded: {reason}\nExpected a folder or a hub id with "
-            "config.json and *.safetensors. Offline, give the folder of a copy; a gated model needs `hf auth login`; "
-            "code that a checkpoint brings along runs only with `trust_remote_code: true`."
+            f"{init.pretrained}: these weights cannot be loaded: {reason}\nExpected config.json and *.safetensors. Code "
+            "that a checkpoint brings along runs only from a folder, and only with `trust_remote_code: true`."
         ) from error
-    _check_vocabulary(model, init, tokenizer_folder)
+    _check_vocabulary(model, init.pretrained, folder, tokenizer_folder)
     return model
 
 
@@ -88,17 +84,15 @@ def _set_attention(model: Any, stage: TrainStage, origin: str) -> None:
         raise CheckpointError(f"{origin}: cannot use `attention: {stage.attention}`: {error}") from error
 
 
-def _check_vocabulary(model: Any, init: PretrainedModel, tokenizer_folder: Path) -> None:
+def _check_vocabulary(model: Any, name: str, folder: Path, tokenizer_folder: Path) -> None:
     wanted = load_raw_tokenizer(tokenizer_folder)
     if model.config.vocab_size < wanted.get_vocab_size():
         raise CheckpointError(
-            f"{init.pretrained}: has a vocabulary of {model.config.vocab_size}, but the tokenizer in "
-            f"{tokenizer_folder} has {wanted.get_vocab_size()} tokens. Use the model's own tokenizer "
-            "(a tokenizer stage with `pretrained:`)."
+            f"{name}: has a vocabulary of {model.config.vocab_size}, but the tokenizer in {tokenizer_folder} has "
+            f"{wanted.get_vocab_size()} tokens. Use the model's own tokenizer (a tokenizer stage with `pretrained:`)."
         )
-    own = Path(init.pretrained).expanduser()
-    if (own / "tokenizer.json").is_file() and load_raw_tokenizer(own).get_vocab() != wanted.get_vocab():
-        raise CheckpointError(f"{own}: has another tokenizer than {tokenizer_folder}; use one tokenizer for both.")
+    if (folder / "tokenizer.json").is_file() and load_raw_tokenizer(folder).get_vocab() != wanted.get_vocab():
+        raise CheckpointError(f"{name}: has another tokenizer than {tokenizer_folder}; use one tokenizer for both.")
 
 
 def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> Any:
