@@ -64,8 +64,8 @@ def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
-            f"{init.pretrained}: these weights cannot be loaded: {reason}\nExpected config.json and *.safetensors. Code "
-            "that a checkpoint brings along runs only from a folder, and only with `trust_remote_code: true`."
+            f"{init.pretrained}: these weights cannot be loaded: {reason}\nExpected config.json and *.safetensors. "
+            "Code that a checkpoint brings along runs only from a folder, and only with `trust_remote_code: true`."
         ) from error
     _check_vocabulary(model, init.pretrained, folder, tokenizer_folder)
     return model
