@@ -100,6 +100,26 @@ def run(
     _print_result(result, console)
 
 
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")],
+    gpus: Annotated[int | None, typer.Option(min=1, help="Number of GPUs; default: the recipe's processes.")] = None,
+    gpu: Annotated[str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...")] = "h100",
+    mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+) -> None:
+    """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
+    from rho1bench.plan.report import print_plan
+    from rho1bench.recipe.loading import load_recipe
+
+    print_plan(load_recipe(recipe, overrides or []), _console(), gpu, gpus, mfu, tokens_per_second)
+
+
 @app.command(name="eval")
 def evaluate(
     checkpoints: Annotated[
