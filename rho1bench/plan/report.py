@@ -65,7 +65,7 @@ def explanations(plan: RunPlan) -> list[str]:
     peak = plan.machine.gpu
     return [
         f"time: {plan.machine.assumption}; peak {peak.peak_flops / 1e12:.0f} TFLOP/s bf16, dense ({peak.source})",
-        "memory (GB a GPU): model states and saved activations as in rho1bench/plan/memory.py, without fragmentation",
+        "memory (GB/GPU): model states and saved activations as in rho1bench/plan/memory.py, without fragmentation",
         "disk: checkpoints in float32, one resume point, packed tokens, scores. Evaluation and corpora are not timed",
         *(f"note: {note}" for note in plan.notes),
     ]

@@ -48,7 +48,7 @@ def short(number: Any, unit: str = "") -> str:
     """Write a size with three digits: ``1.23M``; an unknown one as ``-``."""
     if number is None:
         return "-"
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= limit:
             return f"{number / limit:.3g} {letter}{unit}".strip()
     return f"{number} {unit}".strip()

@@ -7,7 +7,7 @@ A recipe is a list of stages; a field typed :class:`StageRef` names an earlier s
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -83,6 +83,8 @@ class Recipe(Model):
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: list[Annotated[int, Field(ge=0)]] = []
     """Where given, the whole recipe runs once a seed, and the summary tells the spread."""
+    scale: Literal["full", "smoke"] = "full"
+    """``smoke``: made small by ``--scale smoke``; the numbers of such a run mean nothing."""
     jobs: PositiveInt = 1
     """Training stages that do not need each other run side by side, up to this many (for CPUs with several cores)."""
     stages: Annotated[list[Stage], Field(min_length=1)]
