@@ -73,3 +73,13 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:
         tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
         architecture=str(config["model_type"]),
     )
+
+
+VOCABULARIES: Mapping[str, str] = {
+    "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T": "Llama 2",
+    "microsoft/rho-math-1b-v0.1": "Llama 2",
+    "meta-llama/Llama-2-7b-hf": "Llama 2",
+    "mistralai/Mistral-7B-v0.1": "Mistral 0.1",
+    "microsoft/rho-math-7b-v0.1": "Mistral 0.1",
+}
+"""Whose vocabulary a hub id has: both have 32,000 entries, and they are not the same."""
