@@ -124,7 +124,7 @@ def _plan_training(recipe: Recipe, stage: TrainStage, machine: Machine) -> Stage
 def _plan_scoring(recipe: Recipe, stage: ScoreStage, machine: Machine) -> StagePlan:
     sizes, corpus = stage_sizes(recipe, stage), recipe.stage(stage.corpus)
     plan = StagePlan(stage.name, stage.kind, tokens=sizes.get("tokens"), disk=sizes.get("bytes"))
-    shape = _reference_shape(recipe, stage)
+    shape = _reference_shape(recipe, stage.reference)
     if shape is None or plan.tokens is None:
         return plan
     assert isinstance(corpus, CorpusStage)
@@ -143,10 +143,12 @@ def gpus_of(stage: TrainStage, machine: Machine) -> int:
     return machine.num_gpus if stage.distributed is not None else 1
 
 
-def _reference_shape(recipe: Recipe, stage: ScoreStage) -> ModelShape | None:
-    if isinstance(stage.reference, PretrainedModel):
-        return shape_of_pretrained(stage.reference)
-    trained = recipe.stage(stage.reference)
+def _reference_shape(recipe: Recipe, reference: str | PretrainedModel | None) -> ModelShape | None:
+    if isinstance(reference, PretrainedModel):
+        return shape_of_pretrained(reference)
+    if reference is None:  # a server's scores
+        return None
+    trained = recipe.stage(reference)
     assert isinstance(trained, TrainStage)
     return shape_of_stage(recipe, trained)
 

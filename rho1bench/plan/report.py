@@ -19,7 +19,7 @@ COLUMNS = (
     "grads",
     "optim.",
     "activ.",
-    "GB a GPU",
+    "GB/GPU",
     "disk",
     "hours",
     "GPU hours",

@@ -25,7 +25,7 @@ BYTES_PER_SCORE = 4
 
 def stage_sizes(recipe: Recipe, stage: StageBase) -> dict[str, int]:
     """Return what is known of a stage's sizes without reading anything but the recipe."""
-    if isinstance(stage, CorpusStage) and (stage.num_blocks or stage.num_tokens):
+    if isinstance(stage, CorpusStage) and stage.max_blocks is not None:
         return _corpus_sizes(recipe, stage)
     if isinstance(stage, CorpusStage | TokenizerStage):
         numbers = [source.num_documents for source in stage.sources if source.num_documents is not None]
@@ -56,7 +56,7 @@ def sequence_length(recipe: Recipe, stage: TrainStage) -> int:
 
 
 def _corpus_sizes(recipe: Recipe, stage: CorpusStage) -> dict[str, int]:
-    blocks = stage.num_blocks or (stage.num_tokens or 0) // stage.block_size
+    blocks = stage.max_blocks or 0
     tokens = blocks * stage.block_size
     width = 2 if (vocabulary_of(recipe, stage.tokenizer) or 2**32) <= 2**16 else 4
     return {"blocks": blocks, "tokens": tokens, "bytes": tokens * (width + 1)}

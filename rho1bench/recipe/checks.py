@@ -20,7 +20,6 @@ from rho1bench.recipe.training_checks import (
     check_pretrain_length,
     check_selection,
     check_sft_length,
-    check_tokenizer,
 )
 from rho1bench.recipe.vocabulary_checks import (
     check_init_vocabulary,
@@ -61,7 +60,6 @@ def _check_references(stage: Json, earlier: Json, every: Json) -> Messages:
 def _check_stage(stage: Json, earlier: Json) -> Messages:
     training = (check_batch, check_precision, check_model, check_init_vocabulary, check_selection)
     checks = {
-        "tokenizer": (check_tokenizer,),
         "corpus": (check_corpus,),
         "score": (check_scoring,),
         "pretrain": (
@@ -76,7 +74,7 @@ def _check_stage(stage: Json, earlier: Json) -> Messages:
         "compare": (_check_pairs,),
         "report": (_check_report,),
     }
-    for function in checks[stage["kind"]]:
+    for function in checks.get(stage["kind"], ()):
         yield from function(stage, earlier)
 
 

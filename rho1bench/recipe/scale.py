@@ -16,6 +16,7 @@ from rho1bench.recipe import (
     EvalStage,
     MiniWorldSource,
     ModelConfig,
+    Optimizer,
     PretrainedModel,
     PretrainStage,
     Recipe,
@@ -39,6 +40,7 @@ BATCH_SIZE = 2
 LIMIT = 2
 NUM_SEEDS = 2
 HEADS = 4
+SERVED = {"pretrained": "a server's model"}
 FAR = 1000
 """Documents of the mini world between two sources, so that corpora share none."""
 
@@ -49,8 +51,9 @@ def smoke(recipe: Recipe) -> Recipe:
         return recipe
     scored = {stage.corpus for stage in recipe.stages if isinstance(stage, ScoreStage)}
     stages = [part for place, stage in enumerate(recipe.stages) for part in _stages(stage, place, scored)]
-    fields = recipe.model_dump() | {"stages": stages, "scale": "smoke", "jobs": 1, "seeds": recipe.seeds[:NUM_SEEDS]}
-    return Recipe.model_validate(fields)
+    small = {"scale": "smoke", "jobs": 1, "seeds": recipe.seeds[:NUM_SEEDS], "stages": stages}
+    words = {"description": f"smoke scale, numbers mean nothing: {recipe.description}"}
+    return Recipe.model_validate(recipe.model_dump() | small | words)
 
 
 def _stages(stage: StageBase, place: int, scored: set[str]) -> list[Json]:
@@ -80,7 +83,7 @@ def _tokenizer(stage: TokenizerStage) -> Json:
 
 def _corpus(stage: CorpusStage, place: int, text: str) -> Json:
     sources = [_smaller(source, 24, FAR * (10 * place + index), text) for index, source in enumerate(stage.sources)]
-    budget = NUM_BLOCKS if stage.num_blocks or stage.num_tokens else None
+    budget = None if stage.max_blocks is None else NUM_BLOCKS
     small = {"block_size": BLOCK_SIZE, "num_blocks": budget, "num_tokens": None, "num_workers": 1}
     return {**small, "sources": sources}
 
@@ -112,8 +115,21 @@ def _training(stage: TrainStage) -> Json:
 
 
 def _scoring(stage: ScoreStage, data: Json) -> list[Json]:
+    """Score with the stage's own model; a tiny one is trained first where it is not of this recipe."""
     small = data | {"batch_size": 8, "precision": "fp32"}
-    return [small]
+    if isinstance(small["reference"], str):
+        return [small]
+    tiny = PretrainStage(
+        name=f"{stage.name[:50]}-reference",
+        kind="pretrain",
+        corpus=stage.corpus,
+        init=ModelConfig.model_validate(_model(PretrainedModel.model_validate(small["reference"] or SERVED))),
+        optimizer=Optimizer(learning_rate=1e-3),
+        batch_size=BATCH_SIZE,
+        max_steps=MAX_STEPS,
+        num_threads=1,
+    )
+    return [tiny.model_dump(), small | {"reference": tiny.name, "server": None}]
 
 
 def _evaluation(stage: EvalStage) -> Json:

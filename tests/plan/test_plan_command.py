@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
+from rho1bench.plan import plan_table
 from rho1bench.plan.estimate import make_machine, plan_run
 from rho1bench.plan.gpus import GPUS
 from rho1bench.plan.report import print_plan
 from rho1bench.recipe import Recipe, TrainStage
 from rho1bench.recipe.loading import load_recipe, shipped_recipes
+from rho1bench.runner import preview
 
 PAPER = [
     "general_1b",
@@ -73,6 +75,15 @@ def test_an_unknown_model_is_a_dash_and_a_word_how_to_name_its_shape(tmp_path):
 
 _CONFIG = """{"model_type": "llama", "vocab_size": 32000, "hidden_size": 64, "intermediate_size": 128,
 "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 2048}"""
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_dry_run_shows_every_stage(name, tmp_path):
+    recipe = load_recipe(name)
+    table = plan_table(recipe, preview(recipe, tmp_path / "run"))
+    assert list(table.columns[0].cells) == [stage.name for stage in recipe.stages]
+    assert set(table.columns[-1].cells) == {"run"}
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_shipped_recipe_has_a_plan():
