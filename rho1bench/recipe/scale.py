@@ -40,7 +40,7 @@ BATCH_SIZE = 2
 LIMIT = 2
 NUM_SEEDS = 2
 HEADS = 4
-SERVED = {"pretrained": "a server's model"}
+SERVED = PretrainedModel(pretrained="a server's model")
 FAR = 1000
 """Documents of the mini world between two sources, so that corpora share none."""
 
@@ -117,13 +117,13 @@ def _training(stage: TrainStage) -> Json:
 def _scoring(stage: ScoreStage, data: Json) -> list[Json]:
     """Score with the stage's own model; a tiny one is trained first where it is not of this recipe."""
     small = data | {"batch_size": 8, "precision": "fp32"}
-    if isinstance(small["reference"], str):
+    if isinstance(stage.reference, str):
         return [small]
     tiny = PretrainStage(
         name=f"{stage.name[:50]}-reference",
         kind="pretrain",
         corpus=stage.corpus,
-        init=ModelConfig.model_validate(_model(PretrainedModel.model_validate(small["reference"] or SERVED))),
+        init=ModelConfig.model_validate(_model(stage.reference or SERVED)),
         optimizer=Optimizer(learning_rate=1e-3),
         batch_size=BATCH_SIZE,
         max_steps=MAX_STEPS,
