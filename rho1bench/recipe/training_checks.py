@@ -81,6 +81,8 @@ def check_selection(stage: Json, earlier: Json) -> Messages:
             continue
         if reading and scores is None:
             yield (key, "token_scores"), f"missing; the score {reading[0]!r} needs the name of an earlier score stage"
+        if "reference_entropy" in reading and named(earlier, scores).get("server") is not None:
+            yield (key, "token_scores"), f"the scores of {scores!r} are a server's, which tells no entropies"
         corpus = named(earlier, scores).get("corpus")
         if corpus and isinstance(stage.get("corpus"), str) and corpus != stage["corpus"]:
             yield (

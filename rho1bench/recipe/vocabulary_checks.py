@@ -35,6 +35,8 @@ def check_scoring(stage: Json, earlier: Json) -> Messages:
     """
     corpus, tokenizer = named(earlier, stage.get("corpus")), tokenizer_of(stage, earlier)
     reference = stage.get("reference")
+    if (reference is None) == (stage.get("server") is None):
+        yield ("reference",), "expected either a reference or a server that scores, not both"
     pretrained = as_dict(reference).get("pretrained")
     trained = named(earlier, reference)
     origin = tokenizer_of(trained, earlier)

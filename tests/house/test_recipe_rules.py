@@ -11,6 +11,7 @@ MISTRAL, LLAMA = "mistralai/Mistral-7B-v0.1", "meta-llama/Llama-2-7b-hf"
 TRAINED = (
     "{name: tokenizer, kind: tokenizer, vocab_size: 512, sources: [{type: mini_world, text: web, num_documents: 9}]}"
 )
+SERVER = "{base_url: 'http://localhost:8000/v1', model: m}"
 LOSS, ENTROPY = "{score: reference_loss, ratio: 0.5}", "{score: reference_entropy, ratio: 0.5}"
 
 RULES = {
@@ -94,6 +95,19 @@ RULES = {
         "math_1b",
         ["stages.slm.selection={score: reference_loss, token_scores: scores}"],
         ("stages.slm.selection", "ratio"),
+    ),
+    "a server beside a reference": (
+        "math_1b",
+        [f"stages.scores.server={SERVER}"],
+        ("stages.scores.reference: expected either a reference or a server",),
+    ),
+    "entropies of a server": (
+        "self_reference",
+        ["stages.scores.reference=null", f"stages.scores.server={SERVER}"],
+        (
+            "stages.slm-entropy.selection.token_scores: the scores of 'scores' are a server's",
+            "stages.slm-loss-and-entropy.selection.token_scores",
+        ),
     ),
     "a selection in SFT without a reference": (
         "math_1b",
