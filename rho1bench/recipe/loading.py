@@ -139,8 +139,6 @@ def _word(detail: Mapping[str, Any], node: Node, data: Any) -> tuple[tuple[str, 
         branch = place.resolve(value).schema.get("type")
         if branch == {dict: "object", str: "string"}[type(value)]:
             return path, ""  # the other alternative of a union complains; its own problems are reported
-    if kind == "value_error":  # a rule of ours inside a model
-        return path, str(detail["ctx"]["error"])
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _word_tag(path, place, value)
     if kind == "value_error":  # a rule between the fields of a model, in its own words
