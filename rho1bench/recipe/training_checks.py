@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rho1bench.recipe.raw import Json, Messages, as_dict, as_int, as_list, named, positions
-
-READS_REFERENCE = ("excess_loss", "reference_loss", "reference_entropy")
-"""Token scores that need the stored scores of a reference model."""
+from rho1bench.recipe.score_names import BUILT_IN
 
 
 def check_batch(stage: Json, earlier: Json) -> Messages:
@@ -66,14 +64,12 @@ def check_tokenizer(stage: Json, earlier: Json) -> Messages:
 
 
 def check_selection(stage: Json, earlier: Json) -> Messages:
-    """A selection is one ranking or several joined, and stored scores are those of the corpus trained on."""
+    """Stored scores are there, and are those of the corpus that the stage trains on."""
     for key in ("selection", "monitor"):
         selection = as_dict(stage.get(key))
         if not selection:
             continue
-        for inner, message in _check_parts(selection):
-            yield (key, *inner), message
-        reading = [score for score in _scores(selection) if score in READS_REFERENCE]
+        reading = [score for score in _scores(selection) if BUILT_IN.get(score)]
         scores = selection.get("token_scores")
         if stage["kind"] == "sft":
             if reading and stage.get("reference") is None:
@@ -89,20 +85,6 @@ def check_selection(stage: Json, earlier: Json) -> Messages:
                 (key, "token_scores"),
                 f"the stage {scores!r} scores the corpus {corpus!r}, but this stage trains on {stage['corpus']!r}",
             )
-
-
-def _check_parts(selection: Json) -> Messages:
-    joined = [key for key in ("all_of", "any_of") if selection.get(key)]
-    if len(joined) > 1:
-        yield ("any_of",), "stands beside all_of; a selection is an intersection or a union"
-    for key in joined:
-        for single in ("score", "ratio"):
-            if selection.get(single) is not None:
-                yield (single,), f"stands beside {key}; each of its entries has its own"
-        if len(as_list(selection[key])) == 1:
-            yield (key,), "has one entry; write its score and ratio without it"
-    if not joined and selection.get("ratio") is None:
-        yield ("ratio",), "missing; expected a number greater than 0 and at most 1, or all_of or any_of"
 
 
 def _scores(selection: Json) -> list[str]:
