@@ -21,7 +21,7 @@ from rho1bench.leaderboard.compare import compare
 from rho1bench.suites import SUITES
 
 FACTS: dict[str, Any] = {
-    "model": "/home/somebody/models/Tiny-Model",
+    "model": "/srv/models/Tiny-Model",
     "revision": None,
     "weights_sha256": "a" * 64,
     "num_parameters": 1000,
@@ -52,7 +52,7 @@ def test_an_evaluation_becomes_a_record_without_a_path_of_the_machine(tmp_path: 
     (record,) = packing.pack_evaluation(evaluated(tmp_path, "Tiny-Model"))
     assert (record.id, record.scale, record.limit) == ("mini_math9/tiny-model", "mini", None)
     assert record.model.source == "Tiny-Model"
-    assert "somebody" not in record.model_dump_json()
+    assert "srv" not in record.model_dump_json()
     assert record.command == "rho1bench eval Tiny-Model --suite mini_math9 --engine hf --max-model-len 384"
     assert record.average.n == 9 * 30
 
