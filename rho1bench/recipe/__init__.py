@@ -24,7 +24,7 @@ from rho1bench.recipe.base import (
 )
 from rho1bench.recipe.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
-from rho1bench.recipe.selection import ScoreServer, ScoreStage, Selection
+from rho1bench.recipe.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Recipe",
     "ReportStage",
     "SFTStage",
+    "ScoreRatio",
     "ScoreServer",
     "ScoreStage",
     "Selection",
