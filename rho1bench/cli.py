@@ -45,6 +45,13 @@ class Engine(StrEnum):
     hf = "hf"
 
 
+class Scale(StrEnum):
+    """Sizes that a recipe can be run at."""
+
+    full = "full"
+    smoke = "smoke"
+
+
 class EvalEngine(StrEnum):
     """Inference engines of ``rho1bench eval``."""
 
@@ -81,23 +88,47 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
+    scale: Annotated[Scale, typer.Option(help="smoke: every stage, tiny, to try a recipe out.")] = Scale.full,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     engine: Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
     from rho1bench.recipe.loading import load_recipe
+    from rho1bench.recipe.scale import smoke
     from rho1bench.runner import run_recipe
     from rho1bench.stage import RunOptions
 
     loaded = load_recipe(recipe, overrides or [], seed)
-    folder = output or Path("runs") / loaded.name
+    if scale is Scale.smoke:
+        loaded = smoke(loaded)
+    folder = output or Path("runs") / (loaded.name if scale is Scale.full else f"{loaded.name}.smoke")
     console = _console()
     if dry_run:
         _print_plan(loaded, folder, console)
         return
     result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
     _print_result(result, console)
+
+
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")],
+    gpus: Annotated[int | None, typer.Option(min=1, help="Number of GPUs; default: the recipe's processes.")] = None,
+    gpu: Annotated[str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...")] = "h100",
+    mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+) -> None:
+    """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
+    from rho1bench.plan.report import print_plan
+    from rho1bench.recipe.loading import load_recipe
+
+    print_plan(load_recipe(recipe, overrides or []), _console(WIDTH_OF_FILES + 20), gpu, gpus, mfu, tokens_per_second)
 
 
 @app.command(name="eval")

@@ -30,6 +30,7 @@ def build(run: RunData) -> dict[str, Any]:
         "schema": SCHEMA,
         "recipe": run.recipe.name,
         "description": run.recipe.description,
+        "scale": run.recipe.scale,
         "seed": run.seed,
         "rho1bench_version": __version__,
         "scores": _scores(run),

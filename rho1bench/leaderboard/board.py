@@ -20,6 +20,7 @@ from rho1bench.leaderboard.board_parts import (
     score_cells,
     task_title,
 )
+from rho1bench.leaderboard.differences import FACTS as DIFFERENCE_FACTS
 from rho1bench.leaderboard.differences import difference_table
 from rho1bench.leaderboard.entry import Entry, selection_text
 from rho1bench.leaderboard.marks import Contender, best_beyond_chance
@@ -227,11 +228,11 @@ def _differences(full: Mapping[str, Sequence[Entry]], by_id: Mapping[str, Entry]
         paper, records = paper_table(number), full[suite]
         table = difference_table(f"differences-{number}", SUITE_TITLES[suite], records, by_id) if records else None
         groups = (
-            Group("Paper, from the printed numbers", tuple(pair_rows(number, 1))),
+            Group("Paper, from the printed numbers", tuple(pair_rows(number, len(DIFFERENCE_FACTS)))),
             *(table.groups if table else ()),
         )
         columns = _columns(paper.titles, paper.sizes)
-        facts = ("Tokens to baseline",)
+        facts = DIFFERENCE_FACTS
         yield Table(f"differences-{number}", SUITE_TITLES[suite], "differences", facts, columns, groups)
 
 

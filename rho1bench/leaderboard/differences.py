@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from rho1bench.leaderboard.board_parts import Cell, Column, Group, Row, Table, percent, task_title
 from rho1bench.leaderboard.entry import Entry
-from rho1bench.leaderboard.formatting import SIGNIFICANT, label_name
+from rho1bench.leaderboard.formatting import SIGNIFICANT, label_name, p_clause, signed
 from rho1bench.leaderboard.record import ComparisonRecord, Difference, SpeedUp
 from rho1bench.leaderboard.statistics import holm, spread_over_seeds
 
-FACTS = ("Tokens to baseline",)
+FACTS = ("Held-out loss, nats", "Tokens to baseline")
 
 
 def difference_table(key: str, title: str, records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Table | None:
@@ -35,9 +35,10 @@ def _groups(pairs: Sequence[tuple[Entry, ComparisonRecord]], by_id: Mapping[str,
     found = []
     for (title, *_), members in sorted(groups.items()):
         members.sort(key=lambda pair: (_seed(pair[0]), pair[0].id))
-        rows = [_row(record, comparison) for record, comparison in members]
+        losses = [loss_difference(record, by_id.get(comparison.baseline)) for record, comparison in members]
+        rows = [_row(record, comparison, loss) for (record, comparison), loss in zip(members, losses, strict=True)]
         if len(members) > 1:
-            rows.insert(0, _mean_row(rows))
+            rows.insert(0, _mean_row(rows, losses))
         found.append(Group(title, tuple(rows)))
     return found
 
@@ -57,13 +58,29 @@ def _seed(record: Entry) -> int:
     return record.training.seed if record.training else 0
 
 
-def _row(record: Entry, comparison: ComparisonRecord) -> Row:
+def _row(record: Entry, comparison: ComparisonRecord, loss: float | None) -> Row:
     cells = (
         difference_cell(comparison.average),
         *(difference_cell(comparison.tasks[name]) for name in record.tasks),
     )
     name = f"seed {record.training.seed}" if record.training else record.model.name
-    return Row(name, "rho1bench", (tokens_text(comparison.tokens_to_baseline),), cells, record.origin)
+    facts = (None if loss is None else signed(loss, 3), tokens_text(comparison.tokens_to_baseline))
+    return Row(name, "rho1bench", facts, cells, record.origin)
+
+
+def loss_difference(record: Entry, baseline: Entry | None) -> float | None:
+    """Return the difference of the last losses on the recipe's held-out text, in nats; below zero is better."""
+    losses = [one.training.validation_loss if one and one.training else None for one in (record, baseline)]
+    return None if losses[0] is None or losses[1] is None else losses[0] - losses[1]
+
+
+def _mean_loss(losses: Sequence[float | None]) -> str | None:
+    known = [loss for loss in losses if loss is not None]
+    if len(known) < len(losses):
+        return None
+    spread = spread_over_seeds(known)
+    bounds = f" ({signed(spread.ci.low, 3)} to {signed(spread.ci.high, 3)})" if spread.ci else ""
+    return f"{signed(spread.mean, 3)}{bounds}, {p_clause(spread.p)}"
 
 
 def difference_cell(entry: Difference) -> Cell:
@@ -72,7 +89,7 @@ def difference_cell(entry: Difference) -> Cell:
     return Cell(100.0 * entry.difference, percent(entry.ci), entry.p, entry.p_holm, marked=p < SIGNIFICANT)
 
 
-def _mean_row(rows: Sequence[Row]) -> Row:
+def _mean_row(rows: Sequence[Row], losses: Sequence[float | None]) -> Row:
     """Return the mean over seeds; every row has the same columns."""
     columns = [
         [cell.value for cell in column if cell.value is not None]
@@ -85,7 +102,7 @@ def _mean_row(rows: Sequence[Row]) -> Row:
         p = spread.p if p_holm is None else p_holm
         ci = (spread.ci.low, spread.ci.high) if spread.ci else None
         cells.append(Cell(spread.mean, ci, spread.p, p_holm, marked=p is not None and p < SIGNIFICANT))
-    return Row(f"mean of {len(rows)} seeds", "seeds", (None,), tuple(cells), num_seeds=len(rows))
+    return Row(f"mean of {len(rows)} seeds", "seeds", (_mean_loss(losses), None), tuple(cells), num_seeds=len(rows))
 
 
 def tokens_text(speed_up: SpeedUp | None) -> str | None:

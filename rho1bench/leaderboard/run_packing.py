@@ -46,6 +46,10 @@ def find_runs(folder: Path) -> list[Run]:
     if not (folder / "recipe.yaml").is_file():
         return []
     whole = _read_recipe(folder / "recipe.yaml")
+    if whole.scale != "full":
+        raise DataError(
+            f"{folder}: a run of {whole.scale} scale; its numbers mean nothing and stay out of the results."
+        )
     places = [folder / f"seed-{seed}" for seed in whole.seeds] or [folder]
     for place in places:
         if not (place / "recipe.yaml").is_file() or not (place / "summary.json").is_file():

@@ -52,6 +52,7 @@ def summarise_runs(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "schema": 1,
         "recipe": first["recipe"],
+        "scale": first.get("scale", "full"),
         "seeds": list(runs),
         "rho1bench_version": first["rho1bench_version"],
         "pairs": pairs,

@@ -7,7 +7,7 @@ A recipe is a list of stages; a field typed :class:`StageRef` names an earlier s
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,7 +24,7 @@ from rho1bench.recipe.base import (
 )
 from rho1bench.recipe.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
-from rho1bench.recipe.selection import ScoreServer, ScoreStage, Selection
+from rho1bench.recipe.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.training import (
     Distributed,
     ModelConfig,
@@ -56,6 +56,7 @@ __all__ = [
     "Recipe",
     "ReportStage",
     "SFTStage",
+    "ScoreRatio",
     "ScoreServer",
     "ScoreStage",
     "Selection",
@@ -82,6 +83,8 @@ class Recipe(Model):
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: list[Annotated[int, Field(ge=0)]] = []
     """Where given, the whole recipe runs once a seed, and the summary tells the spread."""
+    scale: Literal["full", "smoke"] = "full"
+    """``smoke``: made small by ``--scale smoke``; the numbers of such a run mean nothing."""
     jobs: PositiveInt = 1
     """Training stages that do not need each other run side by side, up to this many (for CPUs with several cores)."""
     stages: Annotated[list[Stage], Field(min_length=1)]

@@ -1,24 +1,37 @@
 """What a recipe must fulfil beyond the types of its fields: stages that name each other rightly, sizes that fit.
 
-Works on raw data, and passes over anything of the wrong type, which the schema has reported already.
+Works on raw data, and passes over anything of the wrong type, which the schema has reported already. The rules about
+training stages stand in ``training_checks``, those about vocabularies in ``vocabulary_checks``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from rho1bench.recipe.merging import RawRecipe, nearest
+from rho1bench.recipe.raw import Json, Messages, as_dict, as_int, as_list, named, positions
 from rho1bench.recipe.schema import raw_references, stage_models, stage_node
-
-Json = dict[str, Any]
-READS_REFERENCE = ("excess_loss", "reference_loss", "reference_entropy")
-"""Token scores that need the stored scores of a reference model."""
+from rho1bench.recipe.training_checks import (
+    check_batch,
+    check_budget,
+    check_corpus,
+    check_model,
+    check_precision,
+    check_pretrain_length,
+    check_selection,
+    check_sft_length,
+)
+from rho1bench.recipe.vocabulary_checks import (
+    check_init_vocabulary,
+    check_reference_of_model,
+    check_scoring,
+    check_validation_vocabulary,
+)
 
 
 def check(raw: RawRecipe) -> None:
     """Note every problem between and inside the stages in ``raw.problems``."""
-    stages = [stage for stage in _list(raw.data.get("stages")) if _is_stage(stage)]
+    stages = [stage for stage in as_list(raw.data.get("stages")) if _is_stage(stage)]
     earlier: dict[str, Json] = {}
     every = {stage["name"]: stage for stage in stages}
     for stage in stages:
@@ -28,7 +41,7 @@ def check(raw: RawRecipe) -> None:
         earlier[stage["name"]] = stage
 
 
-def _check_references(stage: Json, earlier: Json, every: Json) -> Iterator[tuple[tuple[str, ...], str]]:
+def _check_references(stage: Json, earlier: Json, every: Json) -> Messages:
     for place, name, kinds in raw_references(stage_node(stage["kind"]), stage):
         path = tuple(str(part) for part in place)
         wanted = f"expected an earlier stage of kind {' or '.join(kinds)}"
@@ -44,10 +57,19 @@ def _check_references(stage: Json, earlier: Json, every: Json) -> Iterator[tuple
             yield path, f"there is no stage {name!r}; {wanted}{nearest(name, fitting or every)}"
 
 
-def _check_stage(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
+def _check_stage(stage: Json, earlier: Json) -> Messages:
+    training = (check_batch, check_precision, check_model, check_init_vocabulary, check_selection)
     checks = {
-        "pretrain": (_check_training, _check_selection, _check_pretrain_length, _check_model),
-        "sft": (_check_training, _check_sft_length, _check_model),
+        "corpus": (check_corpus,),
+        "score": (check_scoring,),
+        "pretrain": (
+            *training,
+            check_budget,
+            check_pretrain_length,
+            check_validation_vocabulary,
+            check_reference_of_model,
+        ),
+        "sft": (*training, check_sft_length),
         "eval": (_check_context,),
         "compare": (_check_pairs,),
         "report": (_check_report,),
@@ -56,80 +78,25 @@ def _check_stage(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], 
         yield from function(stage, earlier)
 
 
-def _check_training(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    batch, micro, steps = (
-        _int(stage.get("batch_size")),
-        _int(stage.get("micro_batch_size")),
-        _int(stage.get("max_steps")),
-    )
-    if batch and micro and batch % micro:
-        yield ("micro_batch_size",), f"{micro} does not divide batch_size {batch}"
-    if steps and (_int(stage.get("num_checkpoints")) or 0) >= steps:
-        yield ("num_checkpoints",), f"expected fewer than max_steps ({steps}), got {stage['num_checkpoints']}"
-
-
-def _check_selection(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    for key in ("selection", "monitor"):
-        selection = _dict(stage.get(key))
-        score, scores = selection.get("score", "excess_loss"), selection.get("token_scores")
-        if not selection:
-            continue
-        if score in READS_REFERENCE and scores is None:
-            yield (key, "token_scores"), f"missing; the score {score!r} needs the name of an earlier score stage"
-        corpus = earlier.get(scores, {}).get("corpus") if isinstance(scores, str) else None
-        if corpus and isinstance(stage.get("corpus"), str) and corpus != stage["corpus"]:
-            yield (
-                (key, "token_scores"),
-                f"the stage {scores!r} scores the corpus {corpus!r}, but this stage trains on {stage['corpus']!r}",
-            )
-
-
-def _check_model(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    model = _dict(stage.get("init"))
-    hidden, heads = _int(model.get("hidden_size")), _int(model.get("num_attention_heads"))
-    groups = _int(model.get("num_key_value_heads"))
-    if hidden and heads and (hidden % heads or hidden // heads % 2):
-        yield ("init", "hidden_size"), f"{hidden} is not an even multiple of num_attention_heads ({heads})"
-    if heads and groups and heads % groups:
-        yield ("init", "num_key_value_heads"), f"{groups} does not divide num_attention_heads ({heads})"
-
-
-def _check_pretrain_length(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    positions = _positions(stage, earlier)
-    for key in ("corpus", "validation"):
-        block = _int(_named(earlier, stage.get(key)).get("block_size"))
-        if positions and block and block > positions:
-            yield (
-                (key,),
-                f"its blocks of {block} tokens are longer than the model's max_position_embeddings ({positions})",
-            )
-
-
-def _check_sft_length(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    positions, length = _positions(stage, earlier), _int(stage.get("max_length"))
-    if positions and length and length > positions:
-        yield ("max_length",), f"expected at most the model's max_position_embeddings ({positions}), got {length}"
-
-
-def _check_context(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    length = _int(stage.get("max_model_len", 512))
+def _check_context(stage: Json, earlier: Json) -> Messages:
+    length = as_int(stage.get("max_model_len", 512))
     for name in dict.fromkeys(_evaluated(stage)):
-        positions = _positions(_named(earlier, name), earlier)
-        if positions and length and length > positions:
+        limit = positions(named(earlier, name), earlier)
+        if limit and length and length > limit:
             yield (
                 ("max_model_len",),
-                f"expected at most max_position_embeddings of {name!r} ({positions}), got {length}",
+                f"expected at most max_position_embeddings of {name!r} ({limit}), got {length}",
             )
             return
 
 
-def _check_pairs(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    evaluation = _named(earlier, stage.get("evaluation"))
+def _check_pairs(stage: Json, earlier: Json) -> Messages:
+    evaluation = named(earlier, stage.get("evaluation"))
     evaluated = _evaluated(evaluation)
     if evaluation.get("kind") != "eval":
         return
-    for index, pair in enumerate(_list(stage.get("pairs"))):
-        sides = {side: _dict(pair).get(side) for side in ("treatment", "baseline")}
+    for index, pair in enumerate(as_list(stage.get("pairs"))):
+        sides = {side: as_dict(pair).get(side) for side in ("treatment", "baseline")}
         for side, name in sides.items():
             if isinstance(name, str) and name not in evaluated:
                 valid = ", ".join(dict.fromkeys(evaluated))
@@ -141,8 +108,8 @@ def _check_pairs(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], 
             yield ("pairs", str(index)), f"compares {sides['treatment']!r} with itself"
 
 
-def _check_report(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
-    compared, evaluation = _named(earlier, stage.get("comparison")).get("evaluation"), stage.get("evaluation")
+def _check_report(stage: Json, earlier: Json) -> Messages:
+    compared, evaluation = named(earlier, stage.get("comparison")).get("evaluation"), stage.get("evaluation")
     if isinstance(compared, str) and isinstance(evaluation, str) and compared != evaluation:
         yield ("evaluation",), f"the comparison reads the evaluation {compared!r}, this report {evaluation!r}"
 
@@ -151,39 +118,13 @@ def _evaluated(stage: Json) -> list[str]:
     """Return the checkpoints whose last step an eval stage evaluates."""
     return [
         name
-        for item in _list(stage.get("evaluations"))
-        if not _dict(item).get("trajectory")
-        for name in _list(_dict(item).get("checkpoints"))
+        for item in as_list(stage.get("evaluations"))
+        if not as_dict(item).get("trajectory")
+        for name in as_list(as_dict(item).get("checkpoints"))
         if isinstance(name, str)
     ]
-
-
-def _positions(stage: Json, earlier: Json) -> int | None:
-    """Return max_position_embeddings of the model a training stage starts from, through its ancestors."""
-    seen: set[str] = set()
-    init = stage.get("init")
-    while isinstance(init, str) and init in earlier and init not in seen:
-        seen.add(init)
-        init = earlier[init].get("init")
-    return _int(_dict(init).get("max_position_embeddings"))
 
 
 def _is_stage(stage: Any) -> bool:
     named = isinstance(stage, dict) and isinstance(stage.get("name"), str) and isinstance(stage.get("kind"), str)
     return named and stage["kind"] in stage_models()
-
-
-def _named(earlier: Json, name: Any) -> Json:
-    return _dict(earlier.get(name)) if isinstance(name, str) else {}
-
-
-def _dict(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _int(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -75,6 +75,7 @@ def test_a_real_server_that_dies_half_way_and_comes_back(
         assert (record["engine"], len(record["tasks"])) == ("openai", 16)
         assert record["engine_version"].startswith("vllm ")
         served_equals_transformers(again.base_url, checkpoints["late"], prompts, tmp_path)
+        served_scores_equal_local_ones(again.base_url, checkpoints["late"], prompts, tmp_path)
     finally:
         again.stop()
 
@@ -129,6 +130,34 @@ def says(text: str, prompt_tokens: int = 5, reason: str = "stop") -> Reply:
         "choices": [choice],
         "usage": usage,
     }
+
+
+def served_scores_equal_local_ones(base_url: str, folder: Path, prompts: list[dict[str, Any]], tmp_path: Path) -> None:
+    """``rho1bench score`` through vLLM and in this process: losses within float16's step and vLLM's other kernels."""
+    import numpy as np
+
+    from rho1bench.corpus.packed import shard_name
+    from rho1bench.corpus.stage import save_array
+    from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
+    from rho1bench.files import write_json
+    from rho1bench.progress import SilentProgress
+    from rho1bench.selection.scoring import ScoreOptions, score
+    from rho1bench.selection.store import TokenScores
+
+    encode = load_raw_tokenizer(folder).encode
+    tokens = [token for row in prompts[:40] for token in encode(row["prompt"]).ids]
+    rows = np.array(tokens[: len(tokens) // 128 * 128], dtype=np.uint16).reshape(-1, 128)
+    corpus = tmp_path / "corpus"
+    save_array(corpus / shard_name("blocks", 0), rows)
+    meta = {"num_blocks": len(rows), "block_size": 128, "shard_blocks": len(rows), "vocab_size": 512}
+    meta |= {"tokenizer_sha256": tokenizer_sha256(folder), "fingerprint": "prompts"}
+    write_json(corpus / "corpus.json", meta)
+    score(ScoreOptions(corpus, tmp_path / "served", server=base_url, model="model"), SilentProgress())
+    score(ScoreOptions(corpus, tmp_path / "local", str(folder)), SilentProgress())
+    served, local = TokenScores(tmp_path / "served"), TokenScores(tmp_path / "local")
+    assert len(served) == len(rows) > 10
+    for index in range(len(rows)):
+        np.testing.assert_allclose(served.block(index)[:, 0], local.block(index)[:, 0], rtol=2e-3, atol=1e-3)
 
 
 def test_what_is_asked_and_how_answers_end(checkpoints: dict[str, Path], tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Helpers of the house's tests: the small recipe, and the command in a process of its own."""
+"""Helpers of the house's tests: the small recipe, what loading says of one, and the command in its own process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,32 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from rho1bench.errors import RecipeError
+from rho1bench.recipe.loading import load_recipe
+
 HERE = Path(__file__).parent
 SMALL = HERE / "small_recipe.yaml"
+
+
+def problems(path: Path | str, *overrides: str) -> str:
+    """What loading a recipe complains of."""
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path), overrides)
+    return str(caught.value)
+
+
+def stage(data: dict, name: str) -> dict:
+    """The stage called ``name`` in raw data."""
+    return next(item for item in data["stages"] if item["name"] == name)
+
+
+def child(tmp_path: Path, text: str, name: str = "child.yaml") -> Path:
+    """Write a recipe file."""
+    path = tmp_path / name
+    path.write_text(text)
+    return path
 
 
 def command(*arguments: object, fake: bool = True) -> list[str]:

@@ -187,12 +187,12 @@ def test_differences_are_those_of_the_records_and_their_mean_over_seeds(tmp_path
     assert [row.name for row in rows] == ["mean of 3 seeds", "seed 0", "seed 1", "seed 2"]
     assert {row.group for row in rows} == {"ours: SLM − CLM"}
     values = [100 * record["comparison"]["average"]["difference"] for record in records if record["comparison"]]
-    assert [float(row.cells[1]) for row in rows[1:]] == [round(value, 1) for value in values]
+    assert [float(row.cells[2]) for row in rows[1:]] == [round(value, 1) for value in values]
     spread = spread_over_seeds(values)
     assert spread.ci is not None
-    assert float(rows[0].cells[1]) == round(spread.mean, 1)
-    assert rows[0].small[1].startswith(f"{spread.ci.low:+.1f} to {spread.ci.high:+.1f} p ".replace("-", "−"))
-    paper = [row.cells[1] for row in page.tables["differences-1"] if row.by == "paper"]
+    assert float(rows[0].cells[2]) == round(spread.mean, 1)
+    assert rows[0].small[2].startswith(f"{spread.ci.low:+.1f} to {spread.ci.high:+.1f} p ".replace("-", "−"))
+    paper = [row.cells[2] for row in page.tables["differences-1"] if row.by == "paper"]
     assert paper == ["+16.5", "+10.4"]
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import world
 
 from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.errors import CheckpointError, ScoreStoreError, TrainingError
-from rho1bench.files import read_json, read_jsonl, sha256_file
+from rho1bench.files import read_json, read_jsonl, sha256_file, write_json
+from rho1bench.selection import scoring
 from rho1bench.selection.causal_lm import load_model, weights_sha256
 from rho1bench.selection.store import TokenScores
 
@@ -162,7 +164,7 @@ def test_stored_scores_are_those_of_the_reference(run: Path) -> None:
 
 
 def test_scoring_goes_on_with_the_missing_shard(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rho1bench.selection.scoring.ScoreOptions.shard_tokens", 20 * 48)
+    monkeypatch.setattr(scoring, "ScoreOptions", partial(scoring.ScoreOptions, shard_tokens=20 * 48))
     out = world.link_shared(run, tmp_path)
     (out / "scores").unlink()
     world.run_stages(world.scored(), out, only=["scores"])
@@ -187,6 +189,16 @@ def test_scores_of_another_corpus_are_refused_by_name(run: Path, tmp_path: Path)
     corpus = PackedCorpus(run / "web")
     with pytest.raises(ScoreStoreError, match="reference_sha256"):
         TokenScores(run / "scores").check(corpus, "another")
+
+
+def test_a_selection_by_entropy_refuses_scores_without_entropies(run: Path, tmp_path: Path) -> None:
+    out = world.link_shared(run, tmp_path)
+    (out / "scores").unlink()
+    shutil.copytree(run / "scores", out / "scores")
+    write_json(out / "scores/scores.json", read_json(run / "scores/scores.json") | {"has_entropy": False})
+    by_entropy = world.SELECTION | {"score": "reference_entropy"}
+    with pytest.raises(ScoreStoreError, match="no entropies, which the score 'reference_entropy' needs"):
+        world.run_stages([*world.scored(), world.pretrain("e", selection=by_entropy)], out, only=["e"])
 
 
 def test_a_model_of_another_tokenizer_is_refused(run: Path, tmp_path: Path) -> None:
