@@ -14,7 +14,9 @@ from pathlib import Path
 from rho1bench.errors import RunError
 from rho1bench.recipe import Distributed
 
-_TAIL_LINES = 15
+_TAIL_LINES = 40
+_TORCHRUN_LINE = re.compile(r"^[EW]\d{4} .*torch/distributed/elastic/.* failed \(exitcode", re.MULTILINE)
+"""What torchrun writes when a rank has ended: the rank's own words stand before it."""
 
 
 def launch_command(stage: str, distributed: Distributed, job: Path) -> list[str]:
@@ -51,5 +53,5 @@ def launch_failure(stage: str, log: str) -> Exception:
             f"stage {stage!r}: rank {rank[1]} was ended by {name}{hint}, and the other ranks were stopped. Run the "
             "same command again: the stage goes on from its last resume point."
         )
-    tail = "\n".join(log.partition("torch.distributed.elastic")[0].rstrip().splitlines()[-_TAIL_LINES:])
-    return RuntimeError(f"a rank of stage {stage!r} failed:\n{tail or log[-2000:]}")
+    ours = _TORCHRUN_LINE.split(log, maxsplit=1)[0].rstrip().splitlines()
+    return RuntimeError(f"a rank of stage {stage!r} failed:\n" + "\n".join(ours[-_TAIL_LINES:]))

@@ -114,10 +114,13 @@ def test_killed_and_resumed_equals_straight_with_two_ranks(run: Path) -> None:
 
 
 def test_a_rank_with_a_bug_shows_its_traceback() -> None:
-    log = "Traceback\nKeyError: 'x'\ntorch.distributed.elastic failed\nRoot Cause:\n rank : 0 (local)\n exitcode : 1"
+    log = (
+        "Traceback\nKeyError: 'x'\nE1125 23:50:17 7 torch/distributed/elastic/multiprocessing/api.py:8] failed "
+        "(exitcode: 1)\nTraceback of torchrun\nRoot Cause:\n rank : 0 (local_rank: 0)\n exitcode : 1 (pid: 7)\n"
+    )
     error = launch_failure("slm", log)
     assert isinstance(error, RuntimeError)
-    assert "KeyError: 'x'" in str(error)
+    assert str(error).endswith("KeyError: 'x'")
 
 
 def test_ranks_need_a_number_or_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
