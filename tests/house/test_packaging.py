@@ -222,7 +222,8 @@ def test_the_import_contracts_catch_a_wrong_import(tmp_path):
 
 HOSTS = {
     "127.0.0.1", "localhost", "host", "arxiv.org", "docs.vllm.ai", "download.pytorch.org", "keepachangelog.com",
-    "raw.githubusercontent.com", "www.w3.org",
+    "json-schema.org", "raw.githubusercontent.com", "www.w3.org",
+    "arxiv", "evil", "evil.example",  # of the tests of untrusted text
 }  # fmt: skip
 
 
