@@ -6,9 +6,11 @@ Part of ``cli``; everything but typer is imported inside the commands.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from rho1bench.cli.output import console
 
 leaderboard_app = typer.Typer(help="Keep records of results; build and check the leaderboard.", no_args_is_help=True)
 
@@ -31,7 +33,7 @@ def compare(
 
     found = comparing.compare(treatment, baseline, results)
     for entry in found:
-        _console().print(comparing.comparison_table(entry))
+        console(130).print(comparing.comparison_table(entry))
         if line := comparing.speed_up_line(entry):
             typer.echo(line)
     if json_file is not None:
@@ -85,11 +87,3 @@ def serve(
     from rho1bench.leaderboard.serving import serve as serve_pages
 
     serve_pages(results, port, typer.echo)
-
-
-def _console() -> Any:
-    import sys
-
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=130)

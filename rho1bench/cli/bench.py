@@ -1,0 +1,61 @@
+"""``rho1bench bench ...``: our way beside the obvious one, in one run.
+
+Part of ``cli``; everything but typer is imported inside the commands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench_app = typer.Typer(help="Measure parts of the suite against a naive version, side by side.", no_args_is_help=True)
+
+
+@bench_app.command("sandbox")
+def bench_sandbox(
+    outputs: Annotated[list[Path] | None, typer.Argument(help="JSON lines of transcripts; default: made here.")] = None,
+    programs: Annotated[int, typer.Option(min=1, help="How many programs both ways run.")] = 60,
+    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time; default: one a core.")] = None,
+    soak: Annotated[int | None, typer.Option(min=10, help="Instead run this many in a row and look for leaks.")] = None,
+) -> None:
+    """Programs a second in the sandbox, beside a fresh interpreter that imports sympy for each program."""
+    if soak is not None:
+        from rho1bench.bench.soak import soak as run_soak
+        from rho1bench.bench.soak import soak_table
+
+        typer.echo(soak_table(list(run_soak(soak))))
+        return
+    from rho1bench.bench.sandbox import report, run
+
+    typer.echo(report(run(outputs or (), programs, workers)))
+
+
+@bench_app.command("grade")
+def bench_grade(
+    input: Annotated[
+        list[Path] | None, typer.Option(help="A file of saved outputs; may be repeated. Default: see above.")
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="As for `grade`; default: RHO1BENCH_DATA.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a core.")] = None,
+) -> None:
+    """Measure the grader against a fresh process pool a file with sympy on every pair, in one run.
+
+    Grades the given files; else the outputs released with the paper, if the data folder holds them; else answers made
+    on the spot. Prints seconds, their ratio, and how much 1% of answers that never end slow the others.
+    """
+    from rho1bench.bench.grade import report, run
+
+    typer.echo(report(run(input or (), data_root, workers)))
+
+
+@bench_app.command("score")
+def bench_score(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way scores the blocks.")] = 7,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+) -> None:
+    """Tokens a second of scoring, beside a bare forward pass of the same model over the same blocks."""
+    from rho1bench.bench.score import report, run
+
+    typer.echo(report(run(rounds, threads)))
