@@ -1,6 +1,7 @@
 # Everything that a fresh machine needs is GNU make and Python 3.11 or newer with pip.
 #   make quickstart   environment + the main job (rho1bench run quickstart)
 #   make test         environment + the tests
+#   make sweep        every recipe that ships, end to end at smoke scale (minutes; `make test` runs three of them)
 #   make env          environment only (.venv)
 #   make record       run a recipe, add its records to results/ and build the leaderboard (RECIPE=quickstart_seeds)
 #   make leaderboard  build results/LEADERBOARD.md and results/leaderboard.html from the records
@@ -19,10 +20,10 @@ STAMP := $(VENV)/.ready
 PYTEST_ARGS ?=
 RECIPE ?= quickstart
 
-.PHONY: help env quickstart record leaderboard test lint format wheel clean
+.PHONY: help env quickstart record leaderboard test sweep lint format wheel clean
 
 help:
-	@sed -n '2,7s/^# *//p' Makefile
+	@sed -n '2,8s/^# *//p' Makefile
 
 env: $(STAMP)
 
@@ -44,6 +45,9 @@ leaderboard: env
 
 test: env
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+sweep: env
+	$(BIN)/python -m pytest -m sweep $(PYTEST_ARGS)
 
 lint: env
 	$(BIN)/ruff check .

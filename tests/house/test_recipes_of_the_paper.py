@@ -162,7 +162,7 @@ def test_a_recipe_runs_end_to_end_in_small(name, tmp_path):
     run_small(name, tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", sorted(set(shipped_recipes()) - set(QUICK)))
 def test_every_other_recipe_runs_end_to_end_in_small(name, tmp_path):
     run_small(name, tmp_path / "run")
