@@ -17,7 +17,7 @@ from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.corpus.packing import Array
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
 from rho1bench.errors import CheckpointError
-from rho1bench.selection.causal_lm import backbone, load_model, output_weight, weights_sha256
+from rho1bench.selection.causal_lm import backbone, load_model, output_head, weights_sha256
 from rho1bench.selection.loss import token_losses_and_entropies
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -110,7 +110,7 @@ def score_blocks(model: Any, blocks_BT: torch.Tensor, positions_BT: torch.Tensor
         hidden_BTD = backbone(model)(input_ids=blocks_BT, use_cache=False, **masking).last_hidden_state
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         targets_N = blocks_BT[:, 1:].reshape(-1)
-        losses_N, entropies_N = token_losses_and_entropies(hidden_ND, output_weight(model), targets_N)
+        losses_N, entropies_N = token_losses_and_entropies(hidden_ND, output_head(model), targets_N)
         return torch.stack([losses_N, entropies_N], dim=1).view(len(blocks_BT), -1, 2)
 
 

@@ -5,127 +5,173 @@ Logits exist for one chunk of rows at a time, in float32. Equivalent naive code:
     losses = F.cross_entropy((hidden @ weight.T).float(), targets, reduction="none")
     total = losses[selected].sum()
 
-A row that is not selected never enters the backward pass, so its gradient at the loss is exactly zero.
+:func:`token_losses` gives every token's loss for the ranking, and what :func:`summed_loss` need not make again for the
+selected rows. A row that is not selected never enters the backward pass, so its gradient at the loss is exactly zero.
 Shapes: N rows (tokens), K selected rows, C rows of a chunk, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-_ELEMENTS = 2**20
-"""Logits of one chunk on a CPU: 4 MB of float32 stay near the core."""
-_ELEMENTS_ACCELERATOR = 2**27
+from rho1bench.selection.head import ChunkedLogits, OutputHead, as_head, log_sum_exp
 
 
-def chunk_rows(vocab_size: int, device: torch.device) -> int:
-    """Return how many rows of logits are made at a time."""
-    elements = _ELEMENTS if device.type == "cpu" else _ELEMENTS_ACCELERATOR
-    return max(elements // vocab_size, 64)
-
-
-def token_losses(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int | None = None) -> Tensor:
+def token_losses(hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None) -> Tensor:
     """Return the loss of every row in nats, float32, shape (N,), without a graph."""
+    return token_losses_and_norms(hidden_ND, head, targets_N, rows)[0]
+
+
+def token_losses_and_norms(
+    hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return every row's loss in nats and the logarithm of its summed exponentials, float32, (N,), without a graph."""
     losses_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
+    norms_N = torch.empty_like(losses_N)
     with torch.no_grad():
-        for span in _chunks(len(targets_N), rows or chunk_rows(len(weight_VD), hidden_ND.device)):
-            logits_CV = _logits(hidden_ND[span], weight_VD)
-            losses_N[span] = _losses(logits_CV, targets_N[span])
-    return losses_N
+        chunks = ChunkedLogits(hidden_ND, as_head(head), rows)
+        for span in chunks.spans():
+            logits_CV = chunks.make(span)
+            norms_C1 = norms_N[span].unsqueeze(1)
+            _norms(chunks, logits_CV, norms_C1)
+            losses_N[span] = (norms_C1 - logits_CV.gather(1, targets_N[span].unsqueeze(1))).squeeze(1)
+    return losses_N, norms_N
 
 
 def token_losses_and_entropies(
-    hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int | None = None
+    hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return loss and entropy (both nats, float32, shape (N,)) of the distribution that predicts each row's target."""
     losses_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
     entropies_N = torch.empty_like(losses_N)
     with torch.no_grad():
-        for span in _chunks(len(targets_N), rows or chunk_rows(len(weight_VD), hidden_ND.device)):
-            logits_CV = _logits(hidden_ND[span], weight_VD)
+        chunks = ChunkedLogits(hidden_ND, as_head(head), rows)
+        for span in chunks.spans():
+            logits_CV = chunks.make(span)
             # Shifted by the row's maximum, so that the weighted sum below stays accurate where logits are large.
             logits_CV -= logits_CV.amax(dim=1, keepdim=True)
             target_C = logits_CV.gather(1, targets_N[span].unsqueeze(1)).squeeze(1)
-            weights_CV = logits_CV.exp()
-            sums_C = weights_CV.sum(dim=1)
-            log_sums_C = sums_C.log()
-            losses_N[span] = log_sums_C - target_C
-            entropies_N[span] = log_sums_C - (weights_CV * logits_CV.nan_to_num_(neginf=0.0)).sum(dim=1) / sums_C
+            for piece, logits_RV, weights_RV in chunks.near_core(logits_CV):
+                torch.exp(logits_RV, out=weights_RV)
+                sums_R = weights_RV.sum(dim=1)
+                log_sums_R = sums_R.log()
+                weighted_R = weights_RV.mul_(logits_RV.nan_to_num_(neginf=0.0)).sum(dim=1)
+                losses_N[span][piece] = log_sums_R - target_C[piece]
+                entropies_N[span][piece] = log_sums_R - weighted_R / sums_R
     return losses_N, entropies_N
 
 
 def summed_loss(
-    hidden_KD: Tensor, weight_VD: Tensor, targets_K: Tensor, rows: int | None = None
+    hidden_KD: Tensor,
+    head: OutputHead | Tensor,
+    targets_K: Tensor,
+    rows: int | None = None,
+    norms_K: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the sum of the rows' losses (float32, differentiable) and the rows' losses (float32, (K,), no graph).
 
-    Gradients for ``hidden_KD`` and ``weight_VD`` are made in the forward pass, chunk by chunk, while the logits exist.
+    Gradients for the hidden states, the head's weight and its bias are made in the forward pass, chunk by chunk, while
+    the logits exist; they can go backward once. ``norms_K``: the rows' norms, if :func:`token_losses_and_norms` has
+    made them.
     """
+    head = as_head(head)
     total, losses_K = _SummedCrossEntropy.apply(
-        hidden_KD, weight_VD, targets_K, rows or chunk_rows(len(weight_VD), hidden_KD.device)
+        hidden_KD, head.weight_VD, head.bias_V, targets_K, norms_K, head.scale, head.softcap, rows
     )
     return total, losses_K
 
 
-def _chunks(num_rows: int, rows: int) -> Iterator[slice]:
-    for start in range(0, num_rows, rows):
-        yield slice(start, min(start + rows, num_rows))
-
-
-def _logits(hidden_CD: Tensor, weight_VD: Tensor) -> Tensor:
-    return torch.matmul(hidden_CD, weight_VD.to(hidden_CD.dtype).t()).float()
-
-
-def _losses(logits_CV: Tensor, targets_C: Tensor) -> Tensor:
-    target_C = logits_CV.gather(1, targets_C.unsqueeze(1)).squeeze(1)
-    return torch.logsumexp(logits_CV, dim=1) - target_C
+def _norms(chunks: ChunkedLogits, logits_CV: Tensor, norms_C1: Tensor) -> None:
+    for piece, logits_RV, scratch_RV in chunks.near_core(logits_CV):
+        norms_C1[piece] = log_sum_exp(logits_RV, scratch_RV)
 
 
 class _SummedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
-    def forward(ctx: Any, hidden_KD: Tensor, weight_VD: Tensor, targets_K: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any,
+        hidden_KD: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        targets_K: Tensor,
+        known_norms_K: Tensor | None,
+        scale: float,
+        softcap: float | None,
+        rows: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        chunks = ChunkedLogits(hidden_KD, OutputHead(weight_VD, bias_V, scale, softcap), rows)
         losses_K = torch.empty(len(targets_K), dtype=torch.float32, device=hidden_KD.device)
-        grad_hidden_KD = torch.empty_like(hidden_KD) if ctx.needs_input_grad[0] else None
-        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        cast_weight_VD = weight_VD.to(hidden_KD.dtype)
-        for span in _chunks(len(targets_K), rows):
-            hidden_CD, targets_C1 = hidden_KD[span], targets_K[span].unsqueeze(1)
-            logits_CV = torch.matmul(hidden_CD, cast_weight_VD.t()).float()
-            norm_C1 = torch.logsumexp(logits_CV, dim=1, keepdim=True)
-            losses_K[span] = (norm_C1 - logits_CV.gather(1, targets_C1)).squeeze(1)
-            if grad_hidden_KD is None and grad_weight_VD is None:
-                continue
-            # The gradient of cross-entropy by the logits: softmax minus one-hot.
-            grad_CV = logits_CV.sub_(norm_C1).exp_()
-            grad_CV.scatter_add_(1, targets_C1, torch.full_like(norm_C1, -1.0))
-            grad_CV = grad_CV.to(hidden_CD.dtype)
-            if grad_hidden_KD is not None:
-                torch.matmul(grad_CV, cast_weight_VD, out=grad_hidden_KD[span])
-            if grad_weight_VD is not None:
-                _add_product(grad_weight_VD, grad_CV, hidden_CD)
-        ctx.save_for_backward(grad_hidden_KD, grad_weight_VD)
-        ctx.weight_dtype = weight_VD.dtype
+        norms_K = torch.empty_like(losses_K) if known_norms_K is None else known_norms_K
+        gradients = _Gradients(ctx.needs_input_grad, hidden_KD, weight_VD, bias_V)
+        for span in chunks.spans():
+            logits_CV, targets_C1 = chunks.make(span), targets_K[span].unsqueeze(1)
+            norms_C1 = norms_K[span].unsqueeze(1)
+            if known_norms_K is None:
+                _norms(chunks, logits_CV, norms_C1)
+            losses_K[span] = (norms_C1 - logits_CV.gather(1, targets_C1)).squeeze(1)
+            if gradients.wanted:
+                _to_gradient(chunks, logits_CV, norms_C1, targets_C1)
+                gradients.add(chunks, span, logits_CV)
+        # Not through save_for_backward: backward gives these tensors away, so that nothing is copied.
+        ctx.gradients = gradients
         ctx.mark_non_differentiable(losses_K)
         return losses_K.sum(), losses_K
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        grad_hidden_KD, grad_weight_VD = ctx.saved_tensors
-        factor = grads[0]
-        if grad_hidden_KD is not None:
-            grad_hidden_KD = grad_hidden_KD * factor.to(grad_hidden_KD.dtype)
-        if grad_weight_VD is not None:
-            grad_weight_VD = (grad_weight_VD * factor).to(ctx.weight_dtype)
-        return grad_hidden_KD, grad_weight_VD, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise RuntimeError("the selective loss can go backward only once")
+        return (*gradients.scaled(grads[0]), None, None, None, None, None)
 
 
-def _add_product(grad_weight_VD: Tensor, grad_CV: Tensor, hidden_CD: Tensor) -> None:
-    """Add ``grad.T @ hidden`` to the float32 sum."""
-    if grad_CV.dtype == torch.float32:
-        grad_weight_VD.addmm_(grad_CV.t(), hidden_CD)
-    else:
-        grad_weight_VD += torch.matmul(grad_CV.t(), hidden_CD)
+class _Gradients:
+    """Gradients of the summed loss for hidden states, weight and bias; None for one that nobody asks for."""
+
+    def __init__(self, wanted: Sequence[bool], hidden_KD: Tensor, weight_VD: Tensor, bias_V: Tensor | None) -> None:
+        self.hidden_KD = torch.empty_like(hidden_KD) if wanted[0] else None
+        self.weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted[1] else None
+        self.bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if bias_V is not None and wanted[2] else None
+        self.wanted = any(wanted[:3])
+        self._dtypes = (weight_VD.dtype, None if bias_V is None else bias_V.dtype)
+
+    def add(self, chunks: ChunkedLogits, span: slice, grad_CV: Tensor) -> None:
+        """Add what a chunk gives, from the gradient by its products."""
+        if self.bias_V is not None:
+            self.bias_V += grad_CV.sum(dim=0)
+        grad_CV = chunks.cast(grad_CV)
+        if self.hidden_KD is not None and self.hidden_KD.dtype == grad_CV.dtype:
+            torch.mm(grad_CV, chunks.weight_VD, out=self.hidden_KD[span])
+        elif self.hidden_KD is not None:
+            self.hidden_KD[span] = torch.mm(grad_CV, chunks.weight_VD)
+        if self.weight_VD is not None and grad_CV.dtype == torch.float32:
+            self.weight_VD.addmm_(grad_CV.t(), chunks.hidden_ND[span])
+        elif self.weight_VD is not None:
+            self.weight_VD += torch.mm(grad_CV.t(), chunks.hidden_ND[span])
+
+    def scaled(self, factor: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return the gradients of ``factor`` times the loss, in the precision of what they belong to."""
+        weight_dtype, bias_dtype = self._dtypes
+        hidden_KD = None if self.hidden_KD is None else self.hidden_KD.mul_(factor.to(self.hidden_KD.dtype))
+        weight_VD = None if self.weight_VD is None else self.weight_VD.mul_(factor).to(weight_dtype)
+        bias_V = None if self.bias_V is None else self.bias_V.mul_(factor).to(bias_dtype)
+        self.hidden_KD = self.weight_VD = self.bias_V = None
+        return hidden_KD, weight_VD, bias_V
+
+
+def _to_gradient(chunks: ChunkedLogits, logits_CV: Tensor, norms_C1: Tensor, targets_C1: Tensor) -> None:
+    """Replace logits by the gradient of their cross-entropy by the head's products: softmax minus one-hot, chained."""
+    head = chunks.head
+    for piece, logits_RV, slopes_RV in chunks.near_core(logits_CV):
+        if head.softcap is not None:  # tanh' = 1 - tanh**2
+            torch.div(logits_RV, head.softcap, out=slopes_RV).square_().neg_().add_(1.0)
+        logits_RV.sub_(norms_C1[piece]).exp_()
+        logits_RV.scatter_add_(1, targets_C1[piece], torch.full_like(norms_C1[piece], -1.0))
+        if head.softcap is not None:
+            logits_RV *= slopes_RV
+        if head.scale != 1.0:
+            logits_RV *= head.scale

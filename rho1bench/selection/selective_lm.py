@@ -13,19 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rho1bench.selection.causal_lm import backbone, output_weight
-from rho1bench.selection.loss import summed_loss, token_losses
+from rho1bench.selection.causal_lm import backbone, check_head, output_head
+from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_norms
 from rho1bench.selection.selector import Selector, TokenBatch
 
 
 class SelectiveLM(nn.Module):  # type: ignore[misc]
-    """Wraps ``lm``; ``forward`` gives the summed loss of the selected tokens and the losses of all."""
+    """Wraps ``lm``; ``forward`` gives the summed loss of the selected tokens and the losses of all.
+
+    Raises CheckpointError for a model whose logits the selective loss cannot make.
+    """
 
     accepts_loss_kwargs = False
 
     def __init__(self, lm: Any, selector: Selector) -> None:
         super().__init__()
-        output_weight(lm)
+        check_head(lm)
         self.lm = lm
         self.selector = selector
 
@@ -52,31 +55,38 @@ class SelectiveLM(nn.Module):  # type: ignore[misc]
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         targets_N = input_ids[:, 1:].reshape(-1)
         outputs: dict[str, Tensor] = {}
-        losses_BS: Tensor | None = None
+        known: tuple[Tensor, Tensor] | None = None
         if selected is None and self.selector.is_full:
             selected = eligible
         if selected is None:
             if self.selector.needs_losses:
-                losses_BS = token_losses(hidden_ND.detach(), output_weight(self.lm), targets_N).view(eligible.shape)
-            scores_BS = self.selector.scores(batch, losses_BS)
+                known = token_losses_and_norms(hidden_ND.detach(), output_head(self.lm), targets_N)
+            scores = self.selector.scores(batch, None if known is None else known[0].view(eligible.shape))
             if score_only:
-                return {"scores": scores_BS}
-            selected = self.selector.choose(scores_BS, eligible)
-            outputs["scores"] = scores_BS
-        loss_sum, all_losses_BS = self._loss(hidden_ND, targets_N, selected, eligible, losses_BS)
-        return {**outputs, "loss_sum": loss_sum, "losses": all_losses_BS, "selected": selected}
+                return {"scores": scores}
+            selected = self.selector.choose(scores, eligible)
+            outputs["scores"] = scores
+        loss_sum, losses_N = self._loss(hidden_ND, targets_N, selected, eligible, known)
+        return {**outputs, "loss_sum": loss_sum, "losses": losses_N.view(eligible.shape), "selected": selected}
 
     def _loss(
-        self, hidden_ND: Tensor, targets_N: Tensor, selected_BS: Tensor, eligible_BS: Tensor, losses_BS: Tensor | None
+        self,
+        hidden_ND: Tensor,
+        targets_N: Tensor,
+        selected_BS: Tensor,
+        eligible_BS: Tensor,
+        known: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the summed loss of the selected rows and every eligible row's loss (made here where still unknown)."""
-        weight_VD = output_weight(self.lm)
+        """Return the summed loss of the selected rows and every eligible row's loss; ``known``: losses and norms."""
+        head = output_head(self.lm)
         chosen_K = selected_BS.reshape(-1).nonzero().squeeze(1)
-        loss_sum, losses_K = summed_loss(hidden_ND.index_select(0, chosen_K), weight_VD, targets_N[chosen_K])
-        if losses_BS is None:
-            losses_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
-            losses_N[chosen_K] = losses_K
-            rest_M = (eligible_BS & ~selected_BS).reshape(-1).nonzero().squeeze(1)
-            losses_N[rest_M] = token_losses(hidden_ND.detach()[rest_M], weight_VD, targets_N[rest_M])
-            losses_BS = losses_N.view(eligible_BS.shape)
-        return loss_sum, losses_BS
+        hidden_KD = hidden_ND if len(chosen_K) == len(targets_N) else hidden_ND.index_select(0, chosen_K)
+        norms_K = None if known is None else known[1][chosen_K]
+        loss_sum, losses_K = summed_loss(hidden_KD, head, targets_N[chosen_K], norms_K=norms_K)
+        if known is not None:
+            return loss_sum, known[0]
+        losses_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
+        losses_N[chosen_K] = losses_K
+        rest_M = (eligible_BS & ~selected_BS).reshape(-1).nonzero().squeeze(1)
+        losses_N[rest_M] = token_losses(hidden_ND.detach()[rest_M], head, targets_N[rest_M])
+        return loss_sum, losses_N

@@ -16,7 +16,7 @@ from torch import Tensor
 from rho1bench.corpus.packed import PackedCorpus
 from rho1bench.corpus.tokenizer import load_raw_tokenizer
 from rho1bench.files import append_jsonl
-from rho1bench.selection.causal_lm import backbone, output_weight
+from rho1bench.selection.causal_lm import backbone, output_head
 from rho1bench.selection.loss import token_losses
 from rho1bench.selection.selector import Selector, TokenBatch
 from rho1bench.selection.store import TokenScores
@@ -35,7 +35,7 @@ def block_losses(lm: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = No
     with torch.no_grad():
         hidden_BTD = backbone(lm)(input_ids=blocks_BT, position_ids=position_ids_BT, use_cache=False).last_hidden_state
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
-        return token_losses(hidden_ND, output_weight(lm), blocks_BT[:, 1:].reshape(-1)).view(len(blocks_BT), -1)
+        return token_losses(hidden_ND, output_head(lm), blocks_BT[:, 1:].reshape(-1)).view(len(blocks_BT), -1)
 
 
 def sharded_block_losses(model: Any, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
