@@ -35,6 +35,10 @@ class TrainingError(UserError):
     """Training cannot go on, a non-finite loss for example."""
 
 
+class PluginError(UserError):
+    """Another installed package extends rho1bench, and what it offers cannot be used."""
+
+
 class EngineError(UserError):
     """An inference engine is missing, cannot boot or cannot load a checkpoint."""
 

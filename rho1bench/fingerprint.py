@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from rho1bench.files import sha256_bytes, sha256_file, sha256_json
 from rho1bench.paths import PACKAGE, shipped
-from rho1bench.recipe import HubSource, LocalSource, StageBase, TokenizerStage
+from rho1bench.recipe import HubSource, LocalSource, Selection, StageBase, TokenizerStage
+from rho1bench.recipe.score_names import BUILT_IN, package, plugins
 
 HASHED_BYTES = 100 * 1024 * 1024
 """Local data files up to this size count by content, larger ones by size and time of change."""
@@ -41,7 +42,7 @@ def stage_fingerprint(
             "seed": seed,
             "inputs": dict(inputs),
             "code": {room: code_hash(room) for room in rooms},
-            "packages": {name: _version(name) for name in packages},
+            "packages": {name: _version(name) for name in packages} | score_plugins(stage),
             "files": {str(path): _file_state(path) for path in local_files(stage)},
         }
     )
@@ -65,6 +66,13 @@ def local_files(model: BaseModel) -> Iterator[Path]:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, BaseModel):
                 yield from local_files(item)
+
+
+def score_plugins(stage: StageBase) -> dict[str, str]:
+    """Return the packages of the score functions that a stage's selections take from elsewhere, with versions."""
+    selections = [value for _, value in stage if isinstance(value, Selection)]
+    names = {part.score for selection in selections for part in selection.parts} - set(BUILT_IN)
+    return {name: package(plugins()[name]) for name in sorted(names)}
 
 
 def _file_state(path: Path) -> str | list[int] | None:

@@ -24,15 +24,8 @@ from rho1bench.recipe.base import (
 )
 from rho1bench.recipe.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
-from rho1bench.recipe.selection import ScoreServer, ScoreStage, Selection
-from rho1bench.recipe.training import (
-    Distributed,
-    ModelConfig,
-    Optimizer,
-    PretrainStage,
-    SFTStage,
-    TrainStage,
-)
+from rho1bench.recipe.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
+from rho1bench.recipe.training import Distributed, ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
     "STAGE_KINDS_KEY",
@@ -56,6 +49,7 @@ __all__ = [
     "Recipe",
     "ReportStage",
     "SFTStage",
+    "ScoreRatio",
     "ScoreServer",
     "ScoreStage",
     "Selection",

@@ -10,10 +10,9 @@ from typing import Any
 
 from rho1bench.recipe.merging import RawRecipe, nearest
 from rho1bench.recipe.schema import raw_references, stage_models, stage_node
+from rho1bench.recipe.score_names import BUILT_IN
 
 Json = dict[str, Any]
-READS_REFERENCE = ("excess_loss", "reference_loss", "reference_entropy")
-"""Token scores that need the stored scores of a reference model."""
 
 
 def check(raw: RawRecipe) -> None:
@@ -71,17 +70,24 @@ def _check_training(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...
 def _check_selection(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:
     for key in ("selection", "monitor"):
         selection = _dict(stage.get(key))
-        score, scores = selection.get("score", "excess_loss"), selection.get("token_scores")
+        scores = selection.get("token_scores")
         if not selection:
             continue
-        if score in READS_REFERENCE and scores is None:
-            yield (key, "token_scores"), f"missing; the score {score!r} needs the name of an earlier score stage"
+        reading = [score for score in _scores(selection) if BUILT_IN.get(score)]
+        if reading and scores is None:
+            yield (key, "token_scores"), f"missing; the score {reading[0]!r} needs the name of an earlier score stage"
         corpus = earlier.get(scores, {}).get("corpus") if isinstance(scores, str) else None
         if corpus and isinstance(stage.get("corpus"), str) and corpus != stage["corpus"]:
             yield (
                 (key, "token_scores"),
                 f"the stage {scores!r} scores the corpus {corpus!r}, but this stage trains on {stage['corpus']!r}",
             )
+
+
+def _scores(selection: Json) -> list[str]:
+    parts = _list(selection.get("all_of")) + _list(selection.get("any_of"))
+    named = [_dict(part).get("score") for part in parts] if parts else [selection.get("score", "excess_loss")]
+    return [name for name in named if isinstance(name, str)]
 
 
 def _check_model(stage: Json, earlier: Json) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -1,5 +1,7 @@
 """Score functions by name: how much each token deserves its loss; the highest scores are kept (paper section 2.2, 3.4).
 
+Another package adds its own through an entry point of the group ``rho1bench.score_functions``.
+
 Shapes: N tokens of any arrangement; all tensors of a call have one shape.
 """
 
@@ -7,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 
 import torch
 from torch import Tensor
+
+from rho1bench.errors import PluginError
+from rho1bench.recipe.score_names import package, plugins
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,33 @@ def register(function: ScoreFunction) -> None:
 
 
 def score_function(name: str) -> ScoreFunction:
-    """Return the score function called ``name``; raises ValueError with the known names."""
+    """Return the score function called ``name``, from another package if need be.
+
+    Raises ValueError with the known names if there is none, PluginError if another package's cannot be used.
+    """
+    if name in plugins() and name not in _REGISTRY:
+        register(_load(plugins()[name]))
     if name not in _REGISTRY:
-        raise ValueError(f"unknown score function {name!r}; known: {', '.join(sorted(_REGISTRY))}")
+        raise ValueError(f"unknown score function {name!r}; known: {', '.join(registered_names())}")
     return _REGISTRY[name]
+
+
+def registered_names() -> list[str]:
+    """Return the names of all score functions, those of other packages included."""
+    return sorted({*_REGISTRY, *plugins()})
+
+
+def _load(point: EntryPoint) -> ScoreFunction:
+    where = f"the score function {point.name!r} of the package {package(point)} (entry point {point.value})"
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise PluginError(
+            f"{where} cannot be loaded: {type(error).__name__}: {error}. Mend or uninstall the package."
+        ) from error
+    if not isinstance(loaded, ScoreFunction) or loaded.name != point.name:
+        raise PluginError(f"{where} is {loaded!r:.200}; expected a ScoreFunction whose name is {point.name!r}.")
+    return loaded
 
 
 def _given(tensor: Tensor | None) -> Tensor:

@@ -31,21 +31,27 @@ class TokenBatch:
 
 
 class Selector:
-    """Scores and chooses tokens. None, ``full`` and ratio 1.0 all mean: every eligible token, no ranking."""
+    """Scores and chooses tokens. None, ``full`` and ratio 1.0 all mean: every eligible token, no ranking.
+
+    With ``all_of`` or ``any_of`` each part ranks for itself, in the same scope; a part that keeps all is left out.
+    """
 
     def __init__(self, selection: Selection | None, seed: int) -> None:
         self.selection = selection
         self.seed = seed
-        self.ratio = selection.ratio if selection is not None else 1.0
         self.scope: Scope = selection.scope if selection is not None else "global"
-        self._function = score_function(selection.score if selection is not None else "full")
-        self.is_full = self._function.name == "full" or self.ratio == 1.0
-        self.needs_losses = self._function.needs_losses and not self.is_full
-        self.needs_reference = self._function.needs_reference and not self.is_full
-        self.needs_entropy = self._function.needs_entropy and not self.is_full
+        self._is_union = selection is not None and selection.any_of is not None
+        parts = [(score_function(part.score), part.ratio) for part in selection.parts] if selection is not None else []
+        self._parts = [(function, ratio) for function, ratio in parts if function.name != "full" and ratio != 1.0]
+        self.is_full = not self._parts or (self._is_union and len(self._parts) < len(parts))
+        self.needs_losses = not self.is_full and any(function.needs_losses for function, _ in self._parts)
+        self.needs_reference = not self.is_full and any(function.needs_reference for function, _ in self._parts)
+        self.needs_entropy = not self.is_full and any(function.needs_entropy for function, _ in self._parts)
+        self.is_count_known = self.is_full or len(self._parts) == 1
+        """False: how many tokens an intersection or union keeps depends on the scores."""
 
     def scores(self, batch: TokenBatch, losses_BS: Tensor | None) -> Tensor:
-        """Return the scores, float32, shape (B, S)."""
+        """Return the scores, float32, shape (B, S); (B, S, P) for P parts."""
         reference = batch.reference_BS2
         inputs = ScoreInputs(
             losses=losses_BS,
@@ -54,20 +60,43 @@ class Selector:
             token_ids=batch.token_ids_BS,
             seed=self.seed,
         )
-        return self._function.compute(inputs)
+        scores = [function.compute(inputs) for function, _ in self._parts]
+        return scores[0] if len(scores) == 1 else torch.stack(scores, dim=-1)
 
-    def choose(self, scores_BS: Tensor, eligible_BS: Tensor) -> Tensor:
-        """Return the mask of kept tokens of this process's rows, ranked over every process's rows."""
+    def choose(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
+        """Return the mask of kept tokens of this process's rows, ranked over every process's rows.
+
+        ``scores`` as :meth:`scores` gives them.
+        """
         if self.is_full:
             return eligible_BS
         if self.scope == "sequence":
-            return choose(scores_BS, eligible_BS, self.ratio, self.scope)
-        chosen = choose(_all_rows(scores_BS), _all_rows(eligible_BS), self.ratio, self.scope)
-        return chosen[_own_rows(len(scores_BS))]
+            return self._choose(scores, eligible_BS)
+        chosen = self._choose(_all_rows(scores), _all_rows(eligible_BS))
+        return chosen[_own_rows(len(scores))]
+
+    def _choose(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
+        parts = scores.unbind(dim=-1) if len(self._parts) > 1 else (scores,)
+        masks = [
+            choose(scores_BS, eligible_BS, ratio, self.scope)
+            for scores_BS, (_, ratio) in zip(parts, self._parts, strict=True)
+        ]
+        together = torch.stack(masks)
+        return together.any(dim=0) if self._is_union else together.all(dim=0)
+
+    def threshold(self, scores: Tensor, selected_BS: Tensor) -> Tensor | None:
+        """Return the lowest score that was kept, a scalar; None without ranking and for several scores."""
+        if self.is_full or len(self._parts) > 1:
+            return None
+        return scores.detach().masked_fill(~selected_BS, float("inf")).min()
 
     def num_selected(self, micro_batches: Sequence[Tensor]) -> int:
-        """Return how many tokens an optimizer step keeps over all processes, given its eligible masks (B, S)."""
-        ratio = 1.0 if self.is_full else self.ratio
+        """Return how many tokens an optimizer step keeps over all processes, given its eligible masks (B, S).
+
+        Only where ``is_count_known``.
+        """
+        assert self.is_count_known, "count the chosen tokens instead"
+        ratio = 1.0 if self.is_full else self._parts[0][1]
         masks = [_all_rows(eligible_BS) for eligible_BS in micro_batches]
         if self.scope == "global":
             return num_selected(torch.cat(masks), ratio, self.scope)

@@ -23,6 +23,8 @@ from rho1bench.training.ranks import is_main, num_processes
 from rho1bench.training.resume import ResumableTrainer
 from rho1bench.training.totals import LossTotals
 
+PRE_PASS_STEPS = 5
+"""Steps after which the cost of the score-only pass is told."""
 Hook = Callable[[int], None]
 """Something to do at a step; called with the number of finished steps."""
 
@@ -53,6 +55,8 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         self.hooks: list[Hook] = []
         self.flops_per_token = 0.0
         self._step_totals = LossTotals()
+        self._pre_pass_seconds = 0.0
+        self._steps_seen = 0
         self._learning_rate = 0.0
         self._began = self._interval_began = time.monotonic()
         self._tokens_at_begin = 0
@@ -97,6 +101,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         self.totals.add(self._step_totals)
         self.interval.add(self._step_totals)
         self._show(step)
+        self._tell_pre_pass(step)
         if step % self.stage.logging_steps == 0 or step == self.stage.max_steps:
             self._log(step)
         self._run_hooks(step)
@@ -119,6 +124,20 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         shown = {name: value for name, value in fields.items() if value is not None}
         self.progress.update(step, **{"tokens/s": round(speed)}, **shown)
 
+    def _tell_pre_pass(self, step: int) -> None:
+        """Say once, early in this attempt, what ranking over the whole optimizer step costs."""
+        self._pre_pass_seconds += self._step_totals.pre_pass_seconds
+        self._steps_seen += 1
+        last = step == self.stage.max_steps
+        if not self._pre_pass_seconds or not (
+            self._steps_seen == PRE_PASS_STEPS or (last and self._steps_seen < PRE_PASS_STEPS)
+        ):
+            return
+        share = self._pre_pass_seconds / max(time.monotonic() - self._began, 1e-9)
+        self.progress.message(
+            f"the score-only pass that ranks each optimizer step as a whole takes {share:.0%} of the time"
+        )
+
     def _log(self, step: int) -> None:
         now = time.monotonic()
         speed = self.interval.tokens / max(now - self._interval_began, 1e-9)
@@ -131,6 +150,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             "learning_rate": self._learning_rate,
             **self.interval.row(),
             "grad_norm": self.trainer.last_grad_norm,
+            **({"pre_pass_seconds": round(spent, 3)} if (spent := self.interval.pre_pass_seconds) else {}),
             "tokens_per_second": round(speed, 1),
             "mfu": None if peak is None else round(speed * self.flops_per_token / peak, 4),
         }

@@ -20,6 +20,8 @@ class LossTotals:
     """Tokens that the ranking keeps: the selected ones, or for a baseline its ``monitor``'s; 0 without ranking."""
     tokens: int = 0
     """Tokens read, the first of each block included."""
+    pre_pass_seconds: float = 0.0
+    """Seconds of the score-only pass before the step, where the choice needs every micro-batch's losses."""
     threshold: float | None = None
     """Lowest score that was kept in the last step."""
 

@@ -6,6 +6,7 @@ micro-batches and processes. Shapes: B blocks, S predicted positions.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,27 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
         self._thresholds: list[Tensor] = []
         self._monitored: list[tuple[Tensor, Tensor, Tensor]] = []
         self._tokens = 0
+        self._pre_pass_seconds = 0.0
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """Collect the micro-batches of one optimizer step; where ``global`` spans several, rank them all first."""
+        """Collect the micro-batches of one optimizer step; choose first where ranking or divisor span all of them."""
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._tokens += sum(_num_tokens(batch) for batch in batches)
-        if batches:
-            self._num_selected = self.selector.num_selected([batch["eligible"] for batch in batches])
-        if len(batches) > 1 and self.selector.scope == "global" and not self.selector.is_full:
-            self._choose_globally(batches)
+        selector = self.selector
+        if batches and selector.is_count_known:
+            self._num_selected = selector.num_selected([batch["eligible"] for batch in batches])
+        spans_all = len(batches) > 1 and selector.scope == "global" and not selector.is_full
+        if batches and (spans_all or not selector.is_count_known):
+            began = time.monotonic()
+            self._choose_ahead(batches)
+            self._pre_pass_seconds += time.monotonic() - began if selector.needs_losses else 0.0
+        if batches and not selector.is_count_known:
+            num = torch.stack([batch["selected"].sum() for batch in batches]).sum().to(self.args.device)
+            self._num_selected = max(int(self.accelerator.reduce(num, reduction="sum")), 1)
         return batches, num_items
 
-    def _choose_globally(self, batches: list[dict[str, Tensor]]) -> None:
-        """Score-only pass over all micro-batches, then one choice among all their tokens."""
+    def _choose_ahead(self, batches: list[dict[str, Tensor]]) -> None:
+        """Score-only pass over all micro-batches, then the choice: one among all their tokens where it is global."""
         model = self.model_wrapped
         scores = []
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -57,13 +66,24 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
                 else:
                     ready = TokenBatch(batch["eligible"], batch["token_ids"], batch.get("reference"))
                     scores.append(self.selector.scores(ready, None))
-        scores_BS = torch.cat(scores)
-        eligible_BS = torch.cat([batch["eligible"] for batch in batches])
-        selected_BS = self.selector.choose(scores_BS, eligible_BS)
-        self._thresholds.append(_lowest(scores_BS, selected_BS))
-        sizes = [len(batch["eligible"]) for batch in batches]
-        for batch, selected in zip(batches, selected_BS.split(sizes), strict=True):
+        eligible = [batch["eligible"] for batch in batches]
+        if self.selector.scope == "global":
+            selected_BS = self._choose(torch.cat(scores), torch.cat(eligible))
+            chosen = list(selected_BS.split([len(mask) for mask in eligible]))
+        else:
+            chosen = [self._choose(*pair) for pair in zip(scores, eligible, strict=True)]
+        for batch, selected in zip(batches, chosen, strict=True):
             batch["selected"] = selected
+
+    def _choose(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
+        selected_BS = self.selector.choose(scores, eligible_BS)
+        self._note_threshold(scores, selected_BS)
+        return selected_BS
+
+    def _note_threshold(self, scores: Tensor, selected_BS: Tensor) -> None:
+        threshold = self.selector.threshold(scores, selected_BS)
+        if threshold is not None:
+            self._thresholds.append(threshold)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -88,8 +108,8 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
                 ]
             )
         )
-        if not self.selector.is_full and "scores" in outputs:
-            self._thresholds.append(_lowest(outputs["scores"], selected_BS))
+        if "scores" in outputs:
+            self._note_threshold(outputs["scores"], selected_BS)
         if self.monitor is not None:
             batch = TokenBatch(eligible_BS, inputs["token_ids"], inputs.get("reference"))
             self._monitored.append((self.monitor.scores(batch, losses_BS), losses64_BS, eligible_BS))
@@ -103,6 +123,7 @@ class SelectiveTrainer(ResumableTrainer, Trainer):  # type: ignore[misc]
         selected_sum, selected_num, all_sum, all_num, tokens = sums.tolist()
         totals = LossTotals(selected_sum, int(selected_num), all_sum, int(all_num))
         totals.tokens = int(tokens)
+        totals.pre_pass_seconds, self._pre_pass_seconds = self._pre_pass_seconds, 0.0
         if self._thresholds:
             threshold = torch.stack(self._thresholds).min()
             if self.accelerator.num_processes > 1:
@@ -140,7 +161,3 @@ def _num_tokens(batch: dict[str, Tensor]) -> int:
     """Return how many tokens a batch reads; padded batches say so themselves, which the model need not see."""
     num_tokens = batch.pop("num_tokens", None)
     return batch["input_ids"].numel() if num_tokens is None else int(num_tokens.sum())
-
-
-def _lowest(scores_BS: Tensor, selected_BS: Tensor) -> Tensor:
-    return scores_BS.detach().masked_fill(~selected_BS, float("inf")).min()

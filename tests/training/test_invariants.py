@@ -23,6 +23,7 @@ from rho1bench.selection.causal_lm import load_model, weights_sha256
 from rho1bench.selection.store import TokenScores
 
 HERE = Path(__file__).parent
+TIMES = ("tokens_per_second", "pre_pass_seconds")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def metrics(folder: Path, timed: bool = False) -> list[dict[str, Any]]:
     rows = read_jsonl(folder / "metrics.jsonl")
-    return rows if timed else [{key: row[key] for key in row if key != "tokens_per_second"} for row in rows]
+    return rows if timed else [{key: row[key] for key in row if key not in TIMES} for row in rows]
 
 
 def logged(folder: Path, key: str) -> list[float]:
