@@ -59,3 +59,16 @@ def bench_score(
     from rho1bench.bench.score import report, run
 
     typer.echo(report(run(rounds, threads)))
+
+
+@bench_app.command("train")
+def bench_train(
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Keep the figures here.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way has its turn.")] = 7,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Blocks a step; default: 4.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: one a core.")] = None,
+) -> None:
+    """Tokens a second and peak memory of selective training at 60%, beside naive SLM and plain CLM, in one run."""
+    from rho1bench.bench.train import bench
+
+    typer.echo(bench(json_file, rounds, batch_size, threads))
