@@ -52,15 +52,18 @@ def token_losses_and_entropies(
         chunks = ChunkedLogits(hidden_ND, as_head(head), rows)
         for span in chunks.spans():
             logits_CV = chunks.make(span)
-            # Shifted by the row's maximum, so that the weighted sum below stays accurate where logits are large.
-            logits_CV -= logits_CV.amax(dim=1, keepdim=True)
-            target_C = logits_CV.gather(1, targets_N[span].unsqueeze(1)).squeeze(1)
+            targets_C1 = targets_N[span].unsqueeze(1)
             for piece, logits_RV, weights_RV in chunks.near_core(logits_CV):
+                # Shifted by the row's maximum, so that the weighted sum below stays accurate where logits are large.
+                logits_RV -= logits_RV.amax(dim=1, keepdim=True)
+                target_R = logits_RV.gather(1, targets_C1[piece]).squeeze(1)
                 torch.exp(logits_RV, out=weights_RV)
                 sums_R = weights_RV.sum(dim=1)
                 log_sums_R = sums_R.log()
-                weighted_R = weights_RV.mul_(logits_RV.nan_to_num_(neginf=0.0)).sum(dim=1)
-                losses_N[span][piece] = log_sums_R - target_C[piece]
+                weighted_R = weights_RV.mul_(logits_RV).sum(dim=1)
+                if weighted_R.isnan().any():  # a logit of minus infinity: its weight is 0, and so is its share
+                    weighted_R = weights_RV.nan_to_num_(nan=0.0).sum(dim=1)
+                losses_N[span][piece] = log_sums_R - target_R
                 entropies_N[span][piece] = log_sums_R - weighted_R / sums_R
     return losses_N, entropies_N
 
