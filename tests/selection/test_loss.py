@@ -162,3 +162,16 @@ def test_module_equals_the_plain_model(score: Any, tie: bool) -> None:
         expected = choose(losses.detach() - reference[..., 0], eligible, 0.4, "micro_batch")
         assert torch.equal(selected, expected)
     assert not (selected & ~eligible).any()
+
+
+def test_a_token_that_cannot_come_adds_nothing_to_the_entropy() -> None:
+    from rho1bench.selection.head import OutputHead
+    from rho1bench.selection.loss import token_losses_and_entropies
+
+    torch.manual_seed(0)
+    hidden_ND, weight_VD, targets_N = torch.randn(5, 4), torch.randn(9, 4), torch.arange(5)
+    bias_V = torch.zeros(9).index_fill(0, torch.tensor([7]), float("-inf"))
+    with_it = token_losses_and_entropies(hidden_ND, OutputHead(weight_VD, bias_V), targets_N)
+    without = token_losses_and_entropies(hidden_ND, weight_VD[[0, 1, 2, 3, 4, 5, 6, 8]], targets_N)
+    for one, other in zip(with_it, without, strict=True):
+        torch.testing.assert_close(one, other)
