@@ -95,7 +95,8 @@ def workers(ways: tuple[str, ...], work: Workload) -> Iterator[list[Worker]]:
     try:
         for way in ways:
             started.append(Worker(way, work))
-            started[-1].ask("steps 1")
+        for worker in started:
+            worker.ask("steps 1")
         yield started
     finally:
         for worker in started:
@@ -107,7 +108,7 @@ def default_workload() -> Workload:
     import torch
 
     if torch.cuda.is_available():
-        return Workload(**TINYLLAMA)
+        return TINYLLAMA
     return Workload(threads=torch.get_num_threads())
 
 
@@ -163,8 +164,9 @@ def report(result: TrainBench) -> str:
     """Return the measurement as text."""
     work, mib = result.workload, 2**20
     lines = [
-        f"{result.device}, torch {result.torch}; {result.body_parameters / 1e6:.1f}M parameters in the body, "
-        f"vocabulary {work['vocab_size']}, {work['batch_size']} x {work['block_size']} tokens a step, {result.rounds} rounds",
+        f"{result.device}, torch {result.torch}; {result.body_parameters / 1e6:.1f}M parameters in the body, vocabulary"
+        f" {work['vocab_size']}, {work['batch_size']} x {work['block_size']} tokens a step, "
+        f"{result.rounds} rounds",
         f"{'':46}{'tokens/s':>10}{'peak MiB':>10}{'state MiB':>11}{'extra MiB':>11}",
     ]
     for way, found in result.ways.items():

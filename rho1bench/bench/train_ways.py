@@ -1,8 +1,8 @@
 """The three ways to train that ``rho1bench bench train`` measures, each in a process of its own.
 
 ``naive`` is Selective Language Modeling written down as the paper says it: in every step the reference's forward pass,
-the whole logits of both models, a mask. ``clm`` is the loss that transformers gives its Trainer's users. ``ours`` is the
-module that ``rho1bench run`` trains, at 60% by excess loss with stored reference scores.
+the whole logits of both models, a mask. ``clm`` is the loss that transformers gives its Trainer's users. ``ours`` is
+the module that ``rho1bench run`` trains, at 60% by excess loss with stored reference scores.
 The process obeys lines on stdin (``steps N``, ``end``) and answers each with a line of JSON. Needs torch, transformers
 and, through the recipe's schema, pydantic and rich. Shapes: B blocks, T positions.
 """
@@ -42,15 +42,7 @@ class Workload:
     threads: int = 2
 
 
-TINYLLAMA = {
-    "hidden_size": 2048,
-    "intermediate_size": 5632,
-    "num_hidden_layers": 22,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 4,
-    "block_size": 2048,
-    "device": "cuda",
-}
+TINYLLAMA = Workload(2048, 5632, 22, 32, 4, block_size=2048, device="cuda")
 """The shape of TinyLlama-1.1B and the paper's block."""
 
 
@@ -119,11 +111,11 @@ class Training:
         self.work = work
         self._before = _resident_bytes()
         self.model = fresh_model(work)
-        self._loss = {
-            "naive": lambda: naive_loss(fresh_model(work).eval().requires_grad_(False)),
-            "clm": lambda: clm_loss,
-            "ours": lambda: our_loss(self.model),
-        }[way]()
+        self._loss: Loss = clm_loss
+        if way == "naive":
+            self._loss = naive_loss(fresh_model(work).eval().requires_grad_(False))
+        elif way == "ours":
+            self._loss = our_loss(self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, foreach=True)
         self.step(torch.randint(work.vocab_size, (1, 16), device=work.device))  # makes the optimizer's state
 

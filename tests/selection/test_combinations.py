@@ -1,0 +1,97 @@
+"""Intersection and union of selections (table 4), and properties of every registered score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import Tensor
+
+from rho1bench.recipe import Selection
+from rho1bench.selection.choose import num_to_keep
+from rho1bench.selection.registry import registered_names
+from rho1bench.selection.selector import Selector, TokenBatch
+
+NAMES = registered_names()
+RATIOS = st.sampled_from([0.1, 0.29, 0.5, 0.7, 0.9, 1.0])
+SCOPES = st.sampled_from(["sequence", "micro_batch", "global"])
+
+
+def test_the_scores_are_those_of_the_paper_and_the_controls() -> None:
+    assert NAMES == ["excess_loss", "full", "random", "reference_entropy", "reference_loss", "training_loss"]
+
+
+def tokens(rows: int, columns: int, seed: int) -> tuple[TokenBatch, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    eligible = torch.rand(rows, columns, generator=generator) < 0.8
+    stored = torch.rand(rows, columns, 2, generator=generator)
+    ids = torch.arange(rows * columns).view(rows, columns)
+    return TokenBatch(eligible, ids, stored), torch.rand(rows, columns, generator=generator)
+
+
+def chosen(selection: dict[str, Any], batch: TokenBatch, losses: Tensor) -> Tensor:
+    selector = Selector(Selection.model_validate({**selection, "token_scores": "scores"}), 0)
+    if selector.is_full:
+        return batch.eligible_BS
+    scores = selector.scores(batch, losses if selector.needs_losses else None)
+    return selector.choose(scores, batch.eligible_BS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(1, 4), columns=st.integers(1, 12), seed=st.integers(0, 9999), ratio=RATIOS, scope=SCOPES)
+def test_every_score_keeps_its_exact_share_of_eligible_tokens(
+    name: str, rows: int, columns: int, seed: int, ratio: float, scope: str
+) -> None:
+    batch, losses = tokens(rows, columns, seed)
+    kept = chosen({"score": name, "ratio": ratio, "scope": scope}, batch, losses)
+    assert not (kept & ~batch.eligible_BS).any()
+    groups = batch.eligible_BS if scope == "sequence" else batch.eligible_BS.reshape(1, -1)
+    share = 1.0 if name == "full" else ratio
+    assert int(kept.sum()) == sum(num_to_keep(int(count), share) for count in groups.sum(dim=1))
+    assert torch.equal(kept, chosen({"score": name, "ratio": ratio, "scope": scope}, batch, losses))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    parts=st.lists(st.tuples(st.sampled_from(NAMES), RATIOS), min_size=2, max_size=3),
+    seed=st.integers(0, 9999),
+    scope=SCOPES,
+)
+def test_combinations_are_those_of_the_parts(parts: list[tuple[str, float]], seed: int, scope: str) -> None:
+    batch, losses = tokens(3, 11, seed)
+    alone = [chosen({"score": name, "ratio": ratio, "scope": scope}, batch, losses) for name, ratio in parts]
+    listed = [{"score": name, "ratio": ratio} for name, ratio in parts]
+    assert torch.equal(chosen({"all_of": listed, "scope": scope}, batch, losses), torch.stack(alone).all(dim=0))
+    assert torch.equal(chosen({"any_of": listed, "scope": scope}, batch, losses), torch.stack(alone).any(dim=0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "missing ratio"),
+        ({"ratio": 0.5, "all_of": [{"score": "random", "ratio": 0.5}] * 2}, "one of ratio, all_of and any_of"),
+        ({"score": "random", "any_of": [{"score": "random", "ratio": 0.5}] * 2}, "leave score out"),
+        ({"all_of": [{"score": "random", "ratio": 0.5}]}, "at least 2"),
+        ({"all_of": [{"score": "randm", "ratio": 0.5}] * 2}, "did you mean 'random'"),
+    ],
+)
+def test_a_selection_is_one_score_or_one_combination(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Selection.model_validate(fields)
+
+
+def test_the_count_of_a_combination_is_not_known_before_the_choice() -> None:
+    both = {"all_of": [{"score": "reference_loss", "ratio": 0.7}, {"score": "reference_entropy", "ratio": 0.7}]}
+    selector = Selector(Selection.model_validate(both), 0)
+    assert not selector.is_count_known
+    assert not selector.needs_losses
+    assert selector.needs_entropy
+    batch, _ = tokens(4, 20, 0)
+    assert selector.threshold(selector.scores(batch, None), batch.eligible_BS) is None
+    both["all_of"][1]["ratio"] = 1.0
+    assert Selector(Selection.model_validate(both), 0).is_count_known
