@@ -161,9 +161,9 @@ def _scale_problems(record: Record) -> Iterator[str]:
 def _among(records: Iterable[Entry], results: Path) -> Iterator[str]:
     """Yield what is wrong among records that are right by themselves."""
     by_id = {record.id: record for record in records}
-    columns: dict[tuple[str, int | None], list[Entry]] = defaultdict(list)
+    columns: dict[tuple[str, str, int | None], list[Entry]] = defaultdict(list)
     for record in by_id.values():
-        columns[record.suite, record.limit if record.scale != "full" else None].append(record)
+        columns[record.suite, record.scale, record.limit].append(record)
     for column in columns.values():
         yield from _unlike(column, results)
         yield from _twice(column)

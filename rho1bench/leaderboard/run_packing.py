@@ -22,6 +22,7 @@ from rho1bench.leaderboard.record import Record, encode, sealed, settings_sha256
 from rho1bench.leaderboard.samples import LabelScores
 from rho1bench.recipe import CompareStage, EvalStage, Recipe, TrainStage
 from rho1bench.recipe.loading import load_recipe, shipped_recipes
+from rho1bench.recipe.scale import smoke
 
 _HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
 
@@ -32,6 +33,21 @@ class Run:
 
     recipe: Recipe
     folder: Path
+
+    @property
+    def is_smoke(self) -> bool:
+        """True for a run with ``--scale smoke``."""
+        return self.recipe.scale == "smoke"
+
+    @property
+    def title(self) -> str:
+        """The recipe's name for people."""
+        return f"{self.recipe.name} (smoke)" if self.is_smoke else self.recipe.name
+
+    def stem(self, label: str) -> str:
+        """Return the name of a checkpoint's records."""
+        scale = ".smoke" if self.is_smoke else ""
+        return f"{slug(self.recipe.name)}{scale}.{label}.seed{self.recipe.seed}"
 
     def stage_folder(self, name: str) -> Path:
         """Return the folder of a stage."""
@@ -46,10 +62,6 @@ def find_runs(folder: Path) -> list[Run]:
     if not (folder / "recipe.yaml").is_file():
         return []
     whole = _read_recipe(folder / "recipe.yaml")
-    if whole.scale != "full":
-        raise DataError(
-            f"{folder}: a run of {whole.scale} scale; its numbers mean nothing and stay out of the results."
-        )
     places = [folder / f"seed-{seed}" for seed in whole.seeds] or [folder]
     for place in places:
         if not (place / "recipe.yaml").is_file() or not (place / "summary.json").is_file():
@@ -74,16 +86,20 @@ def pack_run(run: Run) -> Iterator[Record]:
 
 
 def _pack_stage(run: Run, stage: EvalStage, scores: Mapping[str, LabelScores]) -> Iterator[Record]:
-    recipe = run.recipe
+    recipe, smoke = run.recipe, run.recipe.scale == "smoke"
+    title, stem = (
+        (f"{recipe.name} (smoke)", f"{slug(recipe.name)}.smoke") if smoke else (recipe.name, slug(recipe.name))
+    )
     final = {label: found for label, found in scores.items() if "@" not in label}
     records: dict[tuple[str, str], Record] = {}
     for label, found in final.items():
         facts = training_facts(run, label)
         for suite in found.suites:
-            name, stem = f"{recipe.name} {label}, seed {recipe.seed}", f"{slug(recipe.name)}.{label}.seed{recipe.seed}"
-            base = base_record(found, suite, name, stem)
+            base = base_record(
+                found, suite, f"{title} {label}, seed {recipe.seed}", f"{stem}.{label}.seed{recipe.seed}"
+            )
             extra: Json = {"training": facts, "command": run_command(run), "curve": _curve(run, label, suite, scores)}
-            records[label, suite] = sealed(base | extra)
+            records[label, suite] = sealed(base | extra | ({"scale": "smoke"} if run.is_smoke else {}))
     baselines = _baselines(run.recipe, stage.name)
     for (label, suite), record in records.items():
         baseline = records.get((baselines.get(label, ""), suite))
@@ -160,8 +176,11 @@ def _validation_loss(path: Path) -> float | None:
 def run_command(run: Run) -> str:
     """Return the command that makes the run again; a recipe that is not the shipped one stands beside the record."""
     name = run.recipe.name
-    if name in shipped_recipes() and recipe_sha256(load_recipe(name)) == recipe_sha256(run.recipe):
-        return f"rho1bench run {name} --seed {run.recipe.seed}"
+    if name in shipped_recipes():
+        shipped = smoke(load_recipe(name)) if run.is_smoke else load_recipe(name)
+        if recipe_sha256(shipped) == recipe_sha256(run.recipe):
+            scale = " --scale smoke" if run.is_smoke else ""
+            return f"rho1bench run {name}{scale} --seed {run.recipe.seed}"
     return f"rho1bench run results/{recipe_path(run.recipe)} --seed {run.recipe.seed}"
 
 
