@@ -3,7 +3,7 @@
 Each way (``train_ways``) trains in a process of its own, so that its peak memory is its own; they take turns, each the
 first one in every third round, and the ratios are those of the medians. On a GPU each process ends before the next one
 begins. ``python -m rho1bench.bench.train`` runs the same from a checkout with nothing installed but torch, transformers
-(and numpy, pydantic, rich).
+and pydantic.
 """
 
 from __future__ import annotations

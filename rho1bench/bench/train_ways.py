@@ -4,7 +4,7 @@
 the whole logits of both models, a mask. ``clm`` is the loss that transformers gives its Trainer's users. ``ours`` is
 the module that ``rho1bench run`` trains, at 60% by excess loss with stored reference scores.
 The process obeys lines on stdin (``steps N``, ``end``) and answers each with a line of JSON. Needs torch, transformers
-and, through the recipe's schema, pydantic and rich. Shapes: B blocks, T positions.
+and, for the recipe's schema, pydantic. Shapes: B blocks, T positions.
 """
 
 from __future__ import annotations
