@@ -2,14 +2,16 @@
 
 Each way (``train_ways``) trains in a process of its own, so that its peak memory is its own; they take turns, each the
 first one in every third round, and the ratios are those of the medians. On a GPU each process ends before the next one
-begins. ``python -m rho1bench.bench.train`` runs the same from a checkout with nothing installed but torch, transformers
-and pydantic.
+begins. On a CPU the memory is that of further processes, in which malloc gives every freed tensor back at once: else the
+peak holds what it keeps for later, which differs from run to run by hundreds of MiB.
+``python -m rho1bench.bench.train`` runs the same from a checkout with nothing but torch, transformers and pydantic.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,8 @@ from rho1bench.bench.train_ways import TINYLLAMA, WAYS, Workload
 from rho1bench.errors import TrainingError
 from rho1bench.files import write_json
 
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+"""Makes glibc's malloc map each tensor of a MiB or more by itself, and unmap it when it is freed."""
 WORDS = {
     "naive": "naive SLM (reference forward, whole logits)",
     "clm": "CLM (the loss of transformers)",
@@ -58,11 +62,16 @@ class TrainBench:
 class Worker:
     """A process that trains one way when it is told to."""
 
-    def __init__(self, way: str, work: Workload) -> None:
+    def __init__(self, way: str, work: Workload, environment: dict[str, str]) -> None:
         command = [sys.executable, "-m", "rho1bench.bench.train_ways", way, json.dumps(asdict(work))]
         self.way = way
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **environment},
         )
 
     def ask(self, line: str) -> Any:
@@ -89,12 +98,12 @@ class Worker:
 
 
 @contextmanager
-def workers(ways: tuple[str, ...], work: Workload) -> Iterator[list[Worker]]:
+def workers(ways: tuple[str, ...], work: Workload, environment: dict[str, str] | None = None) -> Iterator[list[Worker]]:
     """Give a process for each way, warmed up, and end them all."""
     started: list[Worker] = []
     try:
         for way in ways:
-            started.append(Worker(way, work))
+            started.append(Worker(way, work, environment or {}))
         for worker in started:
             worker.ask("steps 1")
         yield started
@@ -112,11 +121,12 @@ def default_workload() -> Workload:
     return Workload(threads=torch.get_num_threads())
 
 
-def run(work: Workload | None = None, rounds: int = 7, steps: int = 1) -> TrainBench:
-    """Measure the three ways in ``rounds`` rounds of ``steps`` optimizer steps."""
+def run(work: Workload | None = None, rounds: int = 7) -> TrainBench:
+    """Measure the three ways in ``rounds`` rounds of one optimizer step, on a GPU of ten."""
     import torch
 
     work = work or default_workload()
+    steps = 1 if work.device == "cpu" else 10
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     memory: dict[str, dict[str, int]] = {}
     if work.device == "cpu":
@@ -124,7 +134,9 @@ def run(work: Workload | None = None, rounds: int = 7, steps: int = 1) -> TrainB
             for number in range(rounds):
                 for worker in ready[number % 3 :] + ready[: number % 3]:
                     seconds[worker.way].append(worker.ask(f"steps {steps}"))
-            memory = {worker.way: worker.ask("end") for worker in ready}
+        for way in WAYS:
+            with workers((way,), work, GIVE_BACK) as (worker,):
+                memory[way] = worker.ask("end")
     else:
         for number in range(rounds):
             for way in WAYS[number % 3 :] + WAYS[: number % 3]:

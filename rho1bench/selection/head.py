@@ -15,10 +15,10 @@ from torch import Tensor
 
 _NEAR_CORE = 2**20
 """Elements of the logits that a CPU takes through the softmax at once: 4 MB of float32 stay near the core."""
-_CHUNK = 2**23
+_CHUNK = 2**24
 """Elements of the logits of one product on a CPU, where the vocabulary is large."""
 _CHUNK_ACCELERATOR = 2**27
-_ROWS = 256
+_ROWS = 512
 """Rows of one product on a CPU: with fewer, reading the weight takes longer than multiplying by it."""
 _LEAST_ROWS = 64
 
