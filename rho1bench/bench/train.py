@@ -2,8 +2,8 @@
 
 Each way (``train_ways``) trains in a process of its own, so that its peak memory is its own; they take turns, each the
 first one in every third round, and the ratios are those of the medians. On a GPU each process ends before the next one
-begins. On a CPU the memory is that of further processes, in which malloc gives every freed tensor back at once: else the
-peak holds what it keeps for later, which differs from run to run by hundreds of MiB.
+begins. On a CPU the memory is that of further processes, in which malloc gives every freed tensor back at once: else
+the peak holds what it keeps for later, which differs from run to run by hundreds of MiB.
 ``python -m rho1bench.bench.train`` runs the same from a checkout with nothing but torch, transformers and pydantic.
 """
 
