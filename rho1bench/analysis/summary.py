@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any
 
 from rho1bench import __version__
 from rho1bench.analysis.curves import point_entry
 from rho1bench.analysis.run_data import RunData, Speedup
+from rho1bench.provenance import versions
 
 SCHEMA = 1
 _PACKAGES = (
@@ -48,7 +48,7 @@ def build(run: RunData) -> dict[str, Any]:
             name: {"kind": run.recipe.stage(name).kind, "seconds": seconds} for name, seconds in run.seconds.items()
         },
         "engine": _engine(run),
-        "versions": versions(),
+        "versions": versions(_PACKAGES),
     }
 
 
@@ -89,14 +89,3 @@ def _engine(run: RunData) -> dict[str, Any]:
         values = list(dict.fromkeys(str(record.get(source)) for record in run.records.values()))
         engine[key] = values[0] if len(values) == 1 else values
     return engine
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the installed packages that numbers depend on."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
