@@ -56,7 +56,12 @@ class TokenScores:
                 f"{folder}: holds no token scores ({FINISHED} is missing). Run its score stage first."
             )
         self.meta: dict[str, Any] = read_json(path)
-        num_blocks, shard_blocks = int(self.meta["num_blocks"]), int(self.meta["shard_blocks"])
+        try:
+            num_blocks, shard_blocks = int(self.meta["num_blocks"]), int(self.meta["shard_blocks"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScoreStoreError(
+                f"{path}: describes no score store of this version ({error!r}). Score the corpus again."
+            ) from error
         self.scores = Shards(shard_paths(folder, num_blocks, shard_blocks), num_blocks, shard_blocks)
 
     def __len__(self) -> int:

@@ -343,3 +343,9 @@ def test_the_bench_measures_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(bench.report(bench.run(1, 1, small)).splitlines()[-1])
     assert (told["rounds"], told["tokens"], told["vocab_size"]) == (1, 1024, 500)
     assert told["ratio"] == pytest.approx(told["scoring_per_second"] / told["forward_per_second"])
+
+
+def test_a_store_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    write_json(tmp_path / "scores.json", {"num_blocks": 3, "block_size": 8})
+    with pytest.raises(ScoreStoreError, match=r"this version .*shard_blocks"):
+        TokenScores(tmp_path)
