@@ -1,7 +1,7 @@
 # Everything that a fresh machine needs is GNU make and Python 3.11 or newer with pip.
 #   make quickstart   environment + the main job (rho1bench run quickstart)
 #   make test         environment + the tests
-#   make sweep        every recipe that ships, end to end at smoke scale (minutes; `make test` runs three of them)
+#   make sweep        every recipe at smoke scale, every released program (minutes; `make test` runs a part)
 #   make env          environment only (.venv)
 #   make record       run a recipe, add its records to results/ and build the leaderboard (RECIPE=quickstart_seeds)
 #   make leaderboard  build results/LEADERBOARD.md and results/leaderboard.html from the records

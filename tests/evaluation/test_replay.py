@@ -158,7 +158,7 @@ def test_released_transcripts_in_part(shared_data: Path, tmp_path: Path):
     assert_rates(replays, 299)  # one solution has no program
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_released_transcripts(shared_data: Path, tmp_path: Path):
     replays = [released(shared_data, name, None, tmp_path) for name in ("gsm8k", "minerva_math")]
     assert_rates(replays, 1819)

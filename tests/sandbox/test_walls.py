@@ -14,6 +14,8 @@ import pytest
 
 from rho1bench.errors import DataError, SandboxError
 from rho1bench.sandbox import UNSAFE, run_file, walls, walls_in_force
+from rho1bench.sandbox.inside.walls import OTHER_SCRATCH, SCRATCH
+from rho1bench.sandbox.walls import Walls
 from rho1bench.sandbox.warm_parent import WarmParent
 
 
@@ -56,15 +58,24 @@ def test_without_walls_a_program_still_has_a_scratch_folder_that_goes():
     assert not Path(where[0]).exists()
 
 
+def hides_the_host(kind: Walls) -> None:
+    """A program is another user, the second process, and alone in its scratch folder; a host's /tmp is not there."""
+    source = "import os; print(os.getuid(), os.getpid(), os.getcwd(), os.listdir('.'), *os.listdir('/tmp'))"
+    with tempfile.NamedTemporaryFile(prefix="of-the-host-", dir=SCRATCH):
+        uid, pid, place, files, *others = printed(WarmParent((), walls=kind), source).split()
+    assert (uid, pid, files) == ("1000", "2", "['program.py']")
+    # Packages that lie in /tmp must stay readable there, so the scratch folder is then another one.
+    assert place == (SCRATCH if others == ["program.py"] else OTHER_SCRATCH)
+    assert not any(name.startswith("of-the-host-") for name in others)
+
+
 def test_namespaces_hide_the_host():
-    source = "import os; print(os.getuid(), os.getpid(), os.getcwd(), sorted(os.listdir('/tmp')))"
-    assert printed(WarmParent((), walls="namespaces"), source) == "1000 2 /tmp ['program.py']\n"
+    hides_the_host("namespaces")
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 def test_bubblewrap_hides_the_host():
-    source = "import os; print(os.getuid(), os.getpid(), os.getcwd(), sorted(os.listdir('/tmp')))"
-    assert printed(WarmParent((), walls="bubblewrap"), source) == "1000 2 /tmp ['program.py']\n"
+    hides_the_host("bubblewrap")
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "bubblewrap"])
