@@ -130,7 +130,7 @@ def _task_problems(task: rec.TaskRecord) -> Iterator[str]:
     expected = rec.task_score(task.scores)
     if not _close(task.score, expected):
         yield f"score {task.score} does not follow from its scores, which give {expected}"
-    if not _all_close(task.ci, rec.task_interval(task.scores).as_list()):
+    if not _all_close(task.ci, rec.task_interval(task.scores, expected).as_list()):
         yield f"ci {list(task.ci)} does not follow from its scores"
     if not task.ci[0] <= task.score <= task.ci[1]:
         yield f"ci {list(task.ci)} does not hold the score {task.score}"

@@ -128,7 +128,8 @@ def _task(task: TaskRecord) -> EntryTask:
 
 def _point(point: CurvePoint) -> EntryPoint:
     scores = [task_score(values) for values in point.scores.values()]
-    interval = average_interval(scores, [task_interval(values) for values in point.scores.values()])
+    pairs = zip(point.scores.values(), scores, strict=True)
+    interval = average_interval(scores, [task_interval(values, score) for values, score in pairs])
     n = sum(len(values) for values in point.scores.values())
     return EntryPoint(point.tokens, math.fsum(scores) / len(scores), (interval.low, interval.high), n)
 

@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
 from rho1bench.leaderboard.entry import Entry
 from rho1bench.leaderboard.formatting import SIGNIFICANT
-from rho1bench.leaderboard.statistics import holm, mcnemar_exact_p, sign_flip_p
+from rho1bench.leaderboard.statistics import fisher_exact_p, holm, mcnemar_exact_p, sign_flip_p
 
 _SEED = 0
 
@@ -80,9 +78,7 @@ def _counts(row: Contender, column: int) -> tuple[int, int] | None:
 
 @cache
 def _fisher_p(left: tuple[int, int], right: tuple[int, int]) -> float:
-    from scipy.stats import fisher_exact
-
-    return float(fisher_exact(np.array([left, right])).pvalue)
+    return fisher_exact_p(left, right)
 
 
 def _two_averages_p(one: Contender, other: Contender) -> float | None:

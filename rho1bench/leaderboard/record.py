@@ -220,14 +220,15 @@ def _num_ones(scores: str) -> int:
     return int(np.frombuffer(scores.encode("ascii"), dtype=np.uint8).sum()) - ord("0") * len(scores)
 
 
-def task_interval(scores: str | Sequence[float]) -> Interval:
-    """Return the 95% interval of :func:`task_score`."""
+def task_interval(scores: str | Sequence[float], score: float | None = None) -> Interval:
+    """Return the 95% interval of :func:`task_score`, which the caller gives if it has it."""
+    score = task_score(scores) if score is None else score
     if isinstance(scores, str):
-        return wilson_interval(task_score(scores), len(scores))
+        return wilson_interval(score, len(scores))
     values = decode(scores)
     if is_binary(values):
-        return wilson_interval(task_score(scores), len(scores))
-    return normal_interval(task_score(scores), float(values.std()), len(scores))
+        return wilson_interval(score, len(scores))
+    return normal_interval(score, float(values.std()), len(scores))
 
 
 def average_of(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

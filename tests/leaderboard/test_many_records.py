@@ -1,6 +1,6 @@
 """Thousands of records, some with 50,000 documents each: the pages are built in little memory a record.
 
-The seconds are printed and not asserted: five thousand records take under ten on an idle machine with two cores.
+The seconds are printed and not asserted: five thousand records take about ten on an idle machine.
 """
 
 from __future__ import annotations

@@ -202,3 +202,11 @@ def test_seed_spread_edge_cases() -> None:
     assert equal.ci.low == pytest.approx(equal.ci.high)
     with pytest.raises(ValueError, match="at least one value"):
         own.spread_over_seeds([])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.tuples(*[st.integers(0, 3000)] * 4).filter(lambda counts: counts[0] + counts[1] and counts[2] + counts[3]))
+def test_fisher_equals_scipy(counts: tuple[int, int, int, int]) -> None:
+    left, right = counts[:2], counts[2:]
+    expected = stats.fisher_exact(np.array([left, right])).pvalue
+    assert own.fisher_exact_p(left, right) == pytest.approx(expected, rel=1e-6, abs=1e-12)
