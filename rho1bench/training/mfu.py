@@ -10,27 +10,15 @@ from typing import Any
 
 import torch
 
-PEAK_TFLOPS: tuple[tuple[str, float, float], ...] = (
-    ("H200", 989.0, 67.0),
-    ("H100 PCIe", 756.0, 51.0),
-    ("H100 NVL", 835.0, 60.0),
-    ("H100", 989.0, 67.0),
-    ("A100", 312.0, 19.5),
-    ("L40S", 362.0, 91.6),
-)
-"""Part of a device's name, peak dense bfloat16 and float32 TFLOP/s without sparsity; the first match counts.
-
-Sources: NVIDIA's data sheets "H200 Tensor Core GPU", "H100 Tensor Core GPU" (SXM, PCIe and NVL), "A100 Tensor Core GPU"
-and "L40S"; those of the H series print tensor-core rates with sparsity, which are twice the dense ones.
-"""
+from rho1bench.plan.gpus import gpu_of_device
 
 
 def peak_flops(device_name: str, precision: str) -> float | None:
-    """Return the peak FLOP/s of a device for ``bf16`` or ``fp32``; None for one that the table does not have."""
-    for part, bf16, fp32 in PEAK_TFLOPS:
-        if part in device_name:
-            return (bf16 if precision == "bf16" else fp32) * 1e12
-    return None
+    """Return the peak FLOP/s of a device for ``bf16`` or ``fp32``; None for one that ``plan.gpus`` does not have."""
+    gpu = gpu_of_device(device_name)
+    if gpu is None:
+        return None
+    return gpu.peak_flops if precision == "bf16" else gpu.fp32_flops
 
 
 def flops_per_token(lm: Any, length: float) -> float:
