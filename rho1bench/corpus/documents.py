@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from rho1bench.corpus.rows import BadRow, json_rows
+from rho1bench.corpus.rows import BadRow
 from rho1bench.errors import DataError
 from rho1bench.recipe import MiniWorldSource, Source
 
@@ -73,21 +72,6 @@ def read_documents(
                 yield item
             else:
                 bad.meet(item)
-
-
-def read_json_lines(path: Path, limit: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (``file:line``, object) for each line of a JSON-lines file, plain or gzip; blank lines are passed over.
-
-    Raises DataError, naming file and line, for what is not UTF-8, not JSON, or not an object.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Check the source's `path` in the recipe.")
-    for number, row in enumerate(json_rows(path)):
-        if number == limit:
-            return
-        if isinstance(row, BadRow):
-            raise row
-        yield row
 
 
 def mini_world_documents(source: MiniWorldSource, seed: int, first: int) -> Iterator[Document]:

@@ -51,18 +51,6 @@ def check_corpus(stage: Json, earlier: Json) -> Messages:
         yield ("sources", str(without[0]), "weight"), "missing; give every source a weight, or none of them"
 
 
-def check_tokenizer(stage: Json, earlier: Json) -> Messages:
-    """A tokenizer is trained on sources, or given."""
-    if stage.get("pretrained") is not None:
-        for key in ("sources", "vocab_size"):
-            if stage.get(key):
-                yield (key,), "stands beside pretrained; a given tokenizer is not trained"
-        return
-    for key, wanted in (("sources", "a list that is not empty"), ("vocab_size", "a whole number at least 300")):
-        if key not in stage:
-            yield (key,), f"missing; expected {wanted}, or pretrained: a hub id or a folder"
-
-
 def check_selection(stage: Json, earlier: Json) -> Messages:
     """Stored scores are there, and are those of the corpus that the stage trains on."""
     for key in ("selection", "monitor"):
