@@ -1,12 +1,23 @@
-"""For every test: offline, one thread, reproducible Hypothesis; the reference data where it is at hand."""
+"""For every test: offline, one thread, reproducible Hypothesis; the reference data where it is at hand.
+
+And what the tests of several rooms use: the small recipe, and the runner with fake stages.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import fake_stages
 import pytest
+import yaml
 from hypothesis import HealthCheck, settings
+from small_recipe import SMALL
+
+from rho1bench.pipeline import runner
+
+Edit = Callable[[dict], object]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -31,3 +42,34 @@ def shared_data(shared_data_if_there: Path | None) -> Path:
     if shared_data_if_there is None:
         pytest.skip("the reference data (../shared or RHO1BENCH_SHARED) is not on this machine")
     return shared_data_if_there
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """The runner with fake stages; returns the names of the stages called since the last look."""
+    path = tmp_path / "calls.txt"
+    monkeypatch.setenv("FAKE_CALLS", str(path))
+    monkeypatch.setattr(runner, "STAGE_KINDS", dict(runner.STAGE_KINDS))
+    monkeypatch.setattr(runner, "SUMMARISE_SEEDS", runner.SUMMARISE_SEEDS)
+    fake_stages.install()
+
+    def look() -> list[str]:
+        names = path.read_text().split() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return names
+
+    return look
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    """Write the small recipe, changed by a function, and return its path."""
+
+    def write(edit: Edit = lambda data: None, name: str = "recipe.yaml") -> Path:
+        data = yaml.safe_load(SMALL.read_text())
+        edit(data)
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        return path
+
+    return write

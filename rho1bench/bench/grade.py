@@ -16,11 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rho1bench.bench.naive_grading import grade_naively
-from rho1bench.grading.files import read_answers
 from rho1bench.grading.grader import Answer, grade_answers
-from rho1bench.grading.normal_form import normalise
+from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import FIRST_LIMIT, Question, WorkerPool
-from rho1bench.grading.records import Lookup
+from rho1bench.grading.saved_outputs import Lookup, read_answers
 from rho1bench.grading.verdict import Verdict
 
 HANGING = (

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-from rho1bench.grading import paper
-from rho1bench.grading.expressions import read_expression
-from rho1bench.grading.extraction import extract_answer
 from rho1bench.grading.grader import Answer
 from rho1bench.grading.magnitude import TooLargeError, check_size
+from rho1bench.grading.paper import equality
+from rho1bench.grading.paper.expressions import read_expression
+from rho1bench.grading.paper.extraction import extract_answer
 
 NAIVE_LIMIT = 3.0
 """Seconds of wall time for an answer, as in the authors' harness."""
@@ -48,7 +48,7 @@ def _next_or_none(results: Iterator[bool]) -> bool | None:
 def naive_equal(pair: tuple[str, str]) -> bool:
     """Ask computer algebra about the pair, whatever it looks like; then the other rules, without asking twice."""
     try:
-        return _same(*pair) or paper.equal(*pair, lambda *other: other != pair and _same(*other))
+        return _same(*pair) or equality.equal(*pair, lambda *other: other != pair and _same(*other))
     except TooLargeError:
         return False
 
@@ -89,7 +89,7 @@ def _no_difference(left: Any, right: Any) -> Any:
 def _same_number(left: Any, right: Any) -> bool:
     from sympy import N
 
-    return paper.close(float(N(left)), float(N(right)))
+    return equality.close(float(N(left)), float(N(right)))
 
 
 _TESTS: tuple[Callable[[Any, Any], Any], ...] = (

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rho1bench.corpus.mini_world import sft_samples
 from rho1bench.errors import DataError
-from rho1bench.evaluation.replay import programs_of, read_recorded
+from rho1bench.evaluation.tools.replay import programs_of, read_recorded
+from rho1bench.mini_world import sft_samples
 from rho1bench.sandbox import run_program, run_programs
 
 TIMEOUT = 5.0

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from rho1bench.corpus.packed import PackedCorpus, shard_name
+from rho1bench.corpus.packed_corpus import PackedCorpus, shard_name
 from rho1bench.corpus.stage import save_array
-from rho1bench.files import write_json
 from rho1bench.selection.local_reference import score_span
+from rho1bench.system.files import write_json
 
 BLOCK_SIZE, NUM_BLOCKS, BATCH_SIZE = 512, 8, 4
 SHAPE = {

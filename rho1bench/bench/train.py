@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rho1bench.bench.train_ways import TINYLLAMA, WAYS, Workload
+from rho1bench.bench.train_variants import TINYLLAMA, WAYS, Workload
 from rho1bench.errors import TrainingError
-from rho1bench.files import write_json
+from rho1bench.system.files import write_json
 
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 """Makes glibc's malloc map each tensor of a MiB or more by itself, and unmap it when it is freed."""
@@ -63,7 +63,7 @@ class Worker:
     """A process that trains one way when it is told to."""
 
     def __init__(self, way: str, work: Workload, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "rho1bench.bench.train_ways", way, json.dumps(asdict(work))]
+        command = [sys.executable, "-m", "rho1bench.bench.train_variants", way, json.dumps(asdict(work))]
         self.way = way
         self._process = subprocess.Popen(
             command,

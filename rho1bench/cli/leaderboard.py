@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.output import console
+from rho1bench.cli.console import console
 
 leaderboard_app = typer.Typer(help="Keep records of results; build and check the leaderboard.", no_args_is_help=True)
 
@@ -28,8 +28,8 @@ def compare(
 
     Refuses two evaluations that differ in tasks, documents, prompts, decoding or grader, and says in which.
     """
-    from rho1bench.files import write_json
-    from rho1bench.leaderboard import compare as comparing
+    from rho1bench.leaderboard.records import compare as comparing
+    from rho1bench.system.files import write_json
 
     found = comparing.compare(treatment, baseline, results)
     for entry in found:
@@ -47,8 +47,8 @@ def add(
     results: Results = RESULTS,
 ) -> None:
     """Pack a run or an evaluation into records and build the pages anew; then commit results/."""
-    from rho1bench.leaderboard.adding import add as add_records
-    from rho1bench.leaderboard.building import write_pages
+    from rho1bench.leaderboard.pages.build import write_pages
+    from rho1bench.leaderboard.records.add import add as add_records
 
     written = [*add_records(run, results, name), *write_pages(results)]
     for path in written:
@@ -59,7 +59,7 @@ def add(
 @leaderboard_app.command()
 def build(results: Results = RESULTS) -> None:
     """Write LEADERBOARD.md and leaderboard.html from the records; the same records give the same bytes."""
-    from rho1bench.leaderboard.building import write_pages
+    from rho1bench.leaderboard.pages.build import write_pages
 
     written = write_pages(results)
     typer.echo("\n".join(f"wrote {path}" for path in written) or "nothing changed")
@@ -68,7 +68,7 @@ def build(results: Results = RESULTS) -> None:
 @leaderboard_app.command()
 def check(results: Results = RESULTS) -> None:
     """Exit 1 with what is wrong: a record that is broken, changed, doubled or unlike its column, or a stale page."""
-    from rho1bench.leaderboard.building import check_results
+    from rho1bench.leaderboard.pages.build import check_results
 
     problems = check_results(results)
     for problem in problems:
@@ -84,6 +84,6 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
 ) -> None:
     """Show the leaderboard at http://127.0.0.1:PORT until Ctrl-C; it opens from the file as well."""
-    from rho1bench.leaderboard.serving import serve as serve_pages
+    from rho1bench.leaderboard.pages.serve import serve as serve_pages
 
     serve_pages(results, port, typer.echo)

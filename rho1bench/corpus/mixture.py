@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rho1bench.corpus.documents import BadRows, Document, Item
-from rho1bench.corpus.encoding import TokenDocument, Workers
-from rho1bench.corpus.reader import Position, SourceReader
+from rho1bench.corpus.encoder import TokenDocument, Workers
+from rho1bench.corpus.sources.documents import BadRows, Document, Item
+from rho1bench.corpus.sources.reader import Position, SourceReader
 from rho1bench.errors import DataError
 
 _CHUNK_ITEMS = 256

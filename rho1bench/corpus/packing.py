@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rho1bench.corpus.encoding import SPECIAL_KIND, TokenDocument
+from rho1bench.corpus.encoder import SPECIAL_KIND, TokenDocument
 
 Array = npt.NDArray[Any]
 

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from rho1bench.corpus.documents import BadRows
-from rho1bench.corpus.encoding import Workers
+from rho1bench.corpus.encoder import Workers
 from rho1bench.corpus.masking import MAX_BLOCK_SIZE, document_ids
 from rho1bench.corpus.mixture import Mixture, TokenSource
-from rho1bench.corpus.packed import Shards, shard_blocks, shard_name
+from rho1bench.corpus.packed_corpus import Shards, shard_blocks, shard_name
 from rho1bench.corpus.packing import Array, Packer, Shard
-from rho1bench.corpus.progress import Saved, load_progress, remove_progress, save_progress
-from rho1bench.corpus.reader import SourceReader
+from rho1bench.corpus.resume import Saved, load_progress, remove_progress, save_progress
+from rho1bench.corpus.sources.documents import BadRows
+from rho1bench.corpus.sources.reader import SourceReader
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
 from rho1bench.errors import DataError
-from rho1bench.files import atomic_path, sha256_json, write_json
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CorpusStage, LocalSource, MiniWorldSource, Source
-from rho1bench.stage import StageContext
+from rho1bench.system.files import atomic_path, sha256_json, write_json
 
 _FORMAT = 1
 _HASHED_BLOCKS = 2**16

@@ -1,6 +1,8 @@
 """Stage ``tokenizer``: trains a byte-level BPE tokenizer on the sources (every digit a token of its own), or takes one.
 
-First stage of a run. A pretrained tokenizer (``corpus.pretrained``) is copied, so that later stages see one layout.
+First stage of a run. A pretrained tokenizer, from the hub or a folder, is copied as it is, special tokens and all, so
+that later stages see one layout; only fast tokenizers (a ``tokenizer.json``) serve, and no code of a repository is run.
+
 Ours is byte-level, so any text can be written and read back unchanged; digits stay single, so that arithmetic is
 learnable by a small model; a space belongs to the word or digit after it, so ``encode(prompt) + encode(completion)``
 is the encoding of both together for the prompts of the paper's protocol.
@@ -9,18 +11,18 @@ is the encoding of both together for the prompts of the paper's protocol.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rho1bench.corpus.documents import BadRows, read_documents
-from rho1bench.corpus.pretrained import copy_pretrained
+from rho1bench.corpus.sources.documents import BadRows, read_documents
 from rho1bench.errors import DataError
-from rho1bench.files import read_json, sha256_file, write_text
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TokenizerStage
-from rho1bench.stage import StageContext
+from rho1bench.system.files import atomic_path, read_json, sha256_file, write_text
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 _SPECIAL_TOKENS = (BOS, EOS, PAD)
@@ -141,3 +143,64 @@ def _special_id(tokenizer: Any, token: Any) -> int | None:
 def tokenizer_sha256(folder: Path) -> str:
     """Return the hash that corpora, score stores and checkpoints name their tokenizer by."""
     return sha256_file(folder / "tokenizer.json")
+
+
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+
+
+def copy_pretrained(name: str, revision: str | None, target: Path) -> None:
+    """Copy the tokenizer ``name`` (a folder or a hub id) to ``target``; raises DataError if it cannot serve."""
+    source = Path(name).expanduser()
+    if not source.is_dir():
+        source = _download(name, revision)
+    for file in FILES[:2]:
+        if not (source / file).is_file():
+            raise DataError(
+                f"{name}: has no {file}. Only fast tokenizers serve: folders or hub ids with a tokenizer.json and a "
+                "tokenizer_config.json (AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER) writes both)."
+            )
+    for file in FILES:
+        if (source / file).is_file():
+            with atomic_path(target / file) as temporary:
+                shutil.copyfile(source / file, temporary)
+    _check(name, target)
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
+    except HFValidationError as error:
+        raise DataError(f"{name}: there is no such folder, and it is no hub id either.") from error
+    except Exception as error:  # the hub's client raises errors of many libraries
+        raise DataError(
+            f"{name}: the tokenizer cannot be fetched from the hub ({type(error).__name__}: {_first_line(error)}). "
+            "Check the id and the revision, or give a folder with its files as `pretrained`."
+        ) from error
+
+
+def _check(name: str, folder: Path) -> None:
+    """Raise DataError unless the copy loads, and parts documents with an end-of-text token."""
+    from transformers import AutoTokenizer
+
+    from rho1bench.corpus.tokenizer import special_tokens
+
+    try:
+        special_tokens(folder)
+        AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except DataError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
+        raise DataError(f"{name}: the tokenizer cannot be loaded: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]

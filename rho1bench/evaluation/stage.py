@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkpoints
-from rho1bench.evaluation.driver import Evaluation, Job, by_architecture
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.harness import Tasks
+from rho1bench.evaluation.evaluator import Evaluation, Job, by_architecture
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.paper.suites import find_suites
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import EvalStage
-from rho1bench.stage import StageContext
-from rho1bench.suites import find_suites
 
 
 def run(context: StageContext) -> None:

@@ -9,9 +9,9 @@ Importing this package is quick; sympy is imported in worker processes, when the
 under the kernel's limits; ``files``, ``records`` and ``report`` are ``rho1bench grade``.
 """
 
-from rho1bench.grading.extraction import extract_answer
-from rho1bench.grading.gold import gold_answer, written_answer
 from rho1bench.grading.grader import Answer, grade_answer, grade_answers, grade_many
+from rho1bench.grading.paper.extraction import extract_answer
+from rho1bench.grading.paper.gold import gold_answer, written_answer
 from rho1bench.grading.verdict import Grade, Verdict
 
 __all__ = [

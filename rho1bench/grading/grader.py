@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rho1bench.grading.extraction import extract_answer, has_answer, is_empty
-from rho1bench.grading.normal_form import normalise
-from rho1bench.grading.paper import quick_equal
+from rho1bench.grading.paper.equality import quick_equal
+from rho1bench.grading.paper.extraction import extract_answer, has_answer, is_empty
+from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import TIME_LIMIT, Question, WorkerPool, shared_pool
-from rho1bench.grading.strict.compare import quick_verify
-from rho1bench.grading.strict.span import answer_span
+from rho1bench.grading.strict.equality import quick_verify
+from rho1bench.grading.strict.extraction import answer_span
 from rho1bench.grading.verdict import Grade, Verdict
 
 MANY = 100
@@ -41,8 +41,8 @@ def grade_many(
     """Grade many (completion, gold answer, task), in order; ``time_limit`` is in CPU seconds for each verdict.
 
     For the paper's verdict the gold answers are brought to normal form here. Where
-    :func:`rho1bench.grading.gold.gold_answer` has done so, use :func:`grade_answers`: a second time changes 3 of the
-    13,468 gold answers of the ten data sets (ASDiv's times of day).
+    :func:`rho1bench.grading.paper.gold.gold_answer` has done so, use :func:`grade_answers`: a second time changes 3 of
+    the 13,468 gold answers of the ten data sets (ASDiv's times of day).
 
     Raises:
         MissingPackageError: sympy or its LaTeX parser is not installed as needed.

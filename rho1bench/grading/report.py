@@ -1,6 +1,7 @@
 """What ``rho1bench grade`` shows: progress while it grades, then accuracies, verdict counts and every disagreement.
 
-Reads the summary of :func:`rho1bench.grading.files.grade_file`; the only module of the room that knows a console.
+Reads the summary of :func:`rho1bench.grading.saved_outputs.grade_file`; the only module of the room that knows a
+console.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from rho1bench.grading.pool import Question, WorkerPool
 from rho1bench.grading.verdict import Verdict
-from rho1bench.progress import Progress
+from rho1bench.system.progress import Progress
 
 _LONGEST = 80
 """Characters of an answer in the list of disagreements; the output file has it whole."""

@@ -20,10 +20,10 @@ from typing import Any, BinaryIO
 
 from rho1bench.errors import MissingPackageError
 from rho1bench.grading.magnitude import TooLargeError
-from rho1bench.grading.paper import equal
-from rho1bench.grading.strict.algebra import same_by_algebra
-from rho1bench.grading.strict.compare import verify
-from rho1bench.grading.symbolic import check_packages, same_value
+from rho1bench.grading.paper.equality import equal
+from rho1bench.grading.paper.symbolic import check_packages, same_value
+from rho1bench.grading.strict.equality import verify
+from rho1bench.grading.strict.symbolic import same_by_algebra
 
 MEMORY_BYTES = 2 * 2**30
 WALL_PER_CPU_SECOND = 10.0

@@ -8,6 +8,6 @@
 from __future__ import annotations
 
 from rho1bench.plan.sizes import num_parameters, stage_sizes
-from rho1bench.plan.table import plan_table
+from rho1bench.plan.tables import plan_table
 
 __all__ = ["num_parameters", "plan_table", "stage_sizes"]

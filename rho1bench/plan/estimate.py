@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from rho1bench.errors import RunError
-from rho1bench.plan.compute import FORWARD, gpu_seconds, mfu
-from rho1bench.plan.gpus import GPU
 from rho1bench.plan.memory import Memory, scoring_memory, training_memory
 from rho1bench.plan.shapes import shape_of_pretrained, shape_of_stage, unknown_models
 from rho1bench.plan.sizes import BYTES_PER_RESUMED_WEIGHT, sequence_length, stage_sizes
 from rho1bench.recipe import CorpusStage, PretrainedModel, PretrainStage, Recipe, ScoreStage, StageBase, TrainStage
-from rho1bench.recipe.known_models import ModelShape
+from rho1bench.sizing.flops import FORWARD, gpu_seconds, mfu
+from rho1bench.sizing.gpus import GPU
+from rho1bench.sizing.shapes import ModelShape
 
 DEFAULT_MFU = 0.4
 DEFAULT_GPUS = 1

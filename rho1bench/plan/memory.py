@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rho1bench.recipe import TrainStage
-from rho1bench.recipe.known_models import ModelShape
+from rho1bench.sizing.shapes import ModelShape
 
 LOGITS_OF_A_CHUNK = 2**27
 """Elements; what ``selection.loss`` makes at a time on an accelerator."""

@@ -15,7 +15,7 @@ from rho1bench.recipe import (
     TokenizerStage,
     TrainStage,
 )
-from rho1bench.recipe.known_models import KNOWN_MODELS, ModelShape, shape_of_config
+from rho1bench.sizing.shapes import KNOWN_MODELS, ModelShape, shape_of_config
 
 
 def shape_of_stage(recipe: Recipe, stage: TrainStage) -> ModelShape | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rho1bench.recipe.base import (
+from rho1bench.recipe.models.base import (
     STAGE_KINDS_KEY,
     Fraction,
     Model,
@@ -22,17 +22,10 @@ from rho1bench.recipe.base import (
     StageRef,
     references,
 )
-from rho1bench.recipe.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
-from rho1bench.recipe.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
-from rho1bench.recipe.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
-from rho1bench.recipe.training import (
-    Distributed,
-    ModelConfig,
-    Optimizer,
-    PretrainStage,
-    SFTStage,
-    TrainStage,
-)
+from rho1bench.recipe.models.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
+from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
+from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
+from rho1bench.recipe.models.training import Distributed, ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
     "STAGE_KINDS_KEY",

@@ -7,8 +7,8 @@ hold for time, memory, processes, open files, file size and output. Not covered:
 the other rooms.
 """
 
+from rho1bench.sandbox.isolation import UNSAFE, Walls
 from rho1bench.sandbox.programs import Outcome, ProgramResult, run_file, run_program, run_programs, walls_in_force
-from rho1bench.sandbox.walls import UNSAFE, Walls
 
 __all__ = [
     "UNSAFE",

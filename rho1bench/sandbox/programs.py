@@ -17,8 +17,8 @@ from typing import Literal
 
 from rho1bench.errors import DataError
 from rho1bench.sandbox.capture import OUTPUT_BYTES
-from rho1bench.sandbox.walls import Walls
-from rho1bench.sandbox.warm_parent import Ended, WarmParent
+from rho1bench.sandbox.fork_server import Ended, WarmParent
+from rho1bench.sandbox.isolation import Walls
 
 Outcome = Literal["ok", "error", "timeout", "memory", "output_limit", "killed"]
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from rho1bench.corpus.masking import position_ids
-from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.corpus.packing import Array
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
 from rho1bench.errors import CheckpointError
-from rho1bench.selection.causal_lm import backbone, load_model, output_head, weights_sha256
+from rho1bench.modeling.causal_lm import backbone, load_model, output_head, weights_sha256
 from rho1bench.selection.loss import token_losses_and_entropies
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}

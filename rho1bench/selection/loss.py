@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rho1bench.selection.head import ChunkedLogits, OutputHead, as_head, log_sum_exp
+from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead, as_head, log_sum_exp
 
 
 def token_losses(hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None) -> Tensor:

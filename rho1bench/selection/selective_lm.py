@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rho1bench.selection.causal_lm import backbone, check_head, output_head
+from rho1bench.modeling.causal_lm import backbone, check_head, output_head
 from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_norms
 from rho1bench.selection.selector import Selector, TokenBatch
 

@@ -14,8 +14,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rho1bench.recipe import Selection
-from rho1bench.selection.choose import Scope, choose, num_selected
-from rho1bench.selection.registry import ScoreInputs, score_function
+from rho1bench.selection.score_functions import ScoreInputs, score_function
+from rho1bench.selection.top_k import Scope, choose, num_selected
 
 
 @dataclass(frozen=True)

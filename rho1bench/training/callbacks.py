@@ -15,13 +15,14 @@ from typing import Any
 from transformers import TrainerCallback
 
 from rho1bench.errors import TrainingError
-from rho1bench.files import append_jsonl, read_jsonl, write_jsonl
-from rho1bench.progress import Progress
+from rho1bench.modeling.build import save_model
+from rho1bench.modeling.distributed import is_main, num_processes, wait_for_everyone
 from rho1bench.recipe import TrainStage
-from rho1bench.training.mfu import peak_of_run
-from rho1bench.training.ranks import is_main, num_processes
-from rho1bench.training.resume import ResumableTrainer
-from rho1bench.training.totals import LossTotals
+from rho1bench.sizing.flops import peak_of_run
+from rho1bench.system.files import append_jsonl, read_jsonl, write_jsonl
+from rho1bench.system.progress import Progress
+from rho1bench.training.loss_sums import LossTotals
+from rho1bench.training.trainers.resumable import ResumableTrainer
 
 PRE_PASS_STEPS = 5
 """Steps after which the cost of the score-only pass is told."""
@@ -160,3 +161,19 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             self.trainer.log({key: value for key, value in row.items() if value is not None})
         self.interval = LossTotals()
         self._interval_began = now
+
+
+def checkpoint_hook(lm: Any, tokenizer_folder: Path, folder: Path, max_steps: int, num_checkpoints: int) -> Hook:
+    """Return a hook that keeps ``num_checkpoints`` models along the way as ``step-000100`` and so on."""
+    wanted = set(checkpoint_steps(max_steps, num_checkpoints))
+
+    def hook(step: int) -> None:
+        target = folder / f"step-{step:06d}"
+        # One that a killed attempt left is whole, and the same to the last bit.
+        missing = step in wanted and not target.exists()
+        if step in wanted:
+            wait_for_everyone()  # before rank 0 writes, so that every rank has seen the same
+        if missing:
+            save_model(lm, tokenizer_folder, target)
+
+    return hook

@@ -10,23 +10,22 @@ from typing import Any
 
 from torch import Tensor
 
-from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
+from rho1bench.modeling.build import initial_model, layer_classes
+from rho1bench.modeling.distributed import allow_fsdp_on_cpu, num_processes
+from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import CorpusStage, PretrainStage, Selection
+from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
-from rho1bench.selection.store import TokenScores
-from rho1bench.stage import StageContext
-from rho1bench.training.arguments import training_arguments
-from rho1bench.training.callbacks import StageCallback
-from rho1bench.training.data import BlockDataset, as_is, block_order
-from rho1bench.training.hooks import Probe, block_losses, checkpoint_hook, sharded_block_losses, validation_hook
-from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
-from rho1bench.training.mfu import flops_per_token
-from rho1bench.training.model import initial_model
-from rho1bench.training.ranks import allow_fsdp_on_cpu, num_processes
-from rho1bench.training.seeding import derive_seed
-from rho1bench.training.settings import layer_classes
+from rho1bench.sizing.flops import flops_per_token_of_model
+from rho1bench.training.callbacks import StageCallback, checkpoint_hook
+from rho1bench.training.datasets import BlockDataset, as_is, block_order
+from rho1bench.training.token_probe import Probe
+from rho1bench.training.train_loop import is_finished, prepare_torch, train_and_save
+from rho1bench.training.trainer_args import training_arguments
+from rho1bench.training.validation import block_losses, sharded_block_losses, validation_hook
 
 
 def run(context: StageContext) -> None:
@@ -48,7 +47,7 @@ def run(context: StageContext) -> None:
     monitor = Selector(stage.monitor, seed) if stage.monitor is not None else None
     trainer = _trainer(context, stage, corpus, scores, SelectiveLM(lm, selector), monitor)
     callback = StageCallback(stage, context.folder, context.progress, trainer)
-    callback.flops_per_token = flops_per_token(lm, corpus.block_size)
+    callback.flops_per_token = flops_per_token_of_model(lm, corpus.block_size)
     _add_hooks(context, stage, callback, corpus, scores, lm)
     train_and_save(context.folder, stage, trainer, callback, lm, tokenizer_folder)
 
@@ -95,7 +94,7 @@ def _trainer(
 ) -> Any:
     from transformers import TrainingArguments
 
-    from rho1bench.training.trainer import SelectiveTrainer
+    from rho1bench.training.trainers.selective import SelectiveTrainer
 
     order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
     arguments = training_arguments(

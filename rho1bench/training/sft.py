@@ -11,23 +11,20 @@ from typing import Any
 
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens
 from rho1bench.errors import TrainingError
-from rho1bench.files import sha256_json
+from rho1bench.modeling.build import initial_model, layer_classes, pretrained_model, stage_model
+from rho1bench.modeling.distributed import allow_fsdp_on_cpu, is_main, num_processes
+from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import PretrainedModel, SFTStage
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
-from rho1bench.stage import StageContext
-from rho1bench.training.arguments import training_arguments
-from rho1bench.training.callbacks import StageCallback
-from rho1bench.training.data import as_is, block_order
-from rho1bench.training.hooks import checkpoint_hook
-from rho1bench.training.lifecycle import is_finished, prepare_torch, train_and_save
-from rho1bench.training.mfu import flops_per_token
-from rho1bench.training.model import initial_model, pretrained_model, stage_model
-from rho1bench.training.ranks import allow_fsdp_on_cpu, is_main, num_processes
-from rho1bench.training.seeding import derive_seed
-from rho1bench.training.settings import layer_classes
+from rho1bench.sizing.flops import flops_per_token_of_model
+from rho1bench.system.files import sha256_json
+from rho1bench.training.callbacks import StageCallback, checkpoint_hook
+from rho1bench.training.datasets import as_is, block_order
 from rho1bench.training.sft_data import TokenisedSample, fitting_samples
 from rho1bench.training.sft_selection import SampleDataset, stored_scores
+from rho1bench.training.train_loop import is_finished, prepare_torch, train_and_save
+from rho1bench.training.trainer_args import training_arguments
 
 
 def run(context: StageContext) -> None:
@@ -56,7 +53,7 @@ def run(context: StageContext) -> None:
         trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
     callback = StageCallback(stage, context.folder, context.progress, trainer)
     mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
-    callback.flops_per_token = flops_per_token(model, mean_length)
+    callback.flops_per_token = flops_per_token_of_model(model, mean_length)
     callback.hooks.append(
         checkpoint_hook(model, tokenizer_folder, context.folder / "checkpoints", stage.max_steps, stage.num_checkpoints)
     )
@@ -88,7 +85,7 @@ def _trainer(
     from transformers import AutoTokenizer
     from trl import SFTConfig
 
-    from rho1bench.training.sft_trainer import StageSFTTrainer
+    from rho1bench.training.trainers.supervised import StageSFTTrainer
 
     arguments = training_arguments(
         stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model)
@@ -112,7 +109,7 @@ def _selective_trainer(
 ) -> Any:
     from transformers import TrainingArguments
 
-    from rho1bench.training.trainer import SelectiveTrainer
+    from rho1bench.training.trainers.selective import SelectiveTrainer
 
     arguments = training_arguments(
         stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model.lm)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rho1bench.files import atomic_path
+from rho1bench.modeling.distributed import is_main, wait_for_everyone
 from rho1bench.selection.local_reference import score_blocks
-from rho1bench.training.ranks import is_main, wait_for_everyone
+from rho1bench.system.files import atomic_path
 from rho1bench.training.sft_data import IGNORED, TokenisedSample
 
 Scores = list[npt.NDArray[np.float32]]

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rho1bench.corpus import packed
+from rho1bench.corpus import packed_corpus
 from rho1bench.corpus import stage as corpus_stage
-from rho1bench.corpus.packed import PackedCorpus
-from rho1bench.progress import SilentProgress
+from rho1bench.corpus.packed_corpus import PackedCorpus
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
-from rho1bench.stage import StageContext
+from rho1bench.system.progress import SilentProgress
 
 
 class HeardProgress(SilentProgress):
@@ -60,7 +60,7 @@ def main() -> None:
     import resource
 
     wanted = json.loads(sys.argv[1])
-    packed.TOKENS_PER_SHARD = wanted["tokens_per_shard"]
+    packed_corpus.TOKENS_PER_SHARD = wanted["tokens_per_shard"]
     make_corpus(Path(wanted["tokenizer"]), Path(wanted["folder"]), wanted["sources"], **wanted["fields"])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 

@@ -11,10 +11,10 @@ import pytest
 from corpus_runs import HeardProgress, corpus_context, make_corpus
 
 from rho1bench.corpus import stage, tokenizer
-from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import DataError
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
-from rho1bench.stage import StageContext
 
 GOOD = [
     json.dumps({"text": f"word{number} menu about a theorem of algebra and its proof, part {number}"}).encode()

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from corpus_runs import content, corpus_context, make_corpus, write_lines
 
-from rho1bench.corpus import packed, stage
+from rho1bench.corpus import packed_corpus, stage
 from rho1bench.errors import DataError
-from rho1bench.files import read_json
+from rho1bench.system.files import read_json
 
 RUNS = Path(__file__).with_name("corpus_runs.py")
 
@@ -37,7 +37,7 @@ def three(tmp_path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(packed, "TOKENS_PER_SHARD", 4096)
+    monkeypatch.setattr(packed_corpus, "TOKENS_PER_SHARD", 4096)
     return 4096
 
 
@@ -103,7 +103,7 @@ def test_killed_anywhere_it_ends_with_the_same_bytes(
         budget[0] -= 1
         replace(source, target)
 
-    monkeypatch.setattr("rho1bench.files.os.replace", dying_replace)
+    monkeypatch.setattr("rho1bench.system.files.os.replace", dying_replace)
     for writes in (1, 3, 5, 40, 7, 90, 2, 10**6):
         budget = [writes]
         try:

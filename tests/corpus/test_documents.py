@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rho1bench.corpus.documents import read_documents
+from rho1bench.corpus.sources.documents import read_documents
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource, MiniWorldSource
 
@@ -70,7 +70,7 @@ def test_mini_world_is_one_stream_whatever_the_chunks(text: str, monkeypatch: py
     whole = MiniWorldSource.model_validate({"type": "mini_world", "text": text, "num_documents": 12})
     tail = whole.model_copy(update={"num_documents": 5, "offset": 7})
     expected = list(read_documents([whole], 3))
-    monkeypatch.setattr("rho1bench.corpus.documents._CHUNK", 4)
+    monkeypatch.setattr("rho1bench.corpus.sources.documents._CHUNK", 4)
     assert list(read_documents([whole], 3)) == expected
     assert list(read_documents([tail], 3)) == expected[7:]
     assert texts(whole, 4) != [document.text for document in expected]

@@ -14,9 +14,9 @@ import pytest
 from corpus_runs import content, make_corpus
 from pydantic import TypeAdapter
 
-from rho1bench.corpus import packed
-from rho1bench.corpus.documents import read_documents
-from rho1bench.corpus.reader import SourceReader
+from rho1bench.corpus import packed_corpus
+from rho1bench.corpus.sources.documents import read_documents
+from rho1bench.corpus.sources.reader import SourceReader
 from rho1bench.errors import DataError
 from rho1bench.recipe import Source
 
@@ -109,7 +109,7 @@ def test_a_reader_goes_on_from_any_position(hub_folder: Path, kind: str, name: s
 def test_a_mixture_of_hub_sources_goes_on_after_a_kill(
     word_tokenizer: Path, hub_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "TOKENS_PER_SHARD", 1024)
+    monkeypatch.setattr(packed_corpus, "TOKENS_PER_SHARD", 1024)
     sources = [
         {"type": "hub", "dataset": str(hub_folder / "parquet"), "weight": 3},
         {"type": "hub", "dataset": str(hub_folder / "lines"), "text_field": "body", "weight": 1},
@@ -124,7 +124,7 @@ def test_a_mixture_of_hub_sources_goes_on_after_a_kill(
             raise KeyboardInterrupt
         replace(origin, target)
 
-    monkeypatch.setattr("rho1bench.files.os.replace", dying_replace)
+    monkeypatch.setattr("rho1bench.system.files.os.replace", dying_replace)
     with pytest.raises(KeyboardInterrupt):
         make_corpus(word_tokenizer, tmp_path / "killed", sources)
     make_corpus(word_tokenizer, tmp_path / "killed", sources)
@@ -136,7 +136,7 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_message(tmp_path: Path) -> No
     program = (
         "import time\n"
         "time.sleep = lambda _: None\n"
-        "from rho1bench.corpus.documents import read_documents\n"
+        "from rho1bench.corpus.sources.documents import read_documents\n"
         "from rho1bench.recipe import HubSource\n"
         "source = HubSource(type='hub', dataset='open-web-math/open-web-math', revision='a' * 40)\n"
         "next(iter(read_documents([source], 0)))\n"

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rho1bench.corpus import packed
+from rho1bench.corpus import packed_corpus
 from rho1bench.corpus import stage as corpus_stage
-from rho1bench.corpus.documents import Document, plain_document
-from rho1bench.corpus.encoding import SPECIAL_KIND, DocumentEncoder
-from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.corpus.encoder import SPECIAL_KIND, DocumentEncoder
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.corpus.packing import Packer
+from rho1bench.corpus.sources.documents import Document, plain_document
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, train_tokenizer, write_tokenizer
 from rho1bench.errors import DataError
-from rho1bench.progress import SilentProgress
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
-from rho1bench.stage import StageContext
+from rho1bench.system.progress import SilentProgress
 
 KINDS = st.sampled_from(["math", "menu", "advert"])
 PIECES = st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), KINDS))
@@ -111,7 +111,7 @@ def context(tokenizer_folder: Path, folder: Path, **fields: object) -> StageCont
 def test_stage_writes_shards_that_read_as_one(
     tokenizer_folder: Path, encoder: DocumentEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "TOKENS_PER_SHARD", 7 * 16)
+    monkeypatch.setattr(packed_corpus, "TOKENS_PER_SHARD", 7 * 16)
     corpus_stage.run(context(tokenizer_folder, tmp_path, num_blocks=40))
     corpus = PackedCorpus(tmp_path)
     documents = [plain_document(f"word{number} about 12") for number in range(200)]
@@ -126,8 +126,8 @@ def test_stage_writes_shards_that_read_as_one(
     assert not list(tmp_path.glob("progress*"))
     assert corpus.blocks.rows(0, 3).dtype == np.uint16
     assert corpus.kind_names(0)[0] == SPECIAL_KIND
-    paths = [tmp_path / packed.shard_name("blocks", index) for index in range(6)]
-    two_open = packed.Shards(paths, 40, 7, max_open=2)
+    paths = [tmp_path / packed_corpus.shard_name("blocks", index) for index in range(6)]
+    two_open = packed_corpus.Shards(paths, 40, 7, max_open=2)
     for index in (0, 39, 8, 0, 20, 8):
         np.testing.assert_array_equal(two_open[index], expected[index])
         assert len(two_open._maps) <= 2

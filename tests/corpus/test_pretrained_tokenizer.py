@@ -13,10 +13,10 @@ from corpus_runs import make_corpus, write_lines
 from rho1bench.corpus import tokenizer
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
 from rho1bench.errors import DataError, RecipeError
-from rho1bench.progress import SilentProgress
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
-from rho1bench.recipe.loading import load_recipe
-from rho1bench.stage import StageContext
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.system.progress import SilentProgress
 
 
 def take(place: str, folder: Path, **fields: Any) -> Path:

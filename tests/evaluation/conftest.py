@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rho1bench.corpus import mini_world
-from rho1bench.paths import PACKAGE
+from rho1bench import mini_world
+from rho1bench.system.paths import PACKAGE
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
 

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rho1bench.evaluation.data.faults import line_hashes
-from rho1bench.evaluation.data.sets import EXEMPLAR_FILES, MATH_SETS, PinnedFile
-from rho1bench.files import sha256_bytes
+from rho1bench.evaluation.data.diagnose import line_hashes
+from rho1bench.evaluation.data.math_sets import EXEMPLAR_FILES, MATH_SETS, PinnedFile
+from rho1bench.system.files import sha256_bytes
 
 TABLE = {"unit": None, "table_title": None, "table": "Day | Cups\nMonday | 4\nFriday | 9", "choices": None}
 
@@ -136,4 +136,4 @@ def pin(monkeypatch: Any) -> None:
     for name, file in EXEMPLAR_FILES.items():
         monkeypatch.setitem(EXEMPLAR_FILES, name, pinned(file))
     hashes = {place: line_hashes(data) for place, data in files.items()}
-    monkeypatch.setattr("rho1bench.evaluation.data.faults._pinned_hashes", lambda: hashes)
+    monkeypatch.setattr("rho1bench.evaluation.data.diagnose._pinned_hashes", lambda: hashes)

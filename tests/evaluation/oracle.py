@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rho1bench.evaluation.answering import LogLikelihood
+from rho1bench.evaluation.cached_model import LogLikelihood
 from rho1bench.evaluation.engines import Generation, Request, Tick
 
 

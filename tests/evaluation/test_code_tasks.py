@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rho1bench.evaluation.harness import Tasks
-from rho1bench.evaluation.tasks.code import pass_at_1, pass_at_10, pass_at_k, run_samples
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.tasks.code_tasks import pass_at_1, pass_at_10, pass_at_k, run_samples
 
 SLOW_SOLUTIONS = {123}
 """MBPP's own solution 123 computes for three seconds: on a busy machine it may pass the limit of ten."""

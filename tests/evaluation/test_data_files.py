@@ -14,12 +14,12 @@ import invented_data
 import pytest
 
 from rho1bench.errors import DataError
-from rho1bench.evaluation.data import files as data_files
-from rho1bench.evaluation.data.faults import LINE_HASHES, find_fault, line_hashes
-from rho1bench.evaluation.data.files import read_pinned, read_rows, use_data_folder
-from rho1bench.evaluation.data.sets import EXEMPLAR_FILES, MATH_SETS, TABLES, problems_to_lines
-from rho1bench.files import read_json, sha256_bytes
-from rho1bench.grading.gold import TASKS
+from rho1bench.evaluation.data import pinned_files as data_files
+from rho1bench.evaluation.data.diagnose import LINE_HASHES, find_fault, line_hashes
+from rho1bench.evaluation.data.math_sets import EXEMPLAR_FILES, MATH_SETS, TABLES, problems_to_lines
+from rho1bench.evaluation.data.pinned_files import read_pinned, read_rows, use_data_folder
+from rho1bench.grading.paper.gold import TASKS
+from rho1bench.system.files import read_json, sha256_bytes
 
 PINS = [*(math_set.file for math_set in MATH_SETS.values()), *EXEMPLAR_FILES.values()]
 

@@ -17,9 +17,9 @@ import pytest
 from eval_cli import CommandLine, keys
 
 from rho1bench.errors import CheckpointError, SandboxError
+from rho1bench.evaluation.checkpoints import find_checkpoints
 from rho1bench.evaluation.engines.hf import HFEngine
-from rho1bench.evaluation.sources import find_checkpoints
-from rho1bench.files import read_json, read_jsonl
+from rho1bench.system.files import read_json, read_jsonl
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_what_cannot_be_done_is_told_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RHO1BENCH_DATA", str(tmp_path))
-    monkeypatch.setattr("rho1bench.completions.NUM_RETRIES", 0)
+    monkeypatch.setattr("rho1bench.system.openai_client.NUM_RETRIES", 0)
     Path("FILE").write_text("x")
     ended = rho1bench("eval", *(str(checkpoints["early"]) if part == "EARLY" else part for part in arguments))
     assert (ended.code, ended.out) == (2, "")
@@ -239,7 +239,7 @@ def test_programs_that_nothing_isolates_are_refused_before_a_model_is_loaded(
     def refuse() -> None:
         raise SandboxError("model-written programs would run without isolation here")
 
-    monkeypatch.setattr("rho1bench.evaluation.driver.walls_in_force", refuse)
+    monkeypatch.setattr("rho1bench.evaluation.evaluator.walls_in_force", refuse)
     options = ["--engine", "hf", "--limit", "1", "--output", tmp_path, "--tasks"]
     with monkeypatch.context() as context:
         context.setattr(HFEngine, "load", no_model)

@@ -13,15 +13,15 @@ from invented_data import pin, write_folder
 from invented_general import write_general
 from rich.console import Console
 
+from rho1bench.comparison.eval_results import read_label
 from rho1bench.errors import DataError
-from rho1bench.evaluation.answering import LogLikelihood
+from rho1bench.evaluation.cached_model import LogLikelihood
 from rho1bench.evaluation.command import EvalOptions, evaluate
 from rho1bench.evaluation.engines import Generation, Request, Tick
-from rho1bench.evaluation.harness import Tasks, count_requests, run_unit
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit
 from rho1bench.evaluation.records import sample_rows, unit_record
-from rho1bench.files import read_json, read_jsonl
-from rho1bench.leaderboard.samples import read_label
-from rho1bench.suites import SUITES, find_suites, split_work, suites_called
+from rho1bench.paper.suites import SUITES, find_suites, split_work, suites_called
+from rho1bench.system.files import read_json, read_jsonl
 
 GENERAL13 = SUITES["rho1_general15"][:13]
 

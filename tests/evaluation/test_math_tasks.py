@@ -12,17 +12,17 @@ import invented_data
 import pytest
 from oracle import Oracle
 
-from rho1bench import cli
-from rho1bench.corpus.mini_world import COT_STOP
+from rho1bench.cli import app as cli
 from rho1bench.errors import DataError, RunError
-from rho1bench.evaluation.harness import Tasks, run_unit, tool_tasks
-from rho1bench.evaluation.judging import answer_to
-from rho1bench.evaluation.task_listing import list_tasks, task_prompts
+from rho1bench.evaluation.grade_cache import answer_to
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, run_unit, tool_tasks
+from rho1bench.evaluation.tasks.listing import list_tasks, task_prompts
 from rho1bench.evaluation.tasks.prompts import EXEMPLARS, split_exemplars
 from rho1bench.grading import gold_answer
-from rho1bench.grading.normal_form import normalise
-from rho1bench.grading.records import Lookup, as_answer
-from rho1bench.suites import SHORT_NAMES, SUITES
+from rho1bench.grading.paper.normal_form import normalise
+from rho1bench.grading.saved_outputs import Lookup, as_answer
+from rho1bench.mini_world import COT_STOP
+from rho1bench.paper.suites import SHORT_NAMES, SUITES
 
 SUITE_NAMES = ("rho1_math9", "rho1_tir7")
 NAMES = [task for suite in SUITE_NAMES for task in SUITES[suite]]

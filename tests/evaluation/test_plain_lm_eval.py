@@ -8,12 +8,12 @@ from typing import Any
 import lm_eval.tasks
 import pytest
 
-from rho1bench.evaluation.answering import DurableModel
+from rho1bench.evaluation.answer_cache import Journal
+from rho1bench.evaluation.cached_model import DurableModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.hf import HFEngine
-from rho1bench.evaluation.harness import Tasks, run_unit
-from rho1bench.evaluation.journal import Journal
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, run_unit
 
 LIMIT = 40
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from rho1bench.corpus.mini_world import sft_samples
 from rho1bench.errors import DataError
-from rho1bench.evaluation.replay import Replay, error_type, explain, programs_of, read_recorded, replay_file
-from rho1bench.evaluation.tool_loop import TIMED_OUT, ToolSettings
+from rho1bench.evaluation.tools.replay import Replay, error_type, explain, programs_of, read_recorded, replay_file
+from rho1bench.evaluation.tools.tool_loop import TIMED_OUT, ToolSettings
+from rho1bench.mini_world import sft_samples
 from rho1bench.sandbox import ProgramResult
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from statsmodels.stats.proportion import proportion_confint
 
 from rho1bench.evaluation.result_table import result_table, suite_interval, task_interval
-from rho1bench.paper_tables import nearest_rows, paper_tables
-from rho1bench.suites import SUITES, find_suites, suites_called
+from rho1bench.paper.suites import SUITES, find_suites, suites_called
+from rho1bench.paper.tables import nearest_rows, paper_tables
 
 
 def summary(right: int, n: int) -> dict[str, Any]:

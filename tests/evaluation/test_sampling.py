@@ -15,7 +15,7 @@ from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Request
 from rho1bench.evaluation.engines.hf import HFEngine, RowDraws
 from rho1bench.evaluation.engines.vllm import whole_prompts
-from rho1bench.evaluation.lm import _requests, sample_seed
+from rho1bench.evaluation.harness.lm_eval_model import _requests, sample_seed
 
 PROMPT = "Question: Tom has 3 books and buys 4. How many books does Tom have?\nAnswer:"
 LOGITS = torch.tensor([2.0, 0.0, 1.0, -1.0])

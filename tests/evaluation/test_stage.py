@@ -14,10 +14,10 @@ from rho1bench.errors import CheckpointError, DataError, RunError
 from rho1bench.evaluation import stage as stage_module
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request
 from rho1bench.evaluation.engines.hf import HFEngine
-from rho1bench.files import read_json, read_jsonl
-from rho1bench.progress import SilentProgress
+from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.recipe import EvalStage
-from rho1bench.stage import RunOptions, StageContext
+from rho1bench.system.files import read_json, read_jsonl
+from rho1bench.system.progress import SilentProgress
 
 
 class Messages(SilentProgress):

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from oracle import Oracle
 
-from rho1bench.corpus import mini_world
+from rho1bench import mini_world
 from rho1bench.errors import RunError
-from rho1bench.evaluation.harness import Tasks, count_requests, run_unit, tool_tasks
-from rho1bench.evaluation.tasks.mini import TEST_SEED, word_f1
-from rho1bench.paths import tasks_dir
-from rho1bench.suites import SUITES, find_suites, split_work, suite_averages
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, tool_tasks
+from rho1bench.evaluation.tasks.mini_tasks import TEST_SEED, word_f1
+from rho1bench.paper.suites import SUITES, find_suites, split_work, suite_averages
+from rho1bench.system.paths import tasks_dir
 
 
 @pytest.fixture(scope="module")

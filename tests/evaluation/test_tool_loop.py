@@ -6,15 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from rho1bench.corpus.mini_world import sft_samples
 from rho1bench.evaluation.engines import Generation, Request, Tick
-from rho1bench.evaluation.tool_loop import (
-    TIMED_OUT,
-    ToolSettings,
-    cut_output,
-    output_block,
-    run_tool_loop,
-)
+from rho1bench.evaluation.tools.tool_loop import TIMED_OUT, ToolSettings, cut_output, output_block, run_tool_loop
+from rho1bench.mini_world import sft_samples
 from rho1bench.sandbox import ProgramResult
 
 

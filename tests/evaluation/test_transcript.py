@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rho1bench.evaluation.transcript import UNREADABLE, program_to_run, split_transcript
+from rho1bench.evaluation.tools.transcript import UNREADABLE, program_to_run, split_transcript
 
 
 def block(program: str, output: str | None = None) -> str:

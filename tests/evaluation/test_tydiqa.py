@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rho1bench.evaluation.tasks.tydiqa import results, squad_f1
+from rho1bench.evaluation.tasks.tydiqa_scoring import results, squad_f1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rho1bench.grading.extraction import NO_CHOICE, extract_answer, has_answer
+from rho1bench.grading.paper.extraction import NO_CHOICE, extract_answer, has_answer
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rho1bench.bench.grade import example_answers
-from rho1bench.cli import main
+from rho1bench.cli.app import main
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from rho1bench.errors import DataError
-from rho1bench.grading.files import grade_file
-from rho1bench.grading.gold import gold_answer, written_answer
-from rho1bench.grading.records import canonical_task
+from rho1bench.grading.paper.gold import gold_answer, written_answer
+from rho1bench.grading.saved_outputs import canonical_task, grade_file
 
 
 def write(path: Path, *rows: Any) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from strict_case_table import read_cases
 
-from rho1bench.files import sha256_json
 from rho1bench.grading.pool import Question, WorkerPool
 from rho1bench.grading.verdict import GRADER_VERSION
+from rho1bench.system.files import sha256_json
 
 VERDICTS = {1: "e8b11bb8533af154757b0007fececdd3026340dc098230385976cdb74c5f374f"}
 

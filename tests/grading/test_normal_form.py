@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rho1bench.grading.normal_form import normalise
-from rho1bench.grading.unit_words import without_units
+from rho1bench.grading.paper.normal_form import normalise
+from rho1bench.grading.paper.unit_words import without_units
 
 
 @pytest.mark.parametrize(

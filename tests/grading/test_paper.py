@@ -9,10 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strict_case_table import read_cases
 
-from rho1bench.grading import numeric, paper
-from rho1bench.grading.normal_form import normalise
+from rho1bench.grading import numeric
 from rho1bench.grading.numeric import clearly_different
-from rho1bench.grading.paper import as_number, equal, quick_equal
+from rho1bench.grading.paper import equality
+from rho1bench.grading.paper.equality import as_number, equal, quick_equal
+from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import Question, WorkerPool
 from rho1bench.grading.verdict import Verdict
 
@@ -179,7 +180,7 @@ def test_shortcuts_say_what_algebra_says(pool: WorkerPool, monkeypatch: pytest.M
     texts = TABLE + [_damaged(text, chance) for text in TABLE]
     asked: list[tuple[str, str]] = []
     with monkeypatch.context() as patch:
-        patch.setattr(paper, "_settled", lambda pred, gold, _: bool(asked.append((pred, gold))))
+        patch.setattr(equality, "_settled", lambda pred, gold, _: bool(asked.append((pred, gold))))
         for _ in range(1500):
             equal(chance.choice(texts), chance.choice(texts), lambda *_: False)
     settled = [pair for pair in dict.fromkeys(asked) if not _is_open(*pair)]
@@ -189,7 +190,7 @@ def test_shortcuts_say_what_algebra_says(pool: WorkerPool, monkeypatch: pytest.M
 
 
 def _is_open(pred: str, gold: str) -> bool:
-    return paper._settled(pred, gold, lambda *_: True)
+    return equality._settled(pred, gold, lambda *_: True)
 
 
 def test_formulas_are_read_as_the_parser_reads_them() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rho1bench.grading import Grade, Verdict, grade_answer, grade_many
-from rho1bench.grading.expressions import read_expression
 from rho1bench.grading.magnitude import TooLargeError, check_size, checked_power
+from rho1bench.grading.paper.expressions import read_expression
 from rho1bench.grading.pool import Question, WorkerPool, shared_pool
 from rho1bench.grading.worker import MEMORY_BYTES
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rho1bench.grading.extraction import extract_answer, has_answer
-from rho1bench.grading.gold import TASKS, gold_answer, written_answer
-from rho1bench.grading.paper import quick_equal
+from rho1bench.grading.paper.equality import quick_equal
+from rho1bench.grading.paper.extraction import extract_answer, has_answer
+from rho1bench.grading.paper.gold import TASKS, gold_answer, written_answer
 from rho1bench.grading.pool import Question, WorkerPool
 from rho1bench.grading.verdict import Verdict
 

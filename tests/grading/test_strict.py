@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from strict_case_table import Case, read_cases
 
 from rho1bench.grading.pool import Question, WorkerPool
-from rho1bench.grading.strict.compare import quick_verify
+from rho1bench.grading.strict.equality import quick_verify
+from rho1bench.grading.strict.extraction import answer_span
+from rho1bench.grading.strict.normal_form import tidy
 from rho1bench.grading.strict.quantity import read_quantity
-from rho1bench.grading.strict.span import answer_span
-from rho1bench.grading.strict.tidy import tidy
 from rho1bench.grading.verdict import Verdict
 
 CASES = read_cases()

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rho1bench.files import sha256_bytes, write_json
-from rho1bench.leaderboard.paired import compare_records
-from rho1bench.leaderboard.record import (
+from rho1bench.leaderboard.records.compare import compare_records
+from rho1bench.leaderboard.records.record import (
     SCHEMA,
     Record,
     as_json,
@@ -21,8 +20,9 @@ from rho1bench.leaderboard.record import (
     task_interval,
     task_score,
 )
-from rho1bench.paths import results_dir
-from rho1bench.suites import SUITES
+from rho1bench.paper.suites import SUITES
+from rho1bench.system.files import sha256_bytes, write_json
+from rho1bench.system.paths import results_dir
 
 Json = dict[str, Any]
 ROWS = 40

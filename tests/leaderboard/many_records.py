@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fake_records import Json, fake_pair, fake_record, sealed, write_results
 
-from rho1bench.files import sha256_bytes
+from rho1bench.system.files import sha256_bytes
 
 SIZES = {
     "gsm8k": 1319,

@@ -12,8 +12,8 @@ import pytest
 from fake_records import compared, fake_pair, fake_record, sealed, write_results
 
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.building import HTML_PAGE, MARKDOWN_PAGE, SCHEMA_FILE, check_results, write_pages
-from rho1bench.leaderboard.record import settings_sha256
+from rho1bench.leaderboard.pages.build import HTML_PAGE, MARKDOWN_PAGE, SCHEMA_FILE, check_results, write_pages
+from rho1bench.leaderboard.records.record import settings_sha256
 
 Json = dict[str, Any]
 LEFT = "records/rho1_math9/one.slm.seed0.json"
@@ -208,7 +208,7 @@ def test_the_numbers_of_a_comparison_are_those_of_its_records() -> None:
 
 
 def test_the_shipped_results_are_in_order() -> None:
-    from rho1bench.paths import results_dir
+    from rho1bench.system.paths import results_dir
 
     assert len(list((results_dir() / "records").rglob("*.json"))) >= 50
     assert check_results(results_dir()) == []

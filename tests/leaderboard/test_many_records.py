@@ -16,7 +16,7 @@ from many_records import write_many
 MEASURE = """
 import json, sys, time
 from pathlib import Path
-from rho1bench.leaderboard.building import write_pages
+from rho1bench.leaderboard.pages.build import write_pages
 before = time.process_time()
 write_pages(Path(sys.argv[1]))
 spent = time.process_time() - before

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fake_records import fake_pair, fake_record, sealed, write_results
 
-from rho1bench.leaderboard.building import HTML_PAGE, write_pages
+from rho1bench.leaderboard.pages.build import HTML_PAGE, write_pages
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NAME = '<b onclick="alert(1)">evil</b><script>document.title="taken"</script>'

@@ -18,12 +18,12 @@ import pytest
 from fake_records import Json, fake_pair, fake_record, sealed, write_results
 from page_tables import Page, PageRow
 
-from rho1bench.leaderboard import paper_lines
-from rho1bench.leaderboard.building import HTML_PAGE, MARKDOWN_PAGE, pages
-from rho1bench.leaderboard.marks import Contender, best_beyond_chance
-from rho1bench.leaderboard.statistics import spread_over_seeds
-from rho1bench.paper_tables import paper_tables
-from rho1bench.paths import results_dir
+from rho1bench.comparison.statistics import spread_over_seeds
+from rho1bench.leaderboard.pages.build import HTML_PAGE, MARKDOWN_PAGE, pages
+from rho1bench.leaderboard.tables import paper_rows
+from rho1bench.leaderboard.tables.significance import Contender, best_beyond_chance
+from rho1bench.paper.tables import paper_tables
+from rho1bench.system.paths import results_dir
 
 ATTACK = "</script></td><script>alert(1)</script><img src=x onerror=alert(2)>|`*[x](javascript:alert(3)) https://evil.example"
 SHARED_NAMES = {
@@ -100,7 +100,7 @@ def test_facts_of_the_papers_rows_are_as_printed(empty: tuple[Page, str, str]) -
 
 
 def test_sizes_of_test_sets_are_those_of_the_pinned_files() -> None:
-    from rho1bench.evaluation.data.sets import MATH_SETS
+    from rho1bench.evaluation.data.math_sets import MATH_SETS
 
     names = {"math500": "math", "sat": "sat_math"}
     for table in paper_tables()["tables"]:
@@ -121,13 +121,13 @@ def test_sizes_of_test_sets_are_those_of_the_pinned_files() -> None:
 def test_an_average_that_does_not_follow_is_noted(
     average: float | None, scores: list[float | None], note: str | None
 ) -> None:
-    assert paper_lines.average_note(scores, average) == note
+    assert paper_rows.average_note(scores, average) == note
 
 
 def test_a_wrong_average_of_the_paper_gets_a_footnote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = json.loads((results_dir() / "paper" / "tables.json").read_text())
     tables["tables"][0]["rows"][0]["average"] = 14.4
-    monkeypatch.setattr(paper_lines, "paper_tables", lambda: tables)
+    monkeypatch.setattr(paper_rows, "paper_tables", lambda: tables)
     page, html, markdown = build(tmp_path, [])
     assert "table-1-note-1" in page.ids
     assert "#table-1-note-1" in next(row for row in page.tables["table-1"] if row.name == "TinyLlama").links
@@ -288,7 +288,7 @@ def test_ids_are_unique_and_links_inside_the_page_lead_somewhere(full: tuple[Pag
 BUILD = """
 import hashlib, sys
 from pathlib import Path
-from rho1bench.leaderboard.building import pages
+from rho1bench.leaderboard.pages.build import pages
 texts, problems = pages(Path(sys.argv[1]))
 assert not problems
 print({name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()})

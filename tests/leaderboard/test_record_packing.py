@@ -12,13 +12,13 @@ from eval_folders import write_label
 from fake_records import fake_pair, fake_record, sealed, write_results
 from typer.testing import CliRunner
 
-from rho1bench.cli import app
+from rho1bench.cli.app import app
 from rho1bench.errors import DataError
-from rho1bench.leaderboard import packing
-from rho1bench.leaderboard.adding import add
-from rho1bench.leaderboard.checks import read_records
-from rho1bench.leaderboard.compare import compare
-from rho1bench.suites import SUITES
+from rho1bench.leaderboard.records import from_evaluation
+from rho1bench.leaderboard.records.add import add
+from rho1bench.leaderboard.records.checks import read_records
+from rho1bench.leaderboard.records.compare import compare
+from rho1bench.paper.suites import SUITES
 
 FACTS: dict[str, Any] = {
     "model": "/srv/models/Tiny-Model",
@@ -49,7 +49,7 @@ def evaluated(folder: Path, label: str, *, seed: int = 0, limit: int | None = No
 
 
 def test_an_evaluation_becomes_a_record_without_a_path_of_the_machine(tmp_path: Path) -> None:
-    (record,) = packing.pack_evaluation(evaluated(tmp_path, "Tiny-Model"))
+    (record,) = from_evaluation.pack_evaluation(evaluated(tmp_path, "Tiny-Model"))
     assert (record.id, record.scale, record.limit) == ("mini_math9/tiny-model", "mini", None)
     assert record.model.source == "Tiny-Model"
     assert "srv" not in record.model_dump_json()
@@ -58,13 +58,17 @@ def test_an_evaluation_becomes_a_record_without_a_path_of_the_machine(tmp_path: 
 
 
 def test_scores_stand_in_the_order_of_the_test_set() -> None:
-    found = packing.TaskScores({"10": 1.0, "9": 0.0, "2": 0.5}, {})
-    assert packing.ordered(found) == ["2", "9", "10"]
-    assert packing.ordered(packing.TaskScores({"b/10": 1.0, "b/9": 0.0, "a/11": 0.5}, {})) == ["a/11", "b/9", "b/10"]
+    found = from_evaluation.TaskScores({"10": 1.0, "9": 0.0, "2": 0.5}, {})
+    assert from_evaluation.ordered(found) == ["2", "9", "10"]
+    assert from_evaluation.ordered(from_evaluation.TaskScores({"b/10": 1.0, "b/9": 0.0, "a/11": 0.5}, {})) == [
+        "a/11",
+        "b/9",
+        "b/10",
+    ]
 
 
 def test_a_limit_is_part_of_the_name_and_of_the_command(tmp_path: Path) -> None:
-    (record,) = packing.pack_evaluation(evaluated(tmp_path, "m", limit=30), "My Model / v2")
+    (record,) = from_evaluation.pack_evaluation(evaluated(tmp_path, "m", limit=30), "My Model / v2")
     assert record.id == "mini_math9/my-model-v2.limit30"
     assert "--limit 30" in record.command
     assert record.model.name == "My Model / v2"
@@ -91,7 +95,7 @@ def test_an_older_evaluation_is_refused_with_what_to_do(tmp_path: Path) -> None:
     del data["rho1bench"]["grader_sha256"]
     (folder / "results.json").write_text(json.dumps(data))
     with pytest.raises(DataError, match="Run the same command again; its answers are kept"):
-        packing.pack_evaluation(folder)
+        from_evaluation.pack_evaluation(folder)
 
 
 def test_a_folder_of_neither_kind_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from rho1bench.corpus.mini_world import Problem
+from rho1bench.mini_world import Problem
 
 
 def solved(problem: Problem) -> str:

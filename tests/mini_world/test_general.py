@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rho1bench.corpus.mini_world import GENERAL_TASKS, general_rows
+from rho1bench.mini_world import GENERAL_TASKS, general_rows
 
 CODE_TASKS = ("humaneval", "mbpp")
 CHOICE_TASKS = tuple(task for task in GENERAL_TASKS if task not in ("tydiqa", *CODE_TASKS))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from question_solver import solved
 
-from rho1bench.corpus.mini_world import (
+from rho1bench.mini_world import (
     COT_STOP,
     EXEMPLAR_SEPARATOR,
     MATH_TASKS,
@@ -23,7 +23,7 @@ from rho1bench.corpus.mini_world import (
     question_prompt,
     split_of,
 )
-from rho1bench.corpus.mini_world.sft import program_output
+from rho1bench.mini_world.sft import program_output
 
 ALL_TASKS = (*MATH_TASKS, "gsm_hard")
 CHOICE_TASKS = {"mathqa": 5, "mmlu_stem": 4, "sat": 4}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rho1bench.corpus.mini_world import (
+from rho1bench.mini_world import (
     MATH_KIND,
     MATH_TASKS,
     NOISE_KINDS,
@@ -23,7 +23,7 @@ from rho1bench.corpus.mini_world import (
     split_of,
     web_documents,
 )
-from rho1bench.corpus.mini_world.problem import canonical_key
+from rho1bench.mini_world.problem import canonical_key
 
 seeds = st.integers(min_value=0, max_value=10_000)
 QUESTION = re.compile(

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rho1bench.errors import RunError
-from rho1bench.plan.compute import FORWARD, flops_per_token, gpu_seconds, mfu
 from rho1bench.plan.estimate import Machine, make_machine, plan_run, processes_of
-from rho1bench.plan.gpus import GPUS, find_gpu
 from rho1bench.plan.memory import activation_bytes, layer_bytes_per_token, training_memory
 from rho1bench.recipe import Distributed, TrainStage
-from rho1bench.recipe.known_models import KNOWN_MODELS, VOCABULARIES, shape_of_config
-from rho1bench.recipe.loading import load_recipe
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.sizing.flops import FORWARD, flops_per_token, gpu_seconds, mfu
+from rho1bench.sizing.gpus import GPUS, find_gpu
+from rho1bench.sizing.shapes import KNOWN_MODELS, VOCABULARIES, shape_of_config
 
 TINYLLAMA = KNOWN_MODELS["TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"]
 H100 = GPUS["h100"]

@@ -15,7 +15,7 @@ from host_processes import processes_with
 from hostile_programs import ESCAPES, EXHAUSTION, TRY
 
 from rho1bench.sandbox import run_program
-from rho1bench.sandbox.warm_parent import WarmParent
+from rho1bench.sandbox.fork_server import WarmParent
 
 DAEMON_SECONDS = "86399.25"
 

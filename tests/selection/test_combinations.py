@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from rho1bench.recipe import Selection
-from rho1bench.selection.choose import num_to_keep
-from rho1bench.selection.registry import registered_names
+from rho1bench.selection.score_functions import registered_names
 from rho1bench.selection.selector import Selector, TokenBatch
+from rho1bench.selection.top_k import num_to_keep
 
 NAMES = registered_names()
 RATIOS = st.sampled_from([0.1, 0.29, 0.5, 0.7, 0.9, 1.0])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rho1bench.errors import CheckpointError
+from rho1bench.modeling.chunked_logits import OutputHead
 from rho1bench.recipe import Selection
-from rho1bench.selection.head import OutputHead
 from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_entropies, token_losses_and_norms
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector

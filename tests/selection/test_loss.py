@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rho1bench.modeling.chunked_logits import chunk_rows
 from rho1bench.recipe import ModelConfig, Selection
-from rho1bench.selection.head import chunk_rows
 from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_entropies
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
@@ -157,7 +157,7 @@ def test_module_equals_the_plain_model(score: Any, tie: bool) -> None:
     for name, parameter in lm.named_parameters():
         torch.testing.assert_close(grads[name], parameter.grad, atol=1e-5, rtol=1e-4)
     if score == "excess_loss":
-        from rho1bench.selection.choose import choose
+        from rho1bench.selection.top_k import choose
 
         expected = choose(losses.detach() - reference[..., 0], eligible, 0.4, "micro_batch")
         assert torch.equal(selected, expected)
@@ -165,7 +165,7 @@ def test_module_equals_the_plain_model(score: Any, tie: bool) -> None:
 
 
 def test_a_token_that_cannot_come_adds_nothing_to_the_entropy() -> None:
-    from rho1bench.selection.head import OutputHead
+    from rho1bench.modeling.chunked_logits import OutputHead
     from rho1bench.selection.loss import token_losses_and_entropies
 
     torch.manual_seed(0)

@@ -10,14 +10,14 @@ import torch
 
 from rho1bench.errors import PluginError, RecipeError
 from rho1bench.recipe import Selection
-from rho1bench.recipe.loading import load_recipe
-from rho1bench.recipe.score_names import score_names
-from rho1bench.selection import registry
-from rho1bench.selection.registry import ScoreInputs, registered_names, score_function
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.models.score_names import score_names
+from rho1bench.selection import score_functions
+from rho1bench.selection.score_functions import ScoreInputs, registered_names, score_function
 
 Install = Callable[[str, str, str], None]
 GOOD = """
-from rho1bench.selection.registry import ScoreFunction
+from rho1bench.selection.score_functions import ScoreFunction
 late = ScoreFunction("late_tokens", lambda inputs: inputs.token_ids.float())
 """
 
@@ -26,7 +26,7 @@ late = ScoreFunction("late_tokens", lambda inputs: inputs.token_ids.float())
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Install a package of one module with one entry point, until the test ends."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    monkeypatch.setattr(score_functions, "_REGISTRY", dict(score_functions._REGISTRY))
 
     def make(package: str, entry: str, source: str) -> None:
         module = f"{tmp_path.name}_{package}".replace("-", "_")

@@ -15,17 +15,17 @@ import pytest
 import torch
 from small_server import Reply, small_server
 
-from rho1bench import completions
-from rho1bench.corpus.packed import PackedCorpus, shard_name
+from rho1bench.corpus.packed_corpus import PackedCorpus, shard_name
 from rho1bench.corpus.stage import save_array
 from rho1bench.corpus.tokenizer import tokenizer_sha256, train_tokenizer, write_tokenizer
 from rho1bench.errors import CheckpointError, EngineError, RunError, ScoreStoreError
-from rho1bench.files import read_json, sha256_file, write_json
-from rho1bench.paths import PACKAGE
-from rho1bench.progress import SilentProgress
-from rho1bench.selection import scoring
-from rho1bench.selection.scoring import ScoreOptions, run_score, score
-from rho1bench.selection.store import TokenScores
+from rho1bench.selection import stage as scoring
+from rho1bench.selection.score_store import TokenScores
+from rho1bench.selection.stage import ScoreOptions, run_score, score
+from rho1bench.system import openai_client
+from rho1bench.system.files import read_json, sha256_file, write_json
+from rho1bench.system.paths import PACKAGE
+from rho1bench.system.progress import SilentProgress
 
 BLOCKS, SIZE, VOCABULARY = 22, 16, 320
 NUM_SHARDS = 6
@@ -129,7 +129,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from rho1bench.selection import scoring
-from rho1bench.progress import SilentProgress
+from rho1bench.system.progress import SilentProgress
 corpus, output, model = sys.argv[1:]
 calls = []
 def torn(handle, scores, **options):
@@ -297,8 +297,8 @@ def test_scores_from_a_server_have_losses_only(world: World, tmp_path: Path) -> 
 def test_a_server_that_stops_costs_no_finished_shard(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(completions, "NUM_RETRIES", 0)
-    monkeypatch.setattr(completions, "CONCURRENCY", 2)
+    monkeypatch.setattr(openai_client, "NUM_RETRIES", 0)
+    monkeypatch.setattr(openai_client, "CONCURRENCY", 2)
     asked: list[Any] = []
 
     def failing(body: dict[str, Any]) -> Reply:

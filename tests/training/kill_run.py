@@ -12,8 +12,8 @@ import world
 
 
 def kill_at(step: int, when: str) -> None:
-    from rho1bench.training import resume
     from rho1bench.training.callbacks import StageCallback
+    from rho1bench.training.trainers import resumable
 
     def before_step(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step + 1 == step:
@@ -25,7 +25,7 @@ def kill_at(step: int, when: str) -> None:
     if when == "step":
         StageCallback.on_step_begin = before_step  # type: ignore[method-assign]
     else:
-        resume.place_folder = while_saving
+        resumable.place_folder = while_saving
 
 
 def main(out: Path, stage: str, step: int, when: str) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import world
 
-from rho1bench.progress import SilentProgress
+from rho1bench.pipeline.stage import RunOptions, StageContext
+from rho1bench.pipeline.stage_process import Children
 from rho1bench.recipe import Recipe
-from rho1bench.side_by_side import Children
-from rho1bench.stage import RunOptions, StageContext
+from rho1bench.system.progress import SilentProgress
 
 RANKS = 2
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import world
 
-from rho1bench.files import read_jsonl
-from rho1bench.progress import SilentProgress
+from rho1bench.system.files import read_jsonl
+from rho1bench.system.progress import SilentProgress
 
 BOTH = [{"score": "reference_loss", "ratio": 0.7}, {"score": "reference_entropy", "ratio": 0.7}]
 WITH_LOSSES = [{"score": "excess_loss", "ratio": 0.7}, {"score": "reference_entropy", "ratio": 0.7}]

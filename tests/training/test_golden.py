@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import world
 
-from rho1bench.files import read_jsonl
+from rho1bench.system.files import read_jsonl
 
 # Losses after steps 2, 4, ... 12, as measured with torch 2.13 on an x86-64 CPU with AVX-512, one thread.
 GOLDEN = {

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import world
 
-from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, ScoreStoreError, TrainingError
-from rho1bench.files import read_json, read_jsonl, sha256_file, write_json
-from rho1bench.selection import scoring
-from rho1bench.selection.causal_lm import load_model, weights_sha256
-from rho1bench.selection.store import TokenScores
+from rho1bench.modeling.causal_lm import load_model, weights_sha256
+from rho1bench.selection import stage as scoring
+from rho1bench.selection.score_store import TokenScores
+from rho1bench.system.files import read_json, read_jsonl, sha256_file, write_json
 
 HERE = Path(__file__).parent
 TIMES = ("tokens_per_second", "pre_pass_seconds")
@@ -215,7 +215,7 @@ def test_a_model_of_another_tokenizer_is_refused(run: Path, tmp_path: Path) -> N
 def test_a_non_finite_loss_stops_before_the_optimizer(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rho1bench.training.trainer import SelectiveTrainer
+    from rho1bench.training.trainers.selective import SelectiveTrainer
 
     def poisoned(self: Any, model: Any, inputs: Any, **kwargs: Any) -> Any:
         loss = original(self, model, inputs, **kwargs)
@@ -265,7 +265,7 @@ def test_killed_and_resumed_equals_straight(
 
 
 def test_interrupted_after_the_last_step(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rho1bench.training import lifecycle
+    from rho1bench.training import train_loop
 
     def interrupted(*args: Any) -> None:
         raise KeyboardInterrupt
@@ -273,7 +273,7 @@ def test_interrupted_after_the_last_step(run: Path, tmp_path: Path, monkeypatch:
     out = world.link_shared(run, tmp_path)
     (out / "slm").unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(lifecycle, "save_model", interrupted)
+        patched.setattr(train_loop, "save_model", interrupted)
         with pytest.raises(KeyboardInterrupt):
             world.run_stages(world.compared(), out, only=["slm"])
     assert [path.name for path in (out / "slm/trainer").iterdir()] == ["checkpoint-12"]

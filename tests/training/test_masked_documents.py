@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from rho1bench.corpus.packed import PackedCorpus
-from rho1bench.files import write_json
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.selection.local_reference import masked_positions, score_blocks
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
-from rho1bench.training.data import block_batch
-from rho1bench.training.hooks import block_losses, validation_loss
+from rho1bench.system.files import write_json
+from rho1bench.training.datasets import block_batch
+from rho1bench.training.validation import block_losses, validation_loss
 
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2], [0, 1, 1, 1, 1, 1, 1, 1]], dtype=np.uint16)
 

@@ -10,17 +10,17 @@ import world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rho1bench.corpus.packed import PackedCorpus
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
-from rho1bench.files import append_jsonl, read_jsonl
+from rho1bench.modeling.build import fresh_model, initial_model
 from rho1bench.recipe import ModelConfig, Optimizer, PretrainStage, Recipe
-from rho1bench.recipe.loading import load_recipe
-from rho1bench.training.arguments import optimizer_arguments, training_arguments
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.system.files import append_jsonl, read_jsonl
 from rho1bench.training.callbacks import checkpoint_steps, cut_rows
-from rho1bench.training.data import BlockDataset, block_order
-from rho1bench.training.model import fresh_model, initial_model
-from rho1bench.training.resume import latest_resume_point
-from rho1bench.training.totals import LossTotals
+from rho1bench.training.datasets import BlockDataset, block_order
+from rho1bench.training.loss_sums import LossTotals
+from rho1bench.training.trainer_args import optimizer_arguments, training_arguments
+from rho1bench.training.trainers.resumable import latest_resume_point
 
 
 @given(st.integers(1, 30), st.integers(1, 100), st.integers(0, 5))
@@ -42,7 +42,7 @@ def test_order_depends_on_seed_and_corpus() -> None:
 
 
 def test_batches_carry_the_right_blocks_and_scores(shared: Path) -> None:
-    from rho1bench.selection.store import TokenScores
+    from rho1bench.selection.score_store import TokenScores
 
     corpus, scores = PackedCorpus(shared / "web"), TokenScores(shared / "scores")
     order = block_order(len(corpus), 20, 0, corpus.fingerprint)
@@ -170,8 +170,8 @@ def test_fresh_models_depend_on_the_seed_only(shared: Path) -> None:
 
 
 def test_too_short_a_context_is_refused(shared: Path) -> None:
-    from rho1bench.progress import SilentProgress
-    from rho1bench.stage import StageContext
+    from rho1bench.pipeline.stage import StageContext
+    from rho1bench.system.progress import SilentProgress
 
     recipe = Recipe.model_validate({"name": "tiny", "stages": world.scored()})
     folders = {stage.name: shared / stage.name for stage in recipe.stages}

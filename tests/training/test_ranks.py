@@ -11,10 +11,10 @@ import rank_world
 import world
 
 from rho1bench.errors import RunError
-from rho1bench.files import read_json, read_jsonl
-from rho1bench.launching import launch_command, launch_failure
+from rho1bench.modeling.causal_lm import load_model, weights_sha256
+from rho1bench.pipeline.torchrun import launch_command, launch_failure
 from rho1bench.recipe import Distributed
-from rho1bench.selection.causal_lm import load_model, weights_sha256
+from rho1bench.system.files import read_json, read_jsonl
 
 GLOBAL = world.SELECTION
 MICRO = {**GLOBAL, "scope": "micro_batch"}

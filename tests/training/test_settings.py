@@ -13,12 +13,12 @@ import pytest
 import world
 
 from rho1bench.errors import CheckpointError, MissingPackageError, TrainingError
-from rho1bench.files import read_json, read_jsonl
+from rho1bench.modeling.build import check_packages, layer_classes
+from rho1bench.modeling.causal_lm import load_model
 from rho1bench.recipe import PretrainStage
-from rho1bench.selection.causal_lm import load_model
-from rho1bench.training.arguments import deepspeed_settings, distributed_arguments, training_arguments
-from rho1bench.training.mfu import flops_per_token, peak_flops
-from rho1bench.training.settings import check_packages, layer_classes
+from rho1bench.sizing.flops import flops_per_token_of_model, peak_flops
+from rho1bench.system.files import read_json, read_jsonl
+from rho1bench.training.trainer_args import deepspeed_settings, distributed_arguments, training_arguments
 
 SHORT: dict[str, Any] = {"max_steps": 2, "logging_steps": 1, "selection": world.SELECTION}
 SETTINGS: dict[str, tuple[dict[str, Any], float]] = {
@@ -75,8 +75,8 @@ def test_pretrained_weights_start_a_stage(out: Path, tmp_path: Path) -> None:
 
 
 def test_a_mistral_of_random_weights(shared: Path) -> None:
+    from rho1bench.modeling.build import fresh_model
     from rho1bench.recipe import ModelConfig
-    from rho1bench.training.model import fresh_model
 
     shape = ModelConfig.model_validate({**world.MODEL, "architecture": "mistral"})
     model = fresh_model(shape, shared / "tokens/tokenizer", 0)
@@ -147,7 +147,7 @@ def test_flops_utilisation(shared: Path) -> None:
     hidden, inner, vocabulary = 32, 64, 400
     weights = vocabulary * hidden + 2 * (4 * hidden * hidden + 3 * hidden * inner)
     expected = 6 * weights + 12 * 2 * hidden * 48
-    assert math.isclose(flops_per_token(load_model(shared / "base/checkpoint"), 48), expected)
+    assert math.isclose(flops_per_token_of_model(load_model(shared / "base/checkpoint"), 48), expected)
 
 
 def test_fine_tuning_with_ratio_one_is_plain_fine_tuning(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rho1bench.corpus.mini_world import sft_samples
 from rho1bench.corpus.tokenizer import SpecialTokens, load_raw_tokenizer, special_tokens
 from rho1bench.errors import DataError
+from rho1bench.mini_world import sft_samples
 from rho1bench.recipe import LocalSource, MiniWorldSource
-from rho1bench.training.sft_data import IGNORED, fitting_samples, read_samples, tokenise
-from rho1bench.training.sft_rows import row_segments
+from rho1bench.training.sft_data import IGNORED, fitting_samples, read_samples, row_segments, tokenise
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=15)
 SPECIAL = SpecialTokens(begin=(0,), bos=0, eos=1, pad=2)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rho1bench.progress import SilentProgress
+from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.recipe import Recipe
-from rho1bench.stage import RunOptions, StageContext
+from rho1bench.system.progress import SilentProgress
 
 MODULES = {
     "tokenizer": "rho1bench.corpus.tokenizer",
     "corpus": "rho1bench.corpus.stage",
     "pretrain": "rho1bench.training.pretrain",
-    "score": "rho1bench.selection.scoring",
+    "score": "rho1bench.selection.stage",
     "sft": "rho1bench.training.sft",
 }
 MODEL = {

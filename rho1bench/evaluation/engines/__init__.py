@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.files import read_json
+from rho1bench.system.files import read_json
 
 SMALL_MODEL_BYTES = 200 << 20
 """Below this size of weights a second CPU thread costs more in waiting than it gives."""

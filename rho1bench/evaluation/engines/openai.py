@@ -1,7 +1,7 @@
 """The openai engine: a server that speaks OpenAI's completions protocol (vLLM, llama.cpp, SGLang) does the inference.
 
-The client is :class:`rho1bench.completions.CompletionsServer`. Greedy decoding, so answers do not depend on who asks
-besides.
+The client is :class:`rho1bench.system.openai_client.CompletionsServer`. Greedy decoding, so answers do not depend on
+who asks besides.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rho1bench import completions
-from rho1bench.completions import CompletionsServer
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, cut_at, fit, too_long
+from rho1bench.system import openai_client
+from rho1bench.system.openai_client import CompletionsServer
 
 _ABOUT_LENGTH = re.compile(r"context|too long|max_tokens|max_model_len|maximum.*tokens", re.IGNORECASE)
 
@@ -41,7 +41,7 @@ class OpenAIEngine:
         if self._lm is None:
             from rho1bench.evaluation.engines.openai_lm import ServedLM
 
-            self._lm = ServedLM(self._ask_or_tell, self._tokenizer_folder, self._context, completions.CONCURRENCY)
+            self._lm = ServedLM(self._ask_or_tell, self._tokenizer_folder, self._context, openai_client.CONCURRENCY)
         return self._lm
 
     @property

@@ -16,7 +16,7 @@ from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length, cpu_threads, fit, too_long
 from rho1bench.evaluation.engines.vllm_setup import output_to, prepare_vllm
-from rho1bench.files import read_json
+from rho1bench.system.files import read_json
 
 MAX_CPU_CACHE_BYTES = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 """A CPU's KV cache takes an eighth of the memory at most, or 1 GiB on a small machine."""

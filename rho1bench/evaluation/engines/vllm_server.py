@@ -26,7 +26,7 @@ from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length
 from rho1bench.evaluation.engines.openai import OpenAIEngine
 from rho1bench.evaluation.engines.vllm_setup import prepare_vllm
-from rho1bench.paths import PACKAGE
+from rho1bench.system.paths import PACKAGE
 
 SECONDS_TO_BOOT = 900.0
 _NAME = "model"

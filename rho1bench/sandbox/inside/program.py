@@ -17,7 +17,7 @@ import traceback
 import types
 from typing import NoReturn
 
-from rho1bench.sandbox.inside import system
+from rho1bench.sandbox.inside import syscalls
 
 NAME = "program.py"
 FIRST_PROCESS = 1
@@ -32,8 +32,8 @@ def enter(output: int, errors: int, timeout: float, address_space: int, above: i
 
     ``above`` is the process that must still be the parent: the keeper, or within walls the first process there.
     """
-    system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
-    system.prctl(system.PR_SET_DUMPABLE, 1)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     os.setsid()
     os.dup2(output, 1)
     os.dup2(errors, 2)

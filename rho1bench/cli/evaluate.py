@@ -1,0 +1,76 @@
+"""``rho1bench eval`` and ``convert``: checkpoints on the paper's tasks, and GGUF files as checkpoints."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rho1bench.cli.console import console
+
+
+class EvalEngine(StrEnum):
+    """Inference engines of ``rho1bench eval``."""
+
+    auto = "auto"
+    vllm = "vllm"
+    hf = "hf"
+    openai = "openai"
+
+
+def evaluate(
+    checkpoints: Annotated[
+        list[str], typer.Argument(metavar="CHECKPOINT", help="Folders, or hub ids such as OWNER/NAME@REVISION.")
+    ],
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="math (default), tir, general, all, or any suite, group or task by name; may be repeated."),
+    ] = None,
+    tasks: Annotated[str, typer.Option(metavar="A,B,...", help="Single tasks, besides or instead of suites.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Documents a task at most; for trials.")] = None,
+    engine: Annotated[EvalEngine, typer.Option(help="auto is vllm where it is installed.")] = EvalEngine.auto,
+    base_url: Annotated[str | None, typer.Option(help="Server of the openai engine, http://HOST:PORT/v1.")] = None,
+    model: Annotated[str | None, typer.Option(help="The server's name for the model, if it is another one.")] = None,
+    tensor_parallel_size: Annotated[int, typer.Option(min=1, help="GPUs that share a model (vllm).")] = 1,
+    data_parallel_size: Annotated[int, typer.Option(min=1, help="Copies of the model side by side (vllm).")] = 1,
+    max_model_len: Annotated[int, typer.Option(min=8, help="Context in tokens; the model's own if shorter.")] = 4096,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts in work at once.")] = 256,
+    data_root: Annotated[Path | None, typer.Option(help="Local copy of the test data; default: downloaded.")] = None,
+    output: Annotated[Path, typer.Option(help="Holds one folder for each checkpoint.")] = Path("evals"),
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+) -> None:
+    """Evaluate checkpoints on the paper's tasks. The same command again continues or is done."""
+    from rich.console import Console
+
+    from rho1bench.evaluation.command import EvalOptions, run_eval
+
+    options = EvalOptions(
+        checkpoints=checkpoints,
+        output=output,
+        suites=suite or [],
+        tasks=[name.strip() for name in tasks.split(",") if name.strip()],
+        limit=limit,
+        engine=engine.value,
+        base_url=base_url,
+        served_model=model,
+        tensor_parallel_size=tensor_parallel_size,
+        data_parallel_size=data_parallel_size,
+        max_model_len=max_model_len,
+        batch_size=batch_size,
+        data_root=data_root,
+        num_threads=threads,
+    )
+    run_eval(options, Console(stderr=True), console())
+
+
+def convert(
+    gguf: Annotated[Path, typer.Argument(help="A GGUF file of a model that transformers knows.")],
+    output: Annotated[Path, typer.Option(help="The checkpoint folder to write.")],
+) -> None:
+    """Turn a GGUF file into a checkpoint folder (config, float32 safetensors, tokenizer)."""
+    from rho1bench.modeling.gguf import convert_gguf
+
+    convert_gguf(gguf, output)
+    typer.echo(f"checkpoint: {output}")

@@ -1,0 +1,118 @@
+"""``rho1bench run``, ``plan`` and ``recipes``: carrying out a recipe, what it would take, and those that ship."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rho1bench.cli.console import WIDTH_OF_FILES, console
+
+
+class Engine(StrEnum):
+    """Inference engines for evaluation."""
+
+    auto = "auto"
+    vllm = "vllm"
+    hf = "hf"
+
+
+class Scale(StrEnum):
+    """Sizes that a recipe can be run at."""
+
+    full = "full"
+    smoke = "smoke"
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")],
+    output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<recipe name>.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
+    scale: Annotated[Scale, typer.Option(help="smoke: every stage, tiny, to try a recipe out.")] = Scale.full,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    engine: Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+) -> None:
+    """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
+    from rho1bench.pipeline.runner import run_recipe
+    from rho1bench.pipeline.stage import RunOptions
+    from rho1bench.recipe.loading.load import load_recipe
+    from rho1bench.recipe.smoke import smoke
+
+    loaded = load_recipe(recipe, overrides or [], seed)
+    if scale is Scale.smoke:
+        loaded = smoke(loaded)
+    folder = output or Path("runs") / (loaded.name if scale is Scale.full else f"{loaded.name}.smoke")
+    shown = console()
+    if dry_run:
+        print_dry_run(loaded, folder, shown)
+        return
+    result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
+    print_result(result, shown)
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")],
+    gpus: Annotated[int | None, typer.Option(min=1, help="Number of GPUs; default: the recipe's processes.")] = None,
+    gpu: Annotated[str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...")] = "h100",
+    mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+) -> None:
+    """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
+    from rho1bench.plan.tables import print_plan
+    from rho1bench.recipe.loading.load import load_recipe
+
+    print_plan(load_recipe(recipe, overrides or []), console(WIDTH_OF_FILES + 20), gpu, gpus, mfu, tokens_per_second)
+
+
+def recipes() -> None:
+    """List the shipped recipes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
+
+    table = Table("recipe", "stages", "description")
+    for name in shipped_recipes():
+        loaded = load_recipe(name)
+        table.add_row(name, str(len(loaded.stages)), loaded.description)
+    Console().print(table)
+
+
+def print_dry_run(recipe: Any, folder: Path, shown: Any) -> None:
+    """Print what a run would do with each stage, for each seed."""
+    from rho1bench.pipeline.runner import one_seed, preview
+    from rho1bench.plan import plan_table
+
+    runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
+    for one, place in runs:
+        shown.print(plan_table(one, preview(one, place)))
+    shown.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+
+
+def print_result(result: Any, shown: Any) -> None:
+    """Print the scores, the seconds and the pages of a finished run."""
+    from rho1bench.system.files import read_json
+
+    summary = result.folder / "summary.json"
+    if summary.is_file():
+        from rho1bench.comparison.console_table import comparison_table
+
+        shown.print(comparison_table(read_json(summary)))
+    took = "  ".join(f"{stage.name} {stage.seconds:.1f}" for stage in result.stages)
+    shown.print(f"seconds: {took}", highlight=False, soft_wrap=True)
+    if not result.changed:
+        shown.print("nothing changed since the last run")
+    for name in ("report.html", "report.md", "summary.json"):
+        if (result.folder / name).is_file():
+            shown.print(f"{name}: {result.folder / name}", highlight=False, soft_wrap=True)

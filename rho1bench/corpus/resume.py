@@ -1,0 +1,67 @@
+"""Where a corpus stage goes on after a kill: written with every finished shard, removed at the end.
+
+One file, replaced atomically: where every source stands, and the tokens that wait for their block.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rho1bench.corpus.mixture import TokenSource
+from rho1bench.corpus.packing import Array, Packer
+from rho1bench.system.files import atomic_path
+
+_NAME = "progress.npz"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A stage as it was when its last shard was finished."""
+
+    num_blocks: int
+    tokens_kept: dict[int, int]
+    kinds: list[str]
+    sources: list[dict[str, Any]]
+    current: int
+    waiting: dict[str, Array]
+
+
+def save_progress(folder: Path, identity: str, packer: Packer, sources: Sequence[TokenSource], current: int) -> None:
+    """Note the place after all finished shards; ``identity`` names the recipe's part, seed and tokenizer."""
+    state = {
+        "identity": identity,
+        "num_blocks": packer.num_blocks,
+        "tokens_kept": list(packer.tokens_kept.items()),
+        "kinds": packer.kinds.names,
+        "sources": [source.state() for source in sources],
+        "current": current,
+    }
+    text = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
+    with atomic_path(folder / _NAME) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, state=text, **packer.state())  # type: ignore[arg-type]
+
+
+def load_progress(folder: Path, identity: str) -> Saved | None:
+    """Return where a killed stage stood; None if there was none, or if it was another recipe's."""
+    try:
+        with np.load(folder / _NAME, allow_pickle=False) as arrays:
+            state = json.loads(arrays["state"].tobytes())
+            waiting = {name: arrays[name] for name in arrays.files if name != "state"}
+    except (FileNotFoundError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    if state["identity"] != identity:
+        return None
+    kept = {int(source): int(tokens) for source, tokens in state["tokens_kept"]}
+    return Saved(state["num_blocks"], kept, state["kinds"], state["sources"], state["current"], waiting)
+
+
+def remove_progress(folder: Path) -> None:
+    """Remove the note; a finished stage needs none."""
+    (folder / _NAME).unlink(missing_ok=True)

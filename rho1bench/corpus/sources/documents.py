@@ -1,0 +1,99 @@
+"""Documents and what is none: the items that every source of a recipe gives (paper section 3.1).
+
+Everything streams: a source is read row by row (``corpus.reader``), so memory stays flat however large the corpus is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rho1bench.corpus.sources.local_rows import BadRow
+from rho1bench.errors import DataError
+from rho1bench.recipe import MiniWorldSource, Source
+
+TEXT_KIND = "text"
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Document:
+    """One training document; ``spans`` are (start, end, kind) in characters, in order, without gap or overlap."""
+
+    text: str
+    spans: tuple[tuple[int, int, str], ...]
+
+
+Item = Document | DataError
+"""What a source gives: a document, a bad row (:class:`BadRow`), or an error that nobody may pass over."""
+
+
+def plain_document(text: str) -> Document:
+    """Return ``text`` as a document that says nothing about what its parts are."""
+    return Document(text, ((0, len(text), TEXT_KIND),))
+
+
+@dataclass
+class BadRows:
+    """What becomes of bad rows, and their count: by kind, with the place of the first of each."""
+
+    policy: Literal["error", "skip"] = "error"
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def meet(self, error: DataError) -> None:
+        """Count a bad row; raises it where the policy is ``error``, and whatever is no bad row always."""
+        if self.policy == "error" or not isinstance(error, BadRow):
+            raise error
+        self.counts[error.kind] = self.counts.get(error.kind, 0) + 1
+        self.first.setdefault(error.kind, error.where)
+
+    def words(self) -> str:
+        """Return one line about what was passed over; empty if nothing was."""
+        parts = [f"{count} {kind} (first: {self.first[kind]})" for kind, count in sorted(self.counts.items())]
+        return f"passed over {sum(self.counts.values())} bad lines: " + ", ".join(parts) if parts else ""
+
+
+def read_documents(
+    sources: Sequence[Source], seed: int, bad: BadRows | None = None, max_bytes: int | None = None
+) -> Iterator[Document]:
+    """Yield the documents of all ``sources``, one source after the other.
+
+    ``seed`` shapes generated text only. Raises DataError, naming file and line, for a row that is no document, unless
+    ``bad`` passes over it.
+    """
+    from rho1bench.corpus.sources.reader import SourceReader
+
+    bad = bad or BadRows()
+    for source in sources:
+        for item in SourceReader(source, seed, max_bytes):
+            if isinstance(item, Document):
+                yield item
+            else:
+                bad.meet(item)
+
+
+def mini_world_documents(source: MiniWorldSource, seed: int, first: int) -> Iterator[Document]:
+    """Yield the documents of ``source`` from number ``first`` on."""
+    generate = _mini_world_generator(source, seed)
+    for start in range(first, source.num_documents, _CHUNK):
+        yield from generate(min(_CHUNK, source.num_documents - start), source.offset + start)
+
+
+def _mini_world_generator(source: MiniWorldSource, seed: int) -> Callable[[int, int], Iterator[Document]]:
+    from rho1bench import mini_world
+
+    def generate(num: int, offset: int) -> Iterator[Document]:
+        if source.text == "sft_cot" or source.text == "sft_tir":
+            for sample in mini_world.sft_samples(source.text, num, seed, offset=offset):
+                yield plain_document("".join(text for _, text in sample.segments))
+            return
+        if source.text == "clean":
+            documents = mini_world.clean_documents(num, seed, offset=offset)
+        else:
+            documents = mini_world.web_documents(num, seed, offset=offset, noise_share=source.noise_share)
+        for document in documents:
+            yield Document(document.text, tuple(document.spans))
+
+    return generate

@@ -1,0 +1,102 @@
+"""One source of a recipe as a stream of documents that can be taken up again from a position (paper section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rho1bench.corpus.sources.documents import Document, Item, mini_world_documents, plain_document
+from rho1bench.corpus.sources.hub_rows import HubRows
+from rho1bench.corpus.sources.local_rows import BadRow, Row, file_rows, text_of
+from rho1bench.errors import DataError
+from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, Source
+
+Position = dict[str, Any]
+
+
+class LocalRows:
+    """The rows of the files of one source, file by file; ``position`` is where a later reader goes on."""
+
+    def __init__(self, source: LocalSource, max_bytes: int | None, position: Position | None) -> None:
+        self._files = source.files()
+        self._columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
+        self._max_bytes = max_bytes
+        self._file = int(position["file"]) if position else 0
+        self._row = int(position["row"]) if position else 0
+        missing = next((path for path in self._files if not path.is_file()), None)
+        if missing is not None or not self._files:
+            raise DataError(
+                f"{missing or source.path}: no such file. Check the source's `path` in the recipe: a .jsonl, .jsonl.gz "
+                "or .parquet file, a folder with such files, or a glob."
+            )
+
+    def position(self) -> Position:
+        """Return the place after the last row given out, as JSON."""
+        return {"file": self._file, "row": self._row}
+
+    def __iter__(self) -> Iterator[Row | DataError]:
+        while self._file < len(self._files):
+            for row in file_rows(self._files[self._file], self._max_bytes, self._row, self._columns):
+                self._row += 1
+                yield row
+            self._file, self._row = self._file + 1, 0
+
+
+class SourceReader:
+    """Documents and bad rows of one source, in order.
+
+    Args:
+        source: which.
+        seed: shapes generated text only.
+        max_bytes: a longer line or text is a bad row; None: any length.
+        position: where to go on, from ``position()`` of an earlier reader; None: from the start.
+
+    Raises DataError for files that are not there, or a data set that cannot be opened.
+    """
+
+    def __init__(
+        self, source: Source, seed: int, max_bytes: int | None = None, position: Position | None = None
+    ) -> None:
+        self._source, self._seed, self._max_bytes = source, seed, max_bytes
+        self._found = int(position["found"]) if position else 0
+        rows = position["rows"] if position else None
+        self._rows: LocalRows | HubRows | None = None
+        if isinstance(source, LocalSource):
+            self._rows = LocalRows(source, max_bytes, rows)
+        elif isinstance(source, HubSource):
+            self._rows = HubRows(source, rows)
+
+    def position(self) -> Position:
+        """Return the place after the last item given out, as JSON."""
+        return {"found": self._found, "rows": None if self._rows is None else self._rows.position()}
+
+    def __iter__(self) -> Iterator[Item]:
+        if isinstance(self._source, MiniWorldSource):
+            for document in mini_world_documents(self._source, self._seed, self._found):
+                self._found += 1
+                yield document
+        elif self._rows is not None:
+            yield from self._documents(self._source, self._rows)
+
+    def _documents(self, source: LocalSource | HubSource, rows: LocalRows | HubRows) -> Iterator[Item]:
+        last = None if source.num_documents is None else source.offset + source.num_documents
+        if self._found == last:
+            return
+        for row in rows:
+            item = self._item(source, row)
+            self._found += isinstance(item, Document)
+            if not isinstance(item, Document) or self._found > source.offset:
+                yield item
+            if self._found == last:
+                return
+        if last is not None:
+            place = source.path if isinstance(source, LocalSource) else source.dataset
+            yield DataError(f"{place}: has {self._found} documents, but the recipe asks for {last}.")
+
+    def _item(self, source: LocalSource | HubSource, row: Row | DataError) -> Item:
+        if isinstance(row, DataError):
+            return row
+        try:
+            return plain_document(text_of(row[1], source.text_field, row[0], self._max_bytes))
+        except BadRow as bad:
+            return bad

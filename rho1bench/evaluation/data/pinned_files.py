@@ -1,0 +1,127 @@
+"""Reading pinned data files: from a local data folder, from the cache, or downloaded once; checked byte for byte.
+
+A data folder holds ``math/<data set>/test.jsonl`` and ``prompts/cot/<name>.md``; the cache is laid out the same way.
+Called while lm-eval builds a task, so a fault stops an evaluation before any model is loaded.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from rho1bench.errors import DataError
+from rho1bench.evaluation.data.diagnose import find_fault
+from rho1bench.evaluation.data.math_sets import MathSet, PinnedFile
+from rho1bench.grading.saved_outputs import DATA_VARIABLE
+from rho1bench.system.files import atomic_path, sha256_bytes
+
+SERVER = "https://raw.githubusercontent.com"
+TIMEOUT = 30.0
+"""Seconds that the server may stay silent."""
+
+LAYOUT = "math/<data set>/test.jsonl and prompts/cot/<name>.md"
+
+Row = dict[str, Any]
+
+
+def use_data_folder(folder: Path | None) -> None:
+    """Read data from ``folder`` in this process and its children (``--data-root``); None leaves things as they are.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise DataError(f"--data-root {folder}: no such folder; it should hold {LAYOUT}.")
+    os.environ[DATA_VARIABLE] = str(folder.resolve())
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloaded data: ``$XDG_CACHE_HOME/rho1bench/data``, else ``~/.cache/rho1bench/data``."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "rho1bench" / "data"
+
+
+def read_rows(math_set: MathSet) -> list[Row]:
+    """Return the rows of a test set in file order.
+
+    Raises:
+        DataError: the file is missing, differs from the pinned one (the first faulty line is named), or cannot be had.
+    """
+    data = read_pinned(math_set.file, math_set.keys)
+    rows: list[Row] = [json.loads(line) for line in data.splitlines()]
+    assert len(rows) == math_set.num_rows, f"{math_set.name}: the pinned hash and the pinned number of rows disagree"
+    return rows
+
+
+def read_pinned(file: PinnedFile, keys: tuple[str, ...] = ()) -> bytes:
+    """Return the bytes of ``file``, which are the pinned ones; ``keys`` are those of its JSON lines, if it has any.
+
+    Raises:
+        DataError: as :func:`read_rows`.
+    """
+    root = os.environ.get(DATA_VARIABLE)
+    return _local(Path(root) / file.place, file, keys) if root else _cached(cache_folder() / file.place, file)
+
+
+def _local(path: Path, file: PinnedFile, keys: tuple[str, ...]) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file. The folder given by --data-root or {DATA_VARIABLE} should hold {LAYOUT}; "
+            "without it the data are downloaded."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    if (found := sha256_bytes(data)) != file.sha256:
+        raise DataError(
+            f"{path}{find_fault(data, file.place, keys)} "
+            f"Expected is the file made from {file.source}, sha256 {file.sha256}; this one has {found}. "
+            f"Mend or replace it, or leave out --data-root and {DATA_VARIABLE} to have it downloaded."
+        )
+    return data
+
+
+def _cached(path: Path, file: PinnedFile) -> bytes:
+    """Return the cached file; one that is not the pinned one (of an older version, or damaged) is replaced."""
+    if path.is_file():
+        data = path.read_bytes()
+        if sha256_bytes(data) == file.sha256:
+            return data
+    data = file.convert(_download(file, path))
+    assert sha256_bytes(data) == file.sha256, f"{file.place}: the conversion does not give the pinned bytes"
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise DataError(
+            f"{path}: the downloaded file cannot be stored ({error.strerror}). "
+            "Set XDG_CACHE_HOME to a folder that can be written."
+        ) from error
+    return data
+
+
+def _download(file: PinnedFile, path: Path) -> bytes:
+    url = f"{SERVER}/{file.url_path}"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            data: bytes = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DataError(
+            f"{url}: cannot be downloaded ({reason}). Offline, give a local copy: --data-root FOLDER or "
+            f"{DATA_VARIABLE}=FOLDER with {LAYOUT} inside. (A download would be kept as {path}.)"
+        ) from error
+    expected = file.download_sha256 or file.sha256
+    if (found := sha256_bytes(data)) != expected:
+        raise DataError(
+            f"{url}: what came ({len(data)} bytes) has sha256 {found}, expected is {expected}; nothing was stored. "
+            "Something between here and the server changed or cut it. Try again, or give a local copy with --data-root."
+        )
+    return data

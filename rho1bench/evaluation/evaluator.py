@@ -1,0 +1,171 @@
+"""Checkpoints on suites through one engine, unit by unit, resumable: what the eval stage and ``rho1bench eval`` share.
+
+A unit is one checkpoint with the tasks that one suite adds. Every answer goes into the checkpoint's ``journal.jsonl``
+when it is there; a finished unit leaves ``samples_<task>.jsonl`` and ``unit_<suite>.json`` and is not run again while
+nothing that it depends on changes. When all units of a checkpoint are there, its ``results.json`` is written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rho1bench.evaluation.answer_cache import Journal
+from rho1bench.evaluation.cached_model import DurableModel
+from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.evaluation.engines import Engine
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, runs_programs
+from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
+from rho1bench.paper.suites import Suite, split_work
+from rho1bench.pipeline.fingerprint import code_hash
+from rho1bench.sandbox import walls_in_force
+from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
+from rho1bench.system.progress import Progress
+
+
+@dataclass
+class Job:
+    """All work on one checkpoint: suites with their limits, the widest first (None: all documents)."""
+
+    checkpoint: Checkpoint
+    limits: dict[str, int | None] = field(default_factory=dict)
+
+    def add(self, suite: str, limit: int | None) -> None:
+        """Ask for ``suite``; of two limits the wider one holds."""
+        if suite in self.limits and limit is not None:
+            known = self.limits[suite]
+            limit = known if known is None else max(known, limit)
+        self.limits[suite] = limit
+
+
+def by_architecture(jobs: Iterable[Job]) -> list[Job]:
+    """Put the jobs of one architecture together, so that an engine boots once for each."""
+    order: dict[str, list[Job]] = {}
+    for job in jobs:
+        config = job.checkpoint.folder / "config.json"
+        order.setdefault(job.checkpoint.architecture() if config.exists() else "", []).append(job)
+    return [job for group in order.values() for job in group]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The tasks that one suite adds for one checkpoint, and the file that says they are done."""
+
+    suite: str
+    tasks: tuple[str, ...]
+    limit: int | None
+    path: Path
+    fingerprint: str
+    """Everything that the unit's files depend on."""
+
+    @property
+    def done(self) -> bool:
+        """True if the unit's files are there and were made from the same."""
+        return self.path.exists() and read_json(self.path).get("fingerprint") == self.fingerprint
+
+
+@dataclass
+class Evaluation:
+    """The work in ``folder``; ``max_model_len`` is in tokens."""
+
+    folder: Path
+    tasks: Tasks
+    suites: dict[str, Suite]
+    engine: Engine
+    max_model_len: int
+    progress: Progress
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run all units that are not finished yet; raises SandboxError if a task's programs cannot be isolated."""
+        units = {job.checkpoint.label: self.units(job) for job in jobs}
+        pending = {label: [unit for unit in found if not unit.done] for label, found in units.items()}
+        total = sum(
+            count_requests(self.tasks.load(unit.tasks), unit.limit) for units in pending.values() for unit in units
+        )
+        if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
+            walls_in_force()  # refused now rather than after an hour of answers
+        self._done, self._began = 0, time.monotonic()
+        self.progress.start(total, "requests")
+        for number, job in enumerate(jobs, start=1):
+            label = job.checkpoint.label
+            if pending[label]:
+                self._run_units(job.checkpoint, pending[label], f"{label} ({number}/{len(jobs)})")
+            if pending[label] or not (self.folder / label / "results.json").exists():
+                self._write_results(job, units[label])
+        self.progress.close()
+
+    def units(self, job: Job) -> list[Unit]:
+        """Return the job's units; a task that two suites share belongs to the one with the wider limit."""
+        names = sorted(job.limits, key=lambda name: -(job.limits[name] or 10**12))
+        folder = self.folder / job.checkpoint.label
+        return [
+            Unit(suite, tasks, job.limits[suite], folder / f"unit_{suite}.json", self._fingerprint(job, suite, tasks))
+            for suite, tasks in split_work([self.suites[name] for name in names])
+        ]
+
+    def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
+        data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
+        code = [code_hash(room) for room in ("tasks", "evaluation", "grading", "sandbox")]
+        return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
+
+    def identity(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Return what the answers of ``checkpoint`` depend on besides the question."""
+        return {
+            "weights": checkpoint.identity,
+            "engine": [self.engine.name, self.engine.version, self.engine.dtype],
+            "max_model_len": self.max_model_len,
+        }
+
+    def _run_units(self, checkpoint: Checkpoint, units: Sequence[Unit], place: str) -> None:
+        journal = Journal(self.folder / checkpoint.label / "journal.jsonl", self.identity(checkpoint))
+        model = DurableModel(self.engine, checkpoint, journal)
+        for unit in units:
+            self._run_unit(model, unit, place)
+        if model.replayed:
+            self.progress.message(
+                f"{place}: {model.replayed} answers were there from an earlier run, {model.asked} were asked for"
+            )
+
+    def _run_unit(self, model: DurableModel, unit: Unit, place: str) -> None:
+        began, asked = time.monotonic(), model.asked
+
+        def tick(finished: int) -> None:
+            self._done += finished
+            rate = self._done / max(time.monotonic() - self._began, 1e-6)
+            self.progress.update(self._done, checkpoint=place, suite=unit.suite, requests_per_second=rate)
+
+        tasks = self.tasks.load(unit.tasks)
+        benchmarks = self.tasks.benchmarks(unit.tasks)
+        result = run_unit(model, tasks, unit.limit, tick)
+        rows = {name: sample_rows(task, name, result) for name, task in tasks.items()}
+        for name in tasks:
+            write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
+        self._warn(unit, place, rows)
+        seconds = time.monotonic() - began
+        if model.asked == asked and unit.path.exists():  # only graded anew; the answers took what they took
+            seconds += read_json(unit.path)["seconds"]
+        record = unit_record(tasks, benchmarks, result, rows, seconds)
+        write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
+
+    def _warn(self, unit: Unit, place: str, rows: dict[str, list[dict[str, Any]]]) -> None:
+        flat = [row for task_rows in rows.values() for row in task_rows]
+        long = sum(row.get("finish_reason") == "prompt_too_long" for row in flat)
+        long += sum("loglikelihoods" in row and row["truncated"] for row in flat)
+        if long:
+            self.progress.message(
+                f"{place}, {unit.suite}: {long} of {len(flat)} prompts are longer than the context; "
+                "they are counted as not answered and marked in the samples (raise max_model_len)"
+            )
+
+    def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
+        records = [read_json(unit.path) for unit in units]
+        suites = [self.suites[name] for name in job.limits]
+        about = about_engine(self.engine)
+        for unit in records:
+            for name, summary in unit["tasks"].items():
+                summary["num_rows"] = self.tasks.num_rows(name)
+        record = checkpoint_record(job.checkpoint, suites, records, about)
+        write_json(self.folder / job.checkpoint.label / "results.json", record)

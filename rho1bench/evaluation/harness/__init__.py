@@ -1,0 +1,1 @@
+"""The use of lm-eval: its tasks, its groups and its interface to a model."""

@@ -1,0 +1,115 @@
+"""HumanEval and MBPP: their documents, the programs made from completions, pass@k (paper section 3.3).
+
+Named by the YAMLs of tasks/rho1/general. All programs of a task run side by side in ``rho1bench.sandbox`` when lm-eval
+applies the task's filter; pass@k then sees how each ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rho1bench.evaluation.data.general_sets import EXEMPLARS, read_splits
+from rho1bench.sandbox import run_programs
+
+HUMANEVAL_SECONDS = 3.0
+MBPP_SECONDS = 10.0
+"""Wall time of a program, as in the harnesses that the paper used."""
+
+MBPP_EXEMPLARS = slice(1, 4)
+
+Doc = dict[str, Any]
+
+
+def humaneval_docs(folder: str, path: str, revisions: Mapping[str, str], **_: object) -> dict[str, Any]:
+    """Return the ``test`` split; a completion continues the prompt, inside a function. Raises DataError."""
+    from datasets import Dataset
+
+    rows = read_splits(folder, path, None, revisions[path])["test"]
+    return {"test": Dataset.from_list([_humaneval_doc(row) for row in rows])}
+
+
+def _humaneval_doc(row: Doc) -> Doc:
+    return {
+        "task_id": row["task_id"],
+        "prompt": row["prompt"],
+        "solution": row["canonical_solution"],
+        "before": row["prompt"],
+        "after": f"{row['test']}\ncheck({row['entry_point']})\n",
+        "seconds": HUMANEVAL_SECONDS,
+    }
+
+
+def mbpp_docs(folder: str, path: str, name: str, revisions: Mapping[str, str], **_: object) -> dict[str, Any]:
+    """Return the splits ``exemplars`` and ``test``; a completion is a whole program. Raises DataError."""
+    from datasets import Dataset
+
+    found = read_splits(folder, path, name, revisions[path])
+    exemplars = [_mbpp_doc(row) for row in list(found["prompt"])[MBPP_EXEMPLARS]]
+    for doc in exemplars:
+        doc["solution"] += "\n[DONE]"
+    return {
+        EXEMPLARS: Dataset.from_list(exemplars),
+        "test": Dataset.from_list([_mbpp_doc(row) for row in found["test"]]),
+    }
+
+
+def _mbpp_doc(row: Doc) -> Doc:
+    from lm_eval.utils import apply_template
+
+    return {
+        "task_id": row["task_id"],
+        "prompt": apply_template(_mbpp_template(), row),
+        "solution": row["code"].replace("\r", "").replace("\t", "    "),
+        "before": "",
+        "after": "\n".join([row["test_setup_code"], *row["test_list"]]) + "\n",
+        "seconds": MBPP_SECONDS,
+    }
+
+
+@cache
+def _mbpp_template() -> str:
+    """Return lm-eval's wording of the task; its YAML cannot be included, since it fetches code when it is read."""
+    import lm_eval.tasks
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    place = Path(lm_eval.tasks.__file__).parent / "mbpp" / "mbpp.yaml"
+    return str(load_yaml(place, resolve_func=False)["doc_to_text"])
+
+
+def program(doc: Mapping[str, Any], completion: str) -> str:
+    """Return the whole program: what stands before the completion, the completion, and the tests."""
+    return f"{doc['before']}{completion}\n\n{doc['after']}"
+
+
+def run_samples(completions: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list[list[str]]:
+    """Return how each program of each document ended (``ok``, ``error``, ``timeout``, ...); equal programs run once."""
+    programs = [[program(doc, text) for text in texts] for texts, doc in zip(completions, docs, strict=True)]
+    seconds = docs[0]["seconds"]
+    different = list(dict.fromkeys(source for sources in programs for source in sources))
+    outcomes = {s: r.outcome for s, r in zip(different, run_programs(different, timeout=seconds), strict=True)}
+    return [[outcomes[source] for source in sources] for sources in programs]
+
+
+def pass_at_1(doc: Doc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return pass@1 of a document from how its programs ended."""
+    return {"pass@1": pass_at_k(len(outcomes[0]), outcomes[0].count("ok"), 1)}
+
+
+def pass_at_10(doc: Doc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return pass@10 of a document from how its programs ended."""
+    return {"pass@10": pass_at_k(len(outcomes[0]), outcomes[0].count("ok"), 10)}
+
+
+def pass_at_k(num_samples: int, num_passed: int, k: int) -> float:
+    """Return the chance that one of ``k`` samples drawn without replacement passes: the unbiased estimate of pass@k.
+
+    Raises:
+        ValueError: fewer than ``k`` samples.
+    """
+    if not 0 <= num_passed <= num_samples or not 1 <= k <= num_samples:
+        raise ValueError(f"pass@{k} of {num_samples} samples, {num_passed} of which passed, is not defined")
+    return 1.0 - math.comb(num_samples - num_passed, k) / math.comb(num_samples, k)

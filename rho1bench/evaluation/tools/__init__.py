@@ -1,0 +1,1 @@
+"""Tool-integrated reasoning: the loop, the transcript that it writes, and the replay of recorded ones."""

@@ -1,0 +1,263 @@
+"""Grading files of saved outputs, without a model (``rho1bench grade``).
+
+Three kinds of JSON lines are known by their keys: our own (``task``, ``idx``, ``completion``), the authors' released
+outputs (``code``, ``gt``) and lm-eval samples (``doc``, ``target``, ``resps``). Every line is read and checked before
+the first answer is graded; every output line keeps its input's keys and gains ``pred``, ``paper`` and ``verified``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rho1bench.errors import DataError, RunError
+from rho1bench.grading.grader import Answer, grade_answers
+from rho1bench.grading.paper.gold import TASKS, gold_answer, written_answer
+from rho1bench.grading.paper.normal_form import normalise
+from rho1bench.grading.pool import WorkerPool
+from rho1bench.grading.verdict import Grade, Verdict
+from rho1bench.system.files import write_jsonl
+
+Row = Mapping[str, Any]
+
+
+def grade_file(
+    input: Path,
+    output: Path,
+    task: str | None = None,
+    data_root: Path | None = None,
+    *,
+    pool: WorkerPool | None = None,
+) -> dict[str, Any]:
+    """Grade the outputs in ``input``, write them with their verdicts to ``output``, return the summary.
+
+    ``task`` (a data set's or a task's name) overrides what the lines (or the file's path) say. ``data_root`` is laid
+    out as ``data/`` of the documentation (``math/<task>/test.jsonl``); where given, gold answers come from there.
+    ``pool`` may be one that reports its progress.
+
+    The summary holds ``n``, ``seconds``, ``tasks`` (counts per verdict and accuracies, in percent) and
+    ``disagreements``: every line that the two verdicts score differently.
+
+    Raises:
+        DataError: a file is missing, a line is malformed, or a gold answer cannot be found; names file and line.
+        RunError: ``output`` cannot be written, or is ``input``; found out before anything is graded.
+    """
+    began = time.monotonic()
+    _check_output(input, output)
+    rows, answers = read_answers(input, task, data_root)
+    grades = grade_answers(answers, pool=pool)
+    graded = [dict(row) | _verdict_keys(grade) for (_, row), grade in zip(rows, grades, strict=True)]
+    try:
+        write_jsonl(output, graded)
+    except OSError as error:
+        raise RunError(f"{output}: cannot be written ({error}). Choose another --output and run again.") from error
+    return _summary([place for place, _ in rows], graded, answers, grades, time.monotonic() - began)
+
+
+def _check_output(input: Path, output: Path) -> None:
+    if output.is_dir():
+        raise RunError(f"{output}: is a folder; --output takes the file that the graded lines are written to.")
+    if output.exists() and input.exists() and output.samefile(input):
+        raise RunError(f"{output}: is the input itself, which would be lost; give --output another file.")
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise RunError(f"{output}: cannot be written, {folder} is no writable folder; give --output another one.")
+
+
+def read_answers(
+    path: Path, task: str | None = None, data_root: Path | None = None
+) -> tuple[list[tuple[int, Row]], list[Answer]]:
+    """Return a file's lines with their numbers, and the answers in them; arguments and errors as in ``grade_file``."""
+    data_set = canonical_task(task) if task is not None else None
+    if task is not None and data_set is None:
+        raise DataError(f"Unknown data set {task!r} for --task; expected one of {', '.join(TASKS)}.")
+    rows = _read_lines(path)
+    lookup = Lookup(data_root)
+    return rows, [as_answer(row, f"{path}, line {place}", data_set, path, lookup) for place, row in rows]
+
+
+def _read_lines(path: Path) -> list[tuple[int, Row]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected JSON lines of saved outputs.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder; expected one file of JSON lines of saved outputs.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
+    rows = [(place, _parse(line, path, place)) for place, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not rows:
+        raise DataError(f"{path}: holds no lines; expected one JSON object a line.")
+    return rows
+
+
+def _parse(line: str, path: Path, place: int) -> Row:
+    try:
+        row = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}, line {place}: is not JSON ({error}).") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {place}: expected a JSON object, found {type(row).__name__}.")
+    return row
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _verdict_keys(grade: Grade) -> dict[str, str]:
+    return {"pred": grade.pred, "paper": grade.paper.value, "verified": grade.verified.value}
+
+
+def _summary(
+    places: Sequence[int], graded: Sequence[Row], answers: Sequence[Answer], grades: Sequence[Grade], seconds: float
+) -> dict[str, Any]:
+    disagreements = [
+        {"line": place, "task": answer.task}
+        | {key: row[key] for key in ("idx", "doc_id") if key in row}
+        | {"gold": answer.gold}
+        | _verdict_keys(grade)
+        for place, row, answer, grade in zip(places, graded, answers, grades, strict=True)
+        if (grade.paper is Verdict.CORRECT) != (grade.verified is Verdict.CORRECT)
+    ]
+    by_task: dict[str, list[Grade]] = {}
+    for answer, grade in zip(answers, grades, strict=True):
+        by_task.setdefault(answer.task, []).append(grade)
+    return {
+        "n": len(grades),
+        "seconds": round(seconds, 3),
+        "tasks": {task: _counts(task_grades) for task, task_grades in by_task.items()},
+        "disagreements": disagreements,
+    }
+
+
+def _counts(grades: Sequence[Grade]) -> dict[str, Any]:
+    counts: dict[str, Any] = {"n": len(grades)}
+    for kind in ("paper", "verified"):
+        verdicts = Counter(getattr(grade, kind) for grade in grades)
+        counts[kind] = {verdict.value: verdicts[verdict] for verdict in Verdict}
+        counts[f"{kind}_accuracy"] = round(100 * verdicts[Verdict.CORRECT] / len(grades), 1)
+    return counts
+
+
+DATA_VARIABLE = "RHO1BENCH_DATA"
+_ALIASES = {
+    "math500": "math", "math_oai": "math", "minerva_math": "math", "sat": "sat_math", "gsmhard": "gsm_hard",
+    "gsm-hard": "gsm_hard", "mmlu-stem": "mmlu_stem",
+}  # fmt: skip
+
+
+class Lookup:
+    """Test rows of a local data folder, read when first asked for."""
+
+    def __init__(self, data_root: Path | None) -> None:
+        self._given = data_root
+        self._rows: dict[str, dict[str, Row]] = {}
+
+    @cached_property
+    def root(self) -> Path | None:
+        """The data folder: the one given, else ``RHO1BENCH_DATA``, else None."""
+        named = os.environ.get(DATA_VARIABLE)
+        return self._given or (Path(named) if named else None)
+
+    def row(self, task: str, idx: Any, where: str) -> Row | None:
+        """Return the row of ``task`` whose ``idx`` (else line number, from 0) is ``idx``; None without data."""
+        if self.root is None:
+            return None
+        if task not in self._rows:
+            self._rows[task] = self._read(self.root / "math" / task / "test.jsonl")
+        if str(idx) not in self._rows[task]:
+            raise DataError(f"{where}: {task} has no row {idx!r} in {self.root / 'math' / task / 'test.jsonl'}.")
+        return self._rows[task][str(idx)]
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Row]:
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file; --data-root needs math/<task>/test.jsonl inside.") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read as JSON lines ({error}).") from error
+        return {str(row.get("idx", place)): row for place, row in enumerate(rows)}
+
+
+def canonical_task(name: str) -> str | None:
+    """Return the paper's data-set name in a task's name (``rho1_math500_tir`` -> ``math``), None if there is none."""
+    core = re.sub(r"^(?:rho1|mini)_|_(?:cot|tir)$", "", name.lower())
+    core = re.sub(r"_(?:cot|tir)$", "", core)
+    core = _ALIASES.get(core, core)
+    return core if core in TASKS else None
+
+
+def as_answer(row: Row, where: str, task: str | None, path: Path, lookup: Lookup) -> Answer:
+    """Turn one line into an answer; ``where`` names the line in errors. Raises ``DataError``."""
+    task = task or _task_of(row, path)
+    if task is None:
+        raise DataError(f"{where}: names no known data set; add a key 'task' or give --task ({', '.join(TASKS)}).")
+    completion = _completion(row, where)
+    return Answer(completion, *_golds(row, where, task, lookup), task)
+
+
+def _task_of(row: Row, path: Path) -> str | None:
+    if "task" in row:
+        return canonical_task(str(row["task"]))
+    sample = re.match(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT.*)?$", path.stem)
+    names = [sample.group(1)] if sample else []
+    return next((task for name in [*names, path.parent.name, path.stem] if (task := canonical_task(name))), None)
+
+
+def _completion(row: Row, where: str) -> str:
+    for key in ("completion", "code", "resps", "filtered_resps"):
+        value = row.get(key)
+        while isinstance(value, list) and value:
+            value = value[0]
+        if isinstance(value, str):
+            return value
+        if value is not None and value != []:
+            raise DataError(f"{where}: {key!r} holds no text but {type(value).__name__}.")
+    raise DataError(f"{where}: holds no completion; expected one of the keys completion, code, resps.")
+
+
+def _golds(row: Row, where: str, task: str, lookup: Lookup) -> tuple[str, str]:
+    """Return the gold answer in normal form and as written, from the data folder, the doc, or the line itself."""
+    try:
+        if "idx" in row and "gt" not in row and (found := lookup.row(task, row["idx"], where)) is not None:
+            return gold_answer(found, task), written_answer(found, task)
+        if isinstance(row.get("doc"), Mapping):
+            if "data_set" in row["doc"]:
+                return _gold_of_document(row["doc"])
+            return gold_answer(row["doc"], task), written_answer(row["doc"], task)
+    except DataError as error:
+        if "target" not in row or not isinstance(row.get("doc"), Mapping):
+            raise DataError(f"{where}: {error}".replace(f"{where}: {where}: ", f"{where}: ")) from error
+    for key in ("gold", "gt", "target"):
+        if row.get(key) is not None:
+            return _stated_gold(row, key, task)
+    raise DataError(
+        f"{where}: no gold answer; give --data-root (or {DATA_VARIABLE}) for lines with idx, or a key gold, gt, target."
+    )
+
+
+def _gold_of_document(doc: Row) -> tuple[str, str]:
+    """Samples of this project's own tasks, whose documents hold the gold answer ready for use."""
+    written = str(doc["answer"])
+    return str(doc["paper_gold"]) if "paper_gold" in doc else normalise(written), written
+
+
+def _stated_gold(row: Row, key: str, task: str) -> tuple[str, str]:
+    """Released outputs carry the test row's own fields beside ``gt``, so the answer as written can be had too."""
+    stated = str(row[key])
+    if key == "gold":
+        return stated, stated
+    try:
+        written = written_answer(row, task)
+    except DataError:
+        written = stated
+    return normalise(stated), written

@@ -1,0 +1,1 @@
+"""The leaderboard as Markdown and HTML, built and served."""

@@ -1,0 +1,98 @@
+"""``rho1bench leaderboard build`` and ``check``: the two pages as a pure function of the files in ``results/``.
+
+No clock, no network, no locale: the same records give the same bytes on every machine. A page that is not what the
+records give is stale, and ``check`` shows the difference.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from rho1bench.errors import DataError
+from rho1bench.leaderboard.pages.html import html_page
+from rho1bench.leaderboard.pages.markdown import markdown_page
+from rho1bench.leaderboard.records.checks import read_records
+from rho1bench.leaderboard.records.record import json_schema
+from rho1bench.leaderboard.tables.board import make_board
+from rho1bench.system.files import write_text
+
+MARKDOWN_PAGE, HTML_PAGE, SCHEMA_FILE = "LEADERBOARD.md", "leaderboard.html", "record.schema.json"
+_PROBLEMS_SHOWN, _DIFF_LINES, _LINE = 20, 30, 160
+
+
+def pages(results: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the generated files by name, and every problem of the records (those left out of the pages)."""
+    with _no_cycle_collection():
+        return _pages(results)
+
+
+def _pages(results: Path) -> tuple[dict[str, str], list[str]]:
+    records, problems = read_records(results)
+    board = make_board(records)
+    schema = json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return {MARKDOWN_PAGE: markdown_page(board), HTML_PAGE: html_page(board), SCHEMA_FILE: schema}, problems
+
+
+@contextmanager
+def _no_cycle_collection() -> Iterator[None]:
+    """Records hold no cycles, and looking for some among thousands takes a sixth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def write_pages(results: Path) -> list[Path]:
+    """Write what is stale and return it; raises DataError, writing nothing, where a record is not in order."""
+    if not results.is_dir():
+        raise DataError(f"{results}: no such folder. Name the results folder of the checkout with --results.")
+    texts, problems = pages(results)
+    if problems:
+        shown = "\n".join(f"  - {problem}" for problem in problems[:_PROBLEMS_SHOWN])
+        more = f"\n  - and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
+        raise DataError(f"{results}: the pages are not built, {len(problems)} problem(s):\n{shown}{more}")
+    stale = [results / name for name, text in texts.items() if _read(results / name) != text]
+    for path in stale:
+        write_text(path, texts[path.name])
+    return stale
+
+
+def check_results(results: Path) -> list[str]:
+    """Return every problem of the records and, for each stale page, what differs; empty where all is in order."""
+    if not results.is_dir():
+        raise DataError(f"{results}: no such folder. Name the results folder of the checkout with --results.")
+    texts, problems = pages(results)
+    for name, text in texts.items():
+        present = _read(results / name)
+        if present is None:
+            problems.append(f"{name}: is missing. `rho1bench leaderboard build` makes it.")
+        elif present != text:
+            problems.append(f"{name}: is not what the records give. `rho1bench leaderboard build` makes it anew.")
+            problems += _diff(name, present, text)
+    return problems
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        return ""
+
+
+def _diff(name: str, present: str, wanted: str) -> Iterator[str]:
+    lines = difflib.unified_diff(
+        present.splitlines(), wanted.splitlines(), f"{name} (as it is)", f"{name} (from the records)", lineterm="", n=0
+    )
+    for line in islice(lines, _DIFF_LINES):
+        yield f"    {line if len(line) <= _LINE else line[:_LINE] + ' ...'}"

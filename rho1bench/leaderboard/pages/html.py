@@ -1,0 +1,107 @@
+"""``results/leaderboard.html``: one file that needs no other and no network, and works without JavaScript.
+
+Names of models and all other text come from outside: the templates escape every value, and a Content-Security-Policy
+lets only the page's own style and script (by their hashes) take effect.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from rho1bench.leaderboard.pages.text import CellView, RowView, figure_view, table_view
+from rho1bench.leaderboard.tables.accuracy_curves import Figure
+from rho1bench.leaderboard.tables.board import Board
+from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
+from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.line_chart import FIGURE_STYLE, Chart, Series, svg
+from rho1bench.rendering.templates import html_environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+_SIZE = (400, 260)
+
+
+def html_page(board: Board) -> str:
+    """Return the page."""
+    style = (TEMPLATES / "leaderboard.css").read_text(encoding="utf-8") + FIGURE_STYLE
+    script = (TEMPLATES / "leaderboard.js").read_text(encoding="utf-8")
+    template = html_environment(TEMPLATES).get_template("leaderboard.html.j2")
+    return template.render(
+        board=board,
+        view=table_view,
+        cells=_cells,
+        panels=_panels,
+        count=fmt.count,
+        arxiv=ARXIV,
+        num_averages=num_averages(),
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _cells(row: RowView, table: str, marked: str) -> Markup:
+    """Return the cells of a row's numbers; ``marked`` is what a marked one says to those who do not see bold."""
+    link = escape(row.link) if row.by != "paper" else ""
+    return Markup("".join([_cell(cell, link, table, marked) for cell in row.cells]))
+
+
+def _cell(cell: CellView, link: str, table: str, marked: str) -> str:
+    # Thousands of these: plain strings. Their texts are numbers that `page_view` wrote, not words from outside.
+    text = f'<a href="{link}">{cell.text}</a>' if link and cell.text != fmt.NONE else cell.text
+    if cell.marked:
+        text += f'<span class="hidden">{marked}</span>'
+    if cell.note:
+        text += f'<sup><a href="#{table}-note-{cell.note}">{cell.note}</a></sup>'
+    if cell.interval:
+        text += f"<small>{cell.interval}</small>"
+    if cell.p:
+        text += f"<small>{cell.p.replace('<', '&lt;')}</small>"
+    return f'<td class="best">{text}</td>' if cell.marked else f"<td>{text}</td>"
+
+
+def _panels(figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    return [{"svg": svg(_chart(figure)), "view": figure_view(figure)} for figure in figures]
+
+
+def _chart(figure: Figure) -> Chart:
+    series = [
+        Series(
+            line.name,
+            style,
+            [(float(point.tokens), point.value) for point in line.points],
+            band=[(float(point.tokens), point.low, point.high) for point in line.points],
+            markers=True,
+        )
+        for style, line in enumerate(figure.lines)
+        if line.points
+    ]
+    ends = "; ".join(f"{one.name} from {one.points[0][1]:.1f}% to {one.points[-1][1]:.1f}%" for one in series)
+    title = figure_view(figure).title
+    return Chart(title, f"{ends}.", "tokens", "% correct", series, fmt.short_count, _percent_tick, size=_SIZE)
+
+
+def _percent_tick(value: float) -> str:
+    return f"{value:g}"

@@ -1,0 +1,176 @@
+"""Records reduced to what the checks among them and the pages need, so that thousands fit into little memory.
+
+Scores of documents are kept as bits (or as numbers where they are not 0 or 1), what thousands of records say alike is
+kept once, and a curve as its averages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from sys import intern
+from typing import Any
+
+import numpy as np
+
+from rho1bench.comparison.intervals import average_interval
+from rho1bench.comparison.statistics import Values
+from rho1bench.leaderboard.records.record import (
+    Average,
+    CheckpointFacts,
+    ComparisonRecord,
+    CurvePoint,
+    Record,
+    TaskRecord,
+    TrainingFacts,
+    task_interval,
+    task_score,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryTask:
+    """Score, interval and documents of one task."""
+
+    score: float
+    ci: tuple[float, float]
+    n: int
+    is_binary: bool
+    packed: bytes
+    """The documents' scores: a bit each where all are 0 or 1, else float64."""
+
+    @property
+    def values(self) -> Values:
+        """Scores of the documents, shape (n,)."""
+        if self.is_binary:
+            return np.unpackbits(np.frombuffer(self.packed, dtype=np.uint8), count=self.n).astype(np.float64)
+        return np.frombuffer(self.packed, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """A checkpoint along the way: the suite's average and its interval, fractions of 1."""
+
+    tokens: int
+    score: float
+    ci: tuple[float, float]
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a row of ours is made again."""
+
+    record: str
+    """The record's id."""
+    command: str
+    source: str
+    revision: str | None
+    weights_sha256: str | None
+    recipe: str | None
+    recipe_sha256: str | None
+    stage: str | None
+    seed: int | None
+    selection: str | None
+    commit: str | None
+    dirty: bool
+    engine: str
+    dtype: str
+    device: str
+    eval_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record, reduced."""
+
+    id: str
+    suite: str
+    scale: str
+    limit: int | None
+    model: CheckpointFacts
+    training: TrainingFacts | None
+    engine: str
+    origin: Origin
+    average: Average
+    tasks: Mapping[str, EntryTask]
+    curve: tuple[EntryPoint, ...]
+    comparison: ComparisonRecord | None
+    eval_fingerprint: str
+
+
+def reduced(record: Record) -> Entry:
+    """Return what is needed of a record."""
+    return Entry(
+        id=record.id,
+        suite=intern(record.suite),
+        scale=intern(record.scale),
+        limit=record.limit,
+        model=record.model,
+        training=record.training,
+        engine=intern(record.evaluation.engine),
+        origin=origin_of(record),
+        average=record.average,
+        tasks={intern(name): _task(task) for name, task in record.tasks.items()},
+        curve=tuple(_point(point) for point in record.curve),
+        comparison=record.comparison,
+        eval_fingerprint=intern(record.eval_fingerprint),
+    )
+
+
+def _task(task: TaskRecord) -> EntryTask:
+    if isinstance(task.scores, str):
+        bits = np.frombuffer(task.scores.encode("ascii"), dtype=np.uint8) & 1
+        return EntryTask(task.score, task.ci, task.n, True, np.packbits(bits).tobytes())
+    return EntryTask(task.score, task.ci, task.n, False, np.array(task.scores, dtype=np.float64).tobytes())
+
+
+def _point(point: CurvePoint) -> EntryPoint:
+    scores = [task_score(values) for values in point.scores.values()]
+    pairs = zip(point.scores.values(), scores, strict=True)
+    interval = average_interval(scores, [task_interval(values, score) for values, score in pairs])
+    n = sum(len(values) for values in point.scores.values())
+    return EntryPoint(point.tokens, math.fsum(scores) / len(scores), (interval.low, interval.high), n)
+
+
+def origin_of(record: Record) -> Origin:
+    """Return how the row of ``record`` is made again."""
+    model, training, evaluation = record.model, record.training, record.evaluation
+    git = evaluation.git or {}
+    return Origin(
+        record=record.id,
+        command=record.command,
+        source=model.source,
+        revision=model.revision,
+        weights_sha256=model.weights_sha256,
+        recipe=training.recipe if training else None,
+        recipe_sha256=training.recipe_sha256 if training else None,
+        stage=training.stage if training else None,
+        seed=training.seed if training else None,
+        selection=selection_text(training.selection) if training else None,
+        commit=str(git["commit"]) if git.get("commit") else None,
+        dirty=bool(git.get("dirty")),
+        engine=f"{evaluation.engine} {evaluation.engine_version}",
+        dtype=evaluation.dtype,
+        device=evaluation.device,
+        eval_fingerprint=record.eval_fingerprint,
+    )
+
+
+def selection_text(selection: dict[str, Any] | None) -> str | None:
+    """Return a token selection in words: its score functions, joined as they are combined."""
+    if selection is None:
+        return None
+    for key, word in (("all_of", " AND "), ("any_of", " OR ")):
+        if selection.get(key):
+            return word.join(_part_text(part) for part in selection[key])
+    return _part_text(selection)
+
+
+def _part_text(part: Any) -> str:
+    if not isinstance(part, dict):
+        return str(part)
+    ratio = part.get("ratio")
+    share = f" {100 * ratio:g}%" if isinstance(ratio, int | float) else ""
+    return f"{part.get('score', 'excess_loss')}{share}"

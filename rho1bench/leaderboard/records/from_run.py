@@ -1,0 +1,229 @@
+"""From the folder of a run to its records: every final checkpoint on every suite, with curve and comparison.
+
+Part of ``rho1bench leaderboard add``; ``packing`` makes what all records have. The curve of a checkpoint is the scores
+of those along its training (paper figure 1), its comparison that of the recipe's pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rho1bench.comparison import eval_results
+from rho1bench.comparison.eval_results import LabelScores
+from rho1bench.errors import DataError, RecipeError
+from rho1bench.leaderboard.records.compare import compare_records
+from rho1bench.leaderboard.records.from_evaluation import Json, base_record, ordered, slug
+from rho1bench.leaderboard.records.record import Record, encode, sealed, settings_sha256
+from rho1bench.recipe import CompareStage, EvalStage, Recipe, TrainStage
+from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
+from rho1bench.recipe.smoke import smoke
+from rho1bench.system.files import read_json, read_jsonl
+
+_HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed's run: its recipe as it was carried out, and its folder."""
+
+    recipe: Recipe
+    folder: Path
+
+    @property
+    def is_smoke(self) -> bool:
+        """True for a run with ``--scale smoke``."""
+        return self.recipe.scale == "smoke"
+
+    @property
+    def title(self) -> str:
+        """The recipe's name for people."""
+        return f"{self.recipe.name} (smoke)" if self.is_smoke else self.recipe.name
+
+    def stem(self, label: str) -> str:
+        """Return the name of a checkpoint's records."""
+        scale = ".smoke" if self.is_smoke else ""
+        return f"{slug(self.recipe.name)}{scale}.{label}.seed{self.recipe.seed}"
+
+    def stage_folder(self, name: str) -> Path:
+        """Return the folder of a stage."""
+        return self.folder / "stages" / name
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """Return the runs in a run folder, one a seed; empty where it is no run folder.
+
+    Raises DataError for a run that is not finished.
+    """
+    if not (folder / "recipe.yaml").is_file():
+        return []
+    whole = _read_recipe(folder / "recipe.yaml")
+    places = [folder / f"seed-{seed}" for seed in whole.seeds] or [folder]
+    for place in places:
+        if not (place / "recipe.yaml").is_file() or not (place / "summary.json").is_file():
+            raise DataError(f"{place}: this run is not finished. `rho1bench run {whole.name}` continues it.")
+    return [Run(_read_recipe(place / "recipe.yaml"), place) for place in places]
+
+
+def _read_recipe(path: Path) -> Recipe:
+    try:
+        return load_recipe(str(path))
+    except RecipeError as error:
+        raise DataError(f"{path}: the recipe of this run cannot be read by this version:\n{error}") from error
+
+
+def pack_run(run: Run) -> Iterator[Record]:
+    """Yield the records of a run; raises DataError where stages are missing or do not fit."""
+    for stage in run.recipe.stages:
+        if isinstance(stage, EvalStage):
+            folder = run.stage_folder(stage.name)
+            scores = {label: eval_results.read_label(folder, label) for label in eval_results.labels(folder)}
+            yield from _pack_stage(run, stage, scores)
+
+
+def _pack_stage(run: Run, stage: EvalStage, scores: Mapping[str, LabelScores]) -> Iterator[Record]:
+    recipe, smoke = run.recipe, run.recipe.scale == "smoke"
+    title, stem = (
+        (f"{recipe.name} (smoke)", f"{slug(recipe.name)}.smoke") if smoke else (recipe.name, slug(recipe.name))
+    )
+    final = {label: found for label, found in scores.items() if "@" not in label}
+    records: dict[tuple[str, str], Record] = {}
+    for label, found in final.items():
+        facts = training_facts(run, label)
+        for suite in found.suites:
+            base = base_record(
+                found, suite, f"{title} {label}, seed {recipe.seed}", f"{stem}.{label}.seed{recipe.seed}"
+            )
+            extra: Json = {"training": facts, "command": run_command(run), "curve": _curve(run, label, suite, scores)}
+            records[label, suite] = sealed(base | extra | ({"scale": "smoke"} if run.is_smoke else {}))
+    baselines = _baselines(run.recipe, stage.name)
+    for (label, suite), record in records.items():
+        baseline = records.get((baselines.get(label, ""), suite))
+        yield compare_records(record, baseline, seed=run.recipe.seed) if baseline else record
+
+
+def _baselines(recipe: Recipe, evaluation: str) -> dict[str, str]:
+    """Return the baseline of every treatment that the recipe compares."""
+    stages = [stage for stage in recipe.stages if isinstance(stage, CompareStage) and stage.evaluation == evaluation]
+    return {pair.treatment: pair.baseline for stage in stages for pair in stage.pairs}
+
+
+def training_facts(run: Run, label: str) -> Json:
+    """Return a record's ``training`` for the final checkpoint of the stage ``label``."""
+    stage = run.recipe.stage(label)
+    assert isinstance(stage, TrainStage)
+    training = read_json(run.stage_folder(label) / "training.json")
+    selection = getattr(stage, "selection", None)
+    return {
+        "recipe": run.recipe.name,
+        "recipe_sha256": recipe_sha256(run.recipe),
+        "stage": label,
+        "method": _method(run.recipe, label),
+        "selection": selection.model_dump(mode="json", exclude_defaults=True) if selection else None,
+        "seed": run.recipe.seed,
+        "step": training.get("max_steps"),
+        "tokens": training.get("tokens"),
+        "selected_tokens": training.get("selected_tokens"),
+        "validation_loss": _validation_loss(run.stage_folder(label) / "metrics.jsonl"),
+    }
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """Return the hash of what a recipe sets, seeds left out."""
+    return settings_sha256(_portable(recipe))
+
+
+def _portable(recipe: Recipe) -> Json:
+    """Return what a recipe sets, of local files the name alone: where they lay is nobody's business."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, list):
+            return [named(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: named(item) for key, item in value.items()}
+        return found | {"path": Path(found["path"]).name} if found.get("type") == "local" else found
+
+    portable: Json = named(recipe.model_dump(mode="json", exclude_defaults=True))
+    return portable
+
+
+def _method(recipe: Recipe, label: str) -> str:
+    """Return ``slm`` or ``clm`` by the last pretraining, ``base`` or ``reference`` by the part that a stage plays."""
+    stage = recipe.stage(label)
+    if stage.kind == "sft" and isinstance(stage.init, str):
+        return f"{_method(recipe, stage.init)}-sft"
+    selection = getattr(stage, "selection", None)
+    if selection is not None:
+        return "slm"
+    if any(getattr(other, "reference", None) == label for other in recipe.stages):
+        return "reference"
+    if any(getattr(other, "init", None) == label and other.kind == "pretrain" for other in recipe.stages):
+        return "base"
+    return "clm"
+
+
+def _validation_loss(path: Path) -> float | None:
+    rows = read_jsonl(path) if path.is_file() else []
+    losses = [row["validation_loss"] for row in rows if row.get("validation_loss") is not None]
+    return float(losses[-1]) if losses else None
+
+
+def run_command(run: Run) -> str:
+    """Return the command that makes the run again; a recipe that is not the shipped one stands beside the record."""
+    name = run.recipe.name
+    if name in shipped_recipes():
+        shipped = smoke(load_recipe(name)) if run.is_smoke else load_recipe(name)
+        if recipe_sha256(shipped) == recipe_sha256(run.recipe):
+            scale = " --scale smoke" if run.is_smoke else ""
+            return f"rho1bench run {name}{scale} --seed {run.recipe.seed}"
+    return f"rho1bench run results/{recipe_path(run.recipe)} --seed {run.recipe.seed}"
+
+
+def recipe_path(recipe: Recipe) -> str:
+    """Return where under results/ a recipe that does not ship is kept."""
+    return f"recipes/{slug(recipe.name)}.{recipe_sha256(recipe)[:8]}.yaml"
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return a recipe as a file that loads as itself, once the local files that it names lie beside it."""
+    data = {**_portable(recipe), "seed": 0, "seeds": []}
+    return _HEAD + str(yaml.safe_dump(data, sort_keys=False, width=120))
+
+
+def _curve(run: Run, label: str, suite: str, scores: Mapping[str, LabelScores]) -> list[Json]:
+    """Return the points of figure 1: where the stage began, the checkpoints along the way, its end."""
+    along = [
+        name for name in scores if name.partition("@")[0] == label and "@" in name and suite in scores[name].suites
+    ]
+    if not along:
+        return []
+    start = getattr(run.recipe.stage(label), "init", None)
+    places = [(start, 0, 0, 0)] if isinstance(start, str) and suite in _suites_of(scores.get(start)) else []
+    for name in along:
+        place = scores[name].record
+        places.append((name, place["step"], place["tokens"], place["selected_tokens"]))
+    end = training_facts(run, label)
+    places.append((label, end["step"], end["tokens"], end["selected_tokens"]))
+    sizes = {
+        task: min(len(scores[name].tasks[task].scores) for name, *_ in places) for task in scores[label].suites[suite]
+    }
+    points = [
+        {"step": step, "tokens": tokens, "selected_tokens": selected, "scores": _first(scores[name], sizes)}
+        for name, step, tokens, selected in places
+    ]
+    return sorted(points, key=lambda point: int(point["tokens"]))
+
+
+def _suites_of(scores: LabelScores | None) -> dict[str, list[str]]:
+    return scores.suites if scores else {}
+
+
+def _first(scores: LabelScores, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return the scores of the first documents of each task."""
+    found = {task: scores.tasks[task] for task in sizes}
+    return {task: encode([one.scores[doc_id] for doc_id in ordered(one)[: sizes[task]]]) for task, one in found.items()}

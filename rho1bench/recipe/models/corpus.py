@@ -1,0 +1,154 @@
+"""Stages ``tokenizer`` and ``corpus``, and the sources of text they read (paper section 3.1)."""
+
+from __future__ import annotations
+
+import os
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rho1bench.recipe.models.base import Model, Name, PositiveInt, StageBase, StageRef
+
+LOCAL_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+TextField = str | Annotated[list[str], Field(min_length=1)]
+"""A field of a row, or several, joined by a line break; a field with a list of chat turns is joined the same way."""
+
+
+class SourceBase(Model):
+    """What every source of text has."""
+
+    weight: Annotated[float, Field(gt=0)] | None = None
+    """Share of the corpus' tokens, relative to the other sources' weights; all sources of a stage have one, or none."""
+
+
+class MiniWorldSource(SourceBase):
+    """Text of the embedded mini world (``corpus.mini_world``); documents are generated from the run's seed."""
+
+    type: Literal["mini_world"]
+    text: Literal["clean", "web", "sft_cot", "sft_tir"]
+    num_documents: PositiveInt
+    offset: Annotated[int, Field(ge=0)] = 0
+    """Number of documents of the stream to pass over first, so that two corpora can be disjoint."""
+    noise_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the characters of ``web`` pages that are noise; other texts have none."""
+
+
+class LocalSource(SourceBase):
+    """Local rows, one a document: JSON lines (``.jsonl``, ``.jsonl.gz``), ``.parquet``, a folder or a glob of them."""
+
+    type: Literal["local"]
+    path: str
+    text_field: TextField = "text"
+    num_documents: PositiveInt | None = None
+    offset: Annotated[int, Field(ge=0)] = 0
+    """Number of documents to pass over first, so that two corpora can be disjoint."""
+
+    def files(self) -> list[Path]:
+        """Return the files that ``path`` names (see :func:`named_files`)."""
+        return named_files(self.path)
+
+
+class HubSource(SourceBase):
+    """A data set of the Hugging Face hub (or a folder that ``datasets`` reads), streamed; its code is never run."""
+
+    type: Literal["hub"]
+    dataset: Annotated[str, Field(min_length=1)]
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    """Commit of the data set; pin it, or the corpus may change under the same recipe."""
+    data_files: str | list[str] | None = None
+    """Files inside the data set, globs allowed: for sets that are described by a loading script, which is not run."""
+    text_field: TextField = "text"
+    num_documents: PositiveInt | None = None
+    offset: Annotated[int, Field(ge=0)] = 0
+    """Number of documents to pass over first, so that two corpora can be disjoint."""
+
+    def files(self) -> list[Path]:
+        """Return the files of a data set that is a local folder; none for one of the hub."""
+        return _folder_files(self.dataset, "*")
+
+
+Source = Annotated[MiniWorldSource | LocalSource | HubSource, Field(discriminator="type")]
+
+
+class TextStage(StageBase):
+    """How the stages that read text meet lines that are no documents."""
+
+    on_bad_line: Literal["error", "skip"] = "error"
+    """``skip`` passes over bad lines, counts them by kind and tells; ``error`` stops at the first, by file and line."""
+    max_line_bytes: PositiveInt = 2**23
+    """A longer line (or text of a row) is a bad line."""
+
+
+class TokenizerStage(TextStage):
+    """Trains a byte-level BPE tokenizer on the sources, digits as single tokens; or takes a ``pretrained`` one."""
+
+    kind: Literal["tokenizer"]
+    sources: list[Source] = []
+    vocab_size: Annotated[int, Field(ge=300)] | None = None
+    pretrained: Annotated[str, Field(min_length=1)] | None = None
+    """A hub id or a folder with a fast tokenizer (``tokenizer.json``); in place of ``sources`` and ``vocab_size``."""
+    revision: str | None = None
+    """Commit of the ``pretrained`` tokenizer on the hub."""
+
+    def files(self) -> list[Path]:
+        """Return the files of a ``pretrained`` tokenizer that is a local folder."""
+        return _folder_files(self.pretrained, "tokenizer*")
+
+    @model_validator(mode="after")
+    def _trained_or_pretrained(self) -> Self:
+        trained = bool(self.sources) and self.vocab_size is not None
+        if trained == (self.pretrained is not None) or (not trained and (self.sources or self.vocab_size)):
+            raise ValueError("a tokenizer stage needs either sources and vocab_size, or pretrained")
+        return self
+
+
+class CorpusStage(TextStage):
+    """Reads the sources, tokenises them and packs documents into blocks (paper section 3.1)."""
+
+    kind: Literal["corpus"]
+    tokenizer: Annotated[Name, StageRef(("tokenizer",))]
+    sources: Annotated[list[Source], Field(min_length=1)]
+    block_size: Annotated[int, Field(ge=8)]
+    num_blocks: PositiveInt | None = None
+    """Keep this many blocks; an error if the sources give fewer."""
+    num_tokens: PositiveInt | None = None
+    """The same as a number of tokens, in place of ``num_blocks``: rounded up to whole blocks."""
+    num_workers: PositiveInt = 1
+    """Processes that tokenise; the corpus is the same, byte for byte, whatever their number."""
+    document_masking: bool = False
+    """Tokens see only those of their own document, and the first token of a document is no target."""
+
+    @model_validator(mode="after")
+    def _budget_and_weights(self) -> Self:
+        if self.num_blocks is not None and self.num_tokens is not None:
+            raise ValueError("give num_blocks or num_tokens, not both")
+        if len({source.weight is None for source in self.sources}) > 1:
+            raise ValueError("give every source a weight, or none")
+        return self
+
+    @property
+    def max_blocks(self) -> int | None:
+        """Blocks that the budget allows; None if everything is kept."""
+        return self.num_blocks if self.num_tokens is None else -(-self.num_tokens // self.block_size)
+
+
+def named_files(place: str) -> list[Path]:
+    """Return the files that a path, folder or glob names, in the order of their names; a missing file is returned too.
+
+    A folder is searched to any depth for the suffixes of :data:`LOCAL_SUFFIXES`.
+    """
+    path = Path(os.path.expanduser(place))
+    if os.path.isdir(path):  # unlike Path's, false for names that no disk can hold
+        return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(LOCAL_SUFFIXES))
+    if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
+        return [found for found in map(Path, sorted(glob(str(path), recursive=True))) if found.is_file()]
+    return [path]
+
+
+def _folder_files(place: str | None, pattern: str) -> list[Path]:
+    folder = Path(os.path.expanduser(place or ""))
+    return sorted(path for path in folder.rglob(pattern) if path.is_file()) if place and os.path.isdir(folder) else []

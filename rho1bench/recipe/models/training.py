@@ -1,0 +1,128 @@
+"""Stages ``pretrain`` and ``sft``: model, optimizer, steps (paper sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from rho1bench.recipe.models.base import Fraction, Model, Name, PositiveInt, PretrainedModel, StageBase, StageRef
+from rho1bench.recipe.models.corpus import Source
+from rho1bench.recipe.models.selection import Selection
+
+
+class ModelConfig(Model):
+    """Shape of a model that starts from random weights; the vocabulary is the tokenizer's."""
+
+    architecture: Literal["llama", "mistral"] = "llama"
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    num_key_value_heads: PositiveInt | None = None
+    max_position_embeddings: PositiveInt
+    tie_word_embeddings: bool = True
+    initializer_range: Annotated[float, Field(gt=0)] = 0.02
+    rope_theta: Annotated[float, Field(gt=0)] = 10000.0
+
+
+def _kind_of_init(value: Any) -> str:
+    """Tell which alternative of :data:`Init` is meant, so that only its problems are reported."""
+    if isinstance(value, dict):
+        return "given weights" if "pretrained" in value else "a shape"
+    if isinstance(value, PretrainedModel):
+        return "given weights"
+    return "a shape" if isinstance(value, ModelConfig) else "a stage"
+
+
+Init = Annotated[
+    Annotated[Name, StageRef(("pretrain", "sft")), Tag("a stage")]
+    | Annotated[ModelConfig, Tag("a shape")]
+    | Annotated[PretrainedModel, Tag("given weights")],
+    Discriminator(_kind_of_init),
+]
+"""What a training stage starts from: an earlier stage's model, random weights, or weights from elsewhere."""
+
+
+class Distributed(Model):
+    """Training in several processes, started by torchrun; without it a stage is one process."""
+
+    strategy: Literal["ddp", "fsdp2", "deepspeed"]
+    """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
+    ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
+    num_processes: PositiveInt | None = None
+    """Default: one for each GPU."""
+
+
+class Optimizer(Model):
+    """AdamW and its learning-rate schedule."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine", "linear", "wsd"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    decay_fraction: Fraction = 0.2
+    """Share of the steps over which ``wsd`` decays."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class TrainStage(StageBase):
+    """What pretraining and SFT share."""
+
+    init: Init
+    trust_remote_code: bool = False
+    """Run model code that a pretrained checkpoint brings along. Only for origins that you trust."""
+    optimizer: Optimizer
+    batch_size: PositiveInt
+    """Blocks (or samples) in one optimizer step, over all processes."""
+    micro_batch_size: PositiveInt | None = None
+    """Blocks in one forward pass; default: the whole batch."""
+    max_steps: PositiveInt
+    num_threads: PositiveInt | None = None
+    """CPU threads of torch; part of the recipe because sums in another order differ in their last bits."""
+    num_checkpoints: Annotated[int, Field(ge=0)] = 0
+    """Evenly spaced model checkpoints to keep along the way for evaluation, besides the last."""
+    save_steps: PositiveInt = 50
+    """Distance of the resume points inside the stage."""
+    logging_steps: PositiveInt = 10
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16``: matrix products in bfloat16 (autocast); weights, optimizer and losses stay in float32."""
+    attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
+    gradient_checkpointing: bool = False
+    """Make activations again in the backward pass instead of keeping them: less memory, about a third more work."""
+    compile: bool = False
+    """Run the model through ``torch.compile``."""
+    fused: bool = False
+    """AdamW as one fused kernel; sums in another order, so the last bits differ."""
+    distributed: Distributed | None = None
+    loggers: list[Literal["tensorboard", "trackio", "wandb"]] = []
+    """Besides ``metrics.jsonl``, which is always written."""
+
+
+class PretrainStage(TrainStage):
+    """Base, reference, CLM and SLM training: they differ in ``init``, ``corpus`` and ``selection`` only."""
+
+    kind: Literal["pretrain"]
+    corpus: Annotated[Name, StageRef(("corpus",))]
+    validation: Annotated[Name | None, StageRef(("corpus",))] = None
+    """Held-out clean corpus for the downstream loss of figure 6."""
+    validation_steps: PositiveInt = 50
+    selection: Selection | None = None
+    """None is CLM, the full-token baseline."""
+    monitor: Selection | None = None
+    """The same ranking for the metrics only (a baseline's curves of figure 6); changes nothing in training."""
+
+
+class SFTStage(TrainStage):
+    """Supervised fine-tuning on tool-integrated and CoT samples (paper section 3.2)."""
+
+    kind: Literal["sft"]
+    tokenizer: Annotated[Name, StageRef(("tokenizer",))]
+    sources: Annotated[list[Source], Field(min_length=1)]
+    max_length: PositiveInt
+    selection: Selection | None = None
+    """Keep the loss of the best-scored labelled tokens only (the paper's future work); None trains on all of them."""
+    reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
+    """The model whose scores ``selection`` reads; it scores the samples once, before training."""

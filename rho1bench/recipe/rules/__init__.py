@@ -1,0 +1,1 @@
+"""What a recipe must fulfil beyond the types of its fields."""

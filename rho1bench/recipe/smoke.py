@@ -1,0 +1,173 @@
+"""``--scale smoke``: any recipe in minutes on a CPU, with every stage and none of its size.
+
+One pure function from a recipe to a recipe. Sources become the mini world, pretrained tokenizers a small trained one,
+pretrained models tiny ones of their architecture with random weights, suites their mini versions; steps, batches and
+limits are cut. What makes the recipe itself stays: stages and their names, who reads whom, selections, schedules,
+mixtures, trajectories. Scores of such a run mean nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rho1bench.recipe import (
+    CompareStage,
+    CorpusStage,
+    EvalStage,
+    MiniWorldSource,
+    ModelConfig,
+    Optimizer,
+    PretrainedModel,
+    PretrainStage,
+    Recipe,
+    ScoreStage,
+    SFTStage,
+    Source,
+    StageBase,
+    TokenizerStage,
+    TrainStage,
+)
+from rho1bench.sizing.shapes import KNOWN_MODELS
+
+Json = dict[str, Any]
+VOCAB_SIZE = 448
+BLOCK_SIZE = 64
+NUM_BLOCKS = 8
+POSITIONS = 512
+MAX_MODEL_LEN = 384
+MAX_STEPS = 2
+BATCH_SIZE = 2
+LIMIT = 2
+NUM_SEEDS = 2
+HEADS = 4
+SERVED = PretrainedModel(pretrained="a server's model")
+FAR = 1000
+"""Documents of the mini world between two sources, so that corpora share none."""
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Return ``recipe`` at smoke scale; the same recipe gives the same result, and a smoke recipe gives itself."""
+    if recipe.scale == "smoke":
+        return recipe
+    scored = {stage.corpus for stage in recipe.stages if isinstance(stage, ScoreStage)}
+    stages = [part for place, stage in enumerate(recipe.stages) for part in _stages(stage, place, scored)]
+    small = {"scale": "smoke", "jobs": 1, "seeds": recipe.seeds[:NUM_SEEDS], "stages": stages}
+    words = {"description": f"smoke scale, numbers mean nothing: {recipe.description}"}
+    return Recipe.model_validate(recipe.model_dump() | small | words)
+
+
+def _stages(stage: StageBase, place: int, scored: set[str]) -> list[Json]:
+    """Return the stage at smoke scale; before one that scores with a pretrained model, a tiny one to score with."""
+    data = stage.model_dump()
+    if isinstance(stage, TokenizerStage):
+        return [data | _tokenizer(stage)]
+    if isinstance(stage, CorpusStage):
+        return [data | _corpus(stage, place, "web" if stage.name in scored else "clean")]
+    if isinstance(stage, ScoreStage):
+        return _scoring(stage, data)
+    if isinstance(stage, TrainStage):
+        return [data | _training(stage)]
+    if isinstance(stage, EvalStage):
+        return [data | _evaluation(stage)]
+    if isinstance(stage, CompareStage):
+        return [data | {"num_resamples": min(stage.num_resamples, 100)}]
+    return [data]
+
+
+def _tokenizer(stage: TokenizerStage) -> Json:
+    sources = [_mini("clean", 40, 0), _mini("web", 40, 0)]
+    if stage.pretrained is None:
+        sources = [_smaller(source, 40, 0, "clean") for source in stage.sources]
+    return {"sources": sources, "vocab_size": VOCAB_SIZE, "pretrained": None, "revision": None}
+
+
+def _corpus(stage: CorpusStage, place: int, text: str) -> Json:
+    sources = [_smaller(source, 24, FAR * (10 * place + index), text) for index, source in enumerate(stage.sources)]
+    budget = None if stage.max_blocks is None else NUM_BLOCKS
+    small = {"block_size": BLOCK_SIZE, "num_blocks": budget, "num_tokens": None, "num_workers": 1}
+    return {**small, "sources": sources}
+
+
+def _training(stage: TrainStage) -> Json:
+    split = stage.micro_batch_size is not None and stage.micro_batch_size < stage.batch_size
+    small: Json = {
+        "init": _model(stage.init),
+        "optimizer": stage.optimizer.model_dump() | {"warmup_steps": min(stage.optimizer.warmup_steps, 1)},
+        "batch_size": BATCH_SIZE,
+        "micro_batch_size": BATCH_SIZE // 2 if split else None,
+        "max_steps": MAX_STEPS,
+        "num_checkpoints": min(stage.num_checkpoints, MAX_STEPS - 1),
+        "save_steps": MAX_STEPS,
+        "logging_steps": 1,
+        "num_threads": 1,
+    }
+    small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
+    small |= {"loggers": [], "trust_remote_code": False}
+    if isinstance(stage, PretrainStage):
+        small["validation_steps"] = MAX_STEPS
+    if isinstance(stage, SFTStage):
+        small["sources"] = [_smaller(source, 8, 0, "sft_tir") for source in stage.sources]
+        small["max_length"] = MAX_MODEL_LEN
+        if isinstance(stage.reference, PretrainedModel):
+            small["reference"] = stage.init if isinstance(stage.init, str) else None
+            small["selection"] = stage.selection if isinstance(stage.init, str) else None
+    return small
+
+
+def _scoring(stage: ScoreStage, data: Json) -> list[Json]:
+    """Score with the stage's own model; a tiny one is trained first where it is not of this recipe."""
+    small = data | {"batch_size": 8, "precision": "fp32"}
+    if isinstance(stage.reference, str):
+        return [small]
+    tiny = PretrainStage(
+        name=f"{stage.name[:50]}-reference",
+        kind="pretrain",
+        corpus=stage.corpus,
+        init=ModelConfig.model_validate(_model(stage.reference or SERVED)),
+        optimizer=Optimizer(learning_rate=1e-3),
+        batch_size=BATCH_SIZE,
+        max_steps=MAX_STEPS,
+        num_threads=1,
+    )
+    return [tiny.model_dump(), small | {"reference": tiny.name, "server": None}]
+
+
+def _evaluation(stage: EvalStage) -> Json:
+    evaluations = [
+        item.model_dump()
+        | {"limit": min(item.limit or LIMIT, LIMIT), "suites": list(dict.fromkeys(map(_mini_suite, item.suites)))}
+        for item in stage.evaluations
+    ]
+    return {"evaluations": evaluations, "engine": "hf", "max_model_len": MAX_MODEL_LEN, "batch_size": 64}
+
+
+def _model(init: str | ModelConfig | PretrainedModel) -> str | Json:
+    """Return a stage's name as it is, and a tiny model for any other start."""
+    if isinstance(init, str):
+        return init
+    shape = KNOWN_MODELS.get(init.pretrained) if isinstance(init, PretrainedModel) else init
+    small: Json = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    small |= {"num_attention_heads": HEADS, "max_position_embeddings": POSITIONS}
+    if shape is None:
+        return small
+    groups = shape.num_key_value_heads or shape.num_attention_heads
+    small["num_key_value_heads"] = max(1, HEADS * groups // shape.num_attention_heads)
+    return small | {"architecture": shape.architecture, "tie_word_embeddings": shape.tie_word_embeddings}
+
+
+def _smaller(source: Source, num_documents: int, offset: int, text: str) -> Json:
+    """Return a few documents of the mini world in the place of ``source``; its weight stays."""
+    if isinstance(source, MiniWorldSource):
+        return source.model_dump() | {"num_documents": min(source.num_documents, num_documents)}
+    return _mini(text, num_documents, offset) | {"weight": source.weight}
+
+
+def _mini(text: str, num_documents: int, offset: int) -> Json:
+    return {"type": "mini_world", "text": text, "num_documents": num_documents, "offset": offset}
+
+
+def _mini_suite(name: str) -> str:
+    """Return the mini version of a suite or task; one math task for what has none."""
+    if name.startswith("mini_"):
+        return name
+    return f"mini_{name.removeprefix('rho1_').removesuffix('_cot')}" if name.startswith("rho1_") else "mini_gsm8k"

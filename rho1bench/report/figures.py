@@ -1,0 +1,97 @@
+"""The charts of the report: losses against tokens (paper figure 6), accuracy against tokens (figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.line_chart import PANEL, Chart, Series, svg
+from rho1bench.report.curves import AccuracyPoint, Points, rolling_mean
+
+LOSS_TITLES = {
+    "loss_selected": "Loss of the selected tokens",
+    "loss_unselected": "Loss of the tokens left out",
+    "validation_loss": "Loss on clean held-out text",
+}
+_POINTS_WITHOUT_SMOOTHING = 60
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart, its name as a file, and its numbers as a table for readers who cannot see it."""
+
+    name: str
+    title: str
+    chart: Chart
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def inline(self) -> str:
+        """Return SVG for inside a page."""
+        return svg(self.chart)
+
+    def file(self) -> str:
+        """Return SVG that stands alone."""
+        return svg(self.chart, standalone=True) + "\n"
+
+
+def loss_figures(losses: Mapping[str, Mapping[str, Points]], styles: Mapping[str, int]) -> list[Figure]:
+    """Return the panels of figure 6; ``losses[stage][loss name]`` holds (tokens, nats)."""
+    figures = []
+    for name, title in LOSS_TITLES.items():
+        curves = {stage: by_name[name] for stage, by_name in losses.items() if by_name.get(name)}
+        if curves:
+            figures.append(_loss_figure(name, title, curves, styles))
+    return figures
+
+
+def _loss_figure(name: str, title: str, curves: Mapping[str, Points], styles: Mapping[str, int]) -> Figure:
+    series = []
+    for stage, points in curves.items():
+        window = 2 * (len(points) // _POINTS_WITHOUT_SMOOTHING) + 1
+        smooth = rolling_mean(points, window)
+        raw = points if window > 1 else ()
+        markers = name == "validation_loss" and len(points) <= 24
+        series.append(Series(fmt.label_name(stage), styles[stage], smooth, raw=raw, markers=markers))
+    ends = "; ".join(f"{one.name} from {one.points[0][1]:.2f} to {one.points[-1][1]:.2f}" for one in series)
+    chart = Chart(title, f"{ends} nats.", "tokens", "nats", series, fmt.short_count, _short, size=PANEL)
+    rows = [
+        [s.name, f"{s.points[0][1]:.4f}", f"{min(y for _, y in s.points):.4f}", f"{s.points[-1][1]:.4f}"]
+        for s in series
+    ]
+    return Figure(f"figure-6-{name.replace('_', '-')}", title, chart, ("stage", "first", "lowest", "last"), rows)
+
+
+def accuracy_figure(
+    suite: str, points: Sequence[AccuracyPoint], styles: Mapping[str, int], target: tuple[str, float] | None
+) -> Figure:
+    """Return figure 1 for one suite; ``target`` is the baseline's name and final average, drawn as a line."""
+    stages = list(dict.fromkeys(point.stage for point in points))
+    series = []
+    for stage in stages:
+        own = [point for point in points if point.stage == stage]
+        band = [(float(p.tokens), p.ci.low, p.ci.high) for p in own if p.ci]
+        line = [(float(point.tokens), point.average) for point in own]
+        series.append(Series(fmt.label_name(stage), styles[stage], line, band=band, markers=True))
+    ends = "; ".join(f"{s.name} from {fmt.percent(s.points[0][1])}% to {fmt.percent(s.points[-1][1])}%" for s in series)
+    rules = [(target[1], f"{fmt.label_name(target[0])} at its end")] if target else []
+    title = f"Average of {suite} against training tokens"
+    chart = Chart(title, f"{ends}.", "tokens", "% correct", series, fmt.short_count, _percent_tick, rules)
+    rows = [
+        [fmt.label_name(p.stage), fmt.count(p.step), fmt.short_count(p.tokens), fmt.percent(p.average), _bounds(p)]
+        for p in points
+    ]
+    return Figure(f"figure-1-{suite}", title, chart, ("stage", "step", "tokens", "average, %", "95% CI"), rows)
+
+
+def _bounds(point: AccuracyPoint) -> str:
+    return f"{fmt.percent(point.ci.low)} to {fmt.percent(point.ci.high)}" if point.ci else fmt.NONE
+
+
+def _percent_tick(value: float) -> str:
+    return f"{100 * value:.3g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"

@@ -1,0 +1,231 @@
+"""Turns a run and its summary into what the two templates print: texts and rows, every number already written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from markupsafe import Markup
+
+from rho1bench.rendering import numbers as fmt
+from rho1bench.report import figures, findings, token_passages
+from rho1bench.report.figures import Figure
+from rho1bench.report.run_data import RunData
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The figures of a run, drawn once for both pages."""
+
+    accuracy: Sequence[Figure]
+    losses: Sequence[Figure]
+
+    @property
+    def all(self) -> list[Figure]:
+        """All figures in the order of the page."""
+        return [*self.accuracy, *self.losses]
+
+
+def draw(run: RunData) -> Charts:
+    """Draw figures 1 and 6 as far as the run has their numbers."""
+    styles = {name: index for index, name in enumerate(run.losses)}
+    targets = {speedup.suite: (speedup.baseline, speedup.reading.target) for speedup in reversed(run.speedups)}
+    accuracy = [
+        figures.accuracy_figure(suite, points, styles, targets.get(suite))
+        for suite, points in run.trajectory.items()
+        if points
+    ]
+    return Charts(accuracy, figures.loss_figures(run.losses, styles))
+
+
+def build(run: RunData, summary: Mapping[str, Any], charts: Charts) -> dict[str, Any]:
+    """Return the templates' variables."""
+    pairs = summary["comparisons"]
+    sentences = [findings.finding(pair, suite) for pair in pairs for suite in pair["suites"]]
+    return {
+        "name": summary["recipe"],
+        "description": summary["description"],
+        "seed": summary["seed"],
+        "version": summary["rho1bench_version"],
+        "headline": sentences[0][0],
+        "evidence": sentences[0][1],
+        "conditions": findings.conditions(pairs[0], summary["training"]),
+        "findings": [f"{verdict}: {evidence}." for verdict, evidence in sentences[1:]],
+        "speedups": [findings.speedup(entry) for entry in summary["tokens_to_baseline"]],
+        "pairs": [_pair(pair, summary["scores"]) for pair in pairs],
+        "accuracy": charts.accuracy,
+        "losses": charts.losses,
+        "trajectory_n": {suite: fmt.count(points[0].n) for suite, points in run.trajectory.items() if points},
+        "probe": _probe(run),
+        "checkpoints": [_checkpoints(suite, entry) for suite, entry in summary["scores"].items()],
+        "training": [_training(run, stage, entry) for stage, entry in summary["training"].items()],
+        "stages": [[name, entry["kind"], fmt.seconds(entry["seconds"])] for name, entry in summary["stages"].items()],
+        "total_seconds": fmt.seconds(sum(entry["seconds"] or 0.0 for entry in summary["stages"].values())),
+        "engine": {key: _joined(value) for key, value in summary["engine"].items()},
+        "versions": summary["versions"],
+        "settings": summary["comparison_settings"],
+        "recipe_yaml": recipe_text(run),
+    }
+
+
+def recipe_text(run: RunData) -> str:
+    """Return the resolved recipe as YAML, without the defaults that nobody set."""
+    return yaml.safe_dump(
+        run.recipe.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
+def _joined(value: str | Sequence[str]) -> str:
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _pair(pair: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    entries = [*pair["suites"].values(), *pair["tasks"].values()]
+    bounds = [bound for entry in entries for bound in (entry["ci"] or [entry["difference"]])]
+    scale = (min([*bounds, -0.01]), max([*bounds, 0.01]))
+    suites = []
+    for suite, entry in pair["suites"].items():
+        tasks = [task for task in scores.get(suite, {}).get("tasks", {}) if task in pair["tasks"]]
+        suites.append(
+            {
+                "row": _row(f"{suite} average", entry, scale),
+                "tasks": [_row(task, pair["tasks"][task], scale) for task in tasks],
+            }
+        )
+    return {
+        "treatment": fmt.label_name(pair["treatment"]),
+        "baseline": fmt.label_name(pair["baseline"]),
+        "scale": fmt.interval(scale),
+        "suites": suites,
+    }
+
+
+def _row(name: str, entry: Mapping[str, Any], scale: tuple[float, float]) -> dict[str, Any]:
+    p = entry.get("p_holm", entry["p"])
+    return {
+        "name": name,
+        "n": fmt.count(entry["n"]),
+        "treatment": fmt.percent(entry["treatment"]),
+        "baseline": fmt.percent(entry["baseline"]),
+        "difference": fmt.points(entry["difference"]),
+        "ci": fmt.interval(entry["ci"]),
+        "p": fmt.p_value(entry["p"]),
+        "p_holm": fmt.p_value(entry["p_holm"]) if "p_holm" in entry else "",
+        "significant": p < fmt.SIGNIFICANT,
+        "plot": _interval_plot(entry, scale),
+    }
+
+
+_PLOT_WIDTH, _PLOT_HEIGHT = 116, 18
+
+
+def _interval_plot(entry: Mapping[str, Any], scale: tuple[float, float]) -> Markup:
+    """A dot and whisker around zero; hidden from screen readers, for the cells beside it hold the numbers."""
+    low, high = entry["ci"] or (entry["difference"], entry["difference"])
+    room = (_PLOT_WIDTH - 10) / (scale[1] - scale[0])
+    zero, x, left, right = (5 + room * (value - scale[0]) for value in (0.0, entry["difference"], low, high))
+    style = 0 if entry["difference"] > 0 else 1
+    y = _PLOT_HEIGHT // 2
+    return Markup(
+        f'<svg class="chart whisker" viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" width="{_PLOT_WIDTH}" '
+        f'height="{_PLOT_HEIGHT}" aria-hidden="true"><line class="grid" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" '
+        f'y2="{_PLOT_HEIGHT}"/><line class="curve f{style} solid{style}" x1="{left:.1f}" x2="{right:.1f}" y1="{y}" '
+        f'y2="{y}"/><circle class="f{style}" cx="{x:.1f}" cy="{y}" r="3.5"/></svg>'
+    )
+
+
+def _checkpoints(suite: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    labels = list(entry["average"])
+    rows = [
+        [task, fmt.count(row["n"]), *(fmt.percent(row["checkpoints"].get(label)) for label in labels)]
+        for task, row in entry["tasks"].items()
+    ]
+    return {
+        "suite": suite,
+        "labels": [fmt.label_name(label) for label in labels],
+        "rows": rows,
+        "average": [fmt.percent(entry["average"][label]) for label in labels],
+    }
+
+
+def _training(run: RunData, stage: str, entry: Mapping[str, Any]) -> list[str]:
+    losses = run.losses.get(stage, {}).get("validation_loss")
+    ratio = entry.get("select_ratio")
+    return [
+        stage,
+        entry["init"] if isinstance(entry.get("init"), str) else "random weights",
+        fmt.short_count(entry["num_parameters"]),
+        fmt.count(entry["max_steps"]),
+        fmt.short_count(entry["tokens"]),
+        fmt.short_count(entry["selected_tokens"]),
+        fmt.NONE if ratio is None else f"{fmt.percent(ratio, 0)}%",
+        fmt.NONE if not losses else f"{losses[-1][1]:.4f}",
+    ]
+
+
+def _probe(run: RunData) -> dict[str, Any] | None:
+    """Figures 13 and 14: the first blocks of the probe at its last step, the first block at every step."""
+    if not run.probe or run.probe_stage is None:
+        return None
+    moments = token_passages.steps(run.probe)
+    last_step = moments[-1]
+    total = max(run.training.get(run.probe_stage, {}).get("max_steps") or last_step, 1)
+    names = {step: f"{100 * step / total:.0f}%" for step in moments}
+    shares = token_passages.kind_shares(run.probe)
+    last = token_passages.at_step(run.probe, last_step)
+    first_block = [passage for passage in run.probe if passage.block == last[0].block]
+    return {
+        "stage": fmt.label_name(run.probe_stage),
+        "sentence": findings.selection(shares, last_step, fmt.label_name(run.probe_stage)),
+        "moments": list(names.values()),
+        "shares": [_share(share, moments) for share in shares],
+        "num_tokens": fmt.count(sum(len(passage.tokens) - 1 for passage in last)),
+        "num_blocks": len(last),
+        "last": [_passage(passage, names) for passage in last[: token_passages.NUM_PASSAGES]],
+        "over_time": [_passage(passage, names) for passage in first_block] if len(moments) > 1 else [],
+    }
+
+
+def _share(share: token_passages.KindShare, moments: Sequence[int]) -> dict[str, Any]:
+    return {
+        "kind": share.kind.replace("_", " "),
+        "whole": share.kind == "noise",
+        "num_tokens": fmt.count(share.num_tokens),
+        "tokens": fmt.percent(share.share_of_tokens, 0),
+        "selected": [fmt.percent(share.selected_share[step], 0) for step in moments],
+    }
+
+
+def _passage(passage: token_passages.Passage, names: Mapping[int, str]) -> dict[str, Any]:
+    ranked = passage.tokens[1:]
+    chosen = sum(token.selected for token in ranked)
+    return {
+        "block": passage.block,
+        "moment": names[passage.step],
+        "selected": fmt.percent(chosen / max(len(ranked), 1), 0),
+        "tokens": [_token(token, text) for token, text in zip(passage.tokens, _texts(passage), strict=True)],
+    }
+
+
+def _texts(passage: token_passages.Passage) -> list[str]:
+    """Return the tokens' texts with line ends made visible; of several line ends in a row only the last breaks."""
+    texts: list[str] = []
+    following = ""
+    for token in reversed(passage.tokens):
+        text = ""
+        for char in reversed(token.text):
+            shown = char if char != "\n" else "\u21b5" if following == "\n" else "\u21b5\n"
+            text, following = shown + text, char
+        texts.append(text)
+    return texts[::-1]
+
+
+def _token(token: token_passages.Token, text: str) -> dict[str, Any]:
+    title = token.kind.replace("_", " ")
+    if token.loss is not None:
+        title += f", loss {token.loss:.2f}"
+        if token.reference_loss is not None:
+            title += f", reference {token.reference_loss:.2f}"
+    return {"text": text, "selected": token.selected, "group": token.group, "title": title}

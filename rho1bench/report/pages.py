@@ -1,0 +1,36 @@
+"""Fills the two templates: ``report.html`` (every value escaped by jinja2) and ``report.md`` (escaped for Markdown)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from rho1bench.rendering.line_chart import FIGURE_STYLE
+from rho1bench.rendering.templates import html_environment, markdown_environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def html_page(view: Mapping[str, Any]) -> str:
+    """Return report.html; needs no other file and no network."""
+    environment = html_environment(TEMPLATES)
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return environment.get_template("report.html.j2").render(**view, style=style, figure_style=FIGURE_STYLE)
+
+
+def markdown_page(view: Mapping[str, Any]) -> str:
+    """Return report.md; its figures are files in ``figures/`` beside it."""
+    environment = markdown_environment(TEMPLATES)
+    recipe_block = Markup(_fenced(view["recipe_yaml"]))
+    return environment.get_template("report.md.j2").render(**view, recipe_block=recipe_block)
+
+
+def _fenced(text: str) -> str:
+    """Return a code block whose fence is longer than any in ``text``."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}yaml\n{text.rstrip()}\n{fence}"

@@ -1,0 +1,226 @@
+"""The caller's side of the warm parent: starts it, hands it programs, replaces it when it dies or hangs.
+
+One for each process that runs programs, started with the first program; any number of threads may use it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Literal
+
+from rho1bench.errors import SandboxError
+from rho1bench.sandbox.capture import ENDING_SECONDS, Capture
+from rho1bench.sandbox.inside import supervisor
+from rho1bench.sandbox.inside.server_main import READY, Settings
+from rho1bench.sandbox.isolation import Walls, command, package_folders, possible_walls, refusal, shown_paths
+
+MODULES = (
+    "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools", "heapq",
+    "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "time", "typing",
+    "numpy", "numpy.random", "scipy.optimize",
+    "sympy", "sympy.combinatorics", "sympy.tensor.tensor", "sympy.assumptions.wrapper", "sympy.physics.units",
+    "sympy.sets.setexpr", "sympy.sets.handlers.functions", "sympy.sets.handlers.issubset", "sympy.vector",
+)  # fmt: skip
+"""What programs import most, imported once; the modules within sympy are those that its functions import late."""
+START_SECONDS = 120.0
+GRACE_SECONDS = 15.0
+"""Beyond a program's time limit, for a busy machine to fork and to report; then the parent counts as hung."""
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program's end as it was seen; ``status`` is its wait status, 0 for ``lost``: every try lost its keeper."""
+
+    ended: Literal["exit", "timeout", "memory", "stopped", "output_limit", "lost"]
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class WarmParent:
+    """A warm parent process; ``modules`` are imported before its first program, ``walls`` default to the strongest."""
+
+    def __init__(self, modules: Sequence[str] = MODULES, walls: Walls | None = None) -> None:
+        self._modules = tuple(modules)
+        self._walls = walls
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the parent that is running now."""
+        return self._process.pid if self._process else None
+
+    @property
+    def walls(self) -> Walls:
+        """The walls around programs; starts the parent, errors as in ``run``."""
+        self._running()
+        assert self._walls is not None
+        return self._walls
+
+    def run(self, source: str, timeout: float, memory_mb: int) -> Ended:
+        """Run one program; a parent that dies or hangs meanwhile is replaced and the program run again.
+
+        Raises ``SandboxError`` if no parent can be started.
+        """
+        began = time.monotonic()
+        for _ in range(TRIES):
+            control = self._running()
+            if (ended := _run_once(control, source, timeout, memory_mb, self._walls == "none")) is not None:
+                return ended
+            self._replace(control)
+        return Ended("lost", 0, "", "", time.monotonic() - began)
+
+    def close(self) -> None:
+        """End the parent, and with it whatever it still runs."""
+        with self._lock:
+            self._end()
+
+    def _running(self) -> socket.socket:
+        with self._lock:
+            if self._control is None:
+                self._process, self._control = self._start()
+            return self._control
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Start a parent in the strongest walls that stand; if it cannot warm up, programs import for themselves."""
+        reasons: dict[str, str] = {}
+        for walls in [self._walls] if self._walls else possible_walls():
+            for modules in dict.fromkeys((self._modules, ())):
+                try:
+                    started = _start(walls, modules)
+                except SandboxError as error:
+                    reasons[walls] = str(error)
+                else:
+                    self._walls, self._modules = walls, modules
+                    return started
+        raise refusal(reasons)
+
+    def _replace(self, control: socket.socket) -> None:
+        """End the parent that ``control`` leads to, if no other thread has done so and it does not answer."""
+        with self._lock:
+            if self._control is control:
+                self._end()
+
+    def _end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._control = None
+
+
+def _run_once(control: socket.socket, source: str, timeout: float, memory_mb: int, needs_folder: bool) -> Ended | None:
+    """Run one program; None if its keeper was lost."""
+    with _scratch(needs_folder) as folder, _line(control) as (connection, pipes):
+        request = supervisor.Request(source, timeout, memory_mb, folder)
+        capture = Capture(connection, pipes)
+        began = time.monotonic()
+        try:
+            supervisor.send(connection, request)
+            end = capture.wait(began + timeout + GRACE_SECONDS)
+            if end == "overdue":
+                return None
+            connection.settimeout(ENDING_SECONDS)
+            report = supervisor.Report(**supervisor.receive(connection))  # type: ignore[arg-type]
+        except (OSError, EOFError):
+            return None
+    ended = "output_limit" if end == "output_limit" else report.ended
+    return Ended(ended, report.status, capture.text(0), capture.text(1), report.seconds)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _scratch(needed: bool) -> Iterator[str]:
+    """Make a folder for a program that has no walls; within walls it gets a file system of its own."""
+    if not needed:
+        yield ""
+        return
+    with tempfile.TemporaryDirectory(prefix="rho1bench-", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+@contextmanager
+def _line(control: socket.socket) -> Iterator[tuple[socket.socket, tuple[int, int]]]:
+    """Hand the parent the far ends of a connection and two pipes; yield the near ends."""
+    near, far = socket.socketpair()
+    output, output_end = os.pipe()
+    errors, errors_end = os.pipe()
+    try:
+        with contextlib.suppress(OSError):  # a dead parent shows when the request is sent
+            socket.send_fds(control, [b"r"], [far.fileno(), output_end, errors_end])
+        far.close()
+        os.close(output_end)
+        os.close(errors_end)
+        yield near, (output, errors)
+    finally:
+        near.close()
+        os.close(output)
+        os.close(errors)
+
+
+def _start(walls: Walls, modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with tempfile.TemporaryFile() as words, tempfile.TemporaryDirectory(prefix="rho1bench-root-") as root, far:
+        settings: Settings = {
+            "control": far.fileno(),
+            "modules": list(modules),
+            "paths": package_folders(),
+            "isolation": walls,
+            "shown": shown_paths(),
+            "root": root,
+        }
+        try:
+            process = _launch(command(walls, json.dumps(settings)), far.fileno(), words)
+        except OSError as error:
+            near.close()
+            raise SandboxError(f"{type(error).__name__}: {error}") from error
+        far.close()
+        if not _is_ready(near):
+            process.kill()
+            process.wait()
+            near.close()
+            raise SandboxError(_last_line(words))
+    return process, near
+
+
+def _launch(arguments: list[str], control: int, words: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        arguments,
+        cwd="/",
+        # One hash seed for all programs: sets print in the same order in every run of an evaluation.
+        env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=words,
+        pass_fds=[control],
+        start_new_session=True,
+    )
+
+
+def _is_ready(control: socket.socket) -> bool:
+    if not select.select([control], [], [], START_SECONDS)[0]:
+        return False
+    with contextlib.suppress(OSError):
+        return control.recv(len(READY)) == READY
+    return False
+
+
+def _last_line(words: IO[bytes]) -> str:
+    words.seek(0)
+    lines = words.read().decode("utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"did not start within {START_SECONDS:.0f} s"

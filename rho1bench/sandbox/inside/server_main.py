@@ -1,0 +1,101 @@
+"""The warm parent: imports what programs use, then forks a keeper for every request that comes over its socket.
+
+Started as a script (``python -s -P server_main.py SETTINGS``, a JSON object) with an empty environment. It has one
+thread, reads nothing of a request but its descriptors, and ends when its socket is closed at the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import resource
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+if not TYPE_CHECKING:
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from rho1bench.sandbox.inside import namespaces, program, supervisor, syscalls
+
+READY = b"ready"
+
+
+class Settings(TypedDict):
+    """What the caller tells the parent: where to listen, what to import, from where, and which walls to raise."""
+
+    control: int
+    modules: list[str]
+    paths: list[str]
+    isolation: str
+    shown: list[str]
+    root: str
+
+
+def warm(modules: list[str]) -> None:
+    """Import ``modules``; what is not installed is left to the programs, which will say so."""
+    for name in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def prepare(settings: Settings) -> None:
+    """Take the path of ordinary programs, warm up, and leave no trace of this package to them."""
+    sys.path[:] = sys.path[1:] + [path for path in settings["paths"] if path not in sys.path]
+    sys.dont_write_bytecode = True
+    warm(settings["modules"])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rho1bench"]:
+        del sys.modules[name]
+    os.environ.clear()
+    gc.collect()
+    gc.freeze()  # a collection in a child would otherwise copy every page of the parent
+
+
+def raise_walls(settings: Settings) -> None:
+    """Build what the caller asked for, and try it; raises ``OSError`` if programs cannot be enclosed here."""
+    if settings["isolation"] == "none":
+        return
+    if settings["isolation"] == "namespaces":
+        namespaces.build(settings["root"], settings["shown"])
+    namespaces.drop_root()
+    with contextlib.suppress(OSError):  # where the kernel has no keyrings, there is none to leave
+        syscalls.leave_keyring()
+    namespaces.probe()
+
+
+def serve(control: socket.socket, walled: bool) -> supervisor.Request:
+    """Fork a keeper for each request; returns only in the process of a program, which then is to run it."""
+    house = supervisor.House(os.getpid(), syscalls.address_space(), walled)
+    while True:
+        descriptors = socket.recv_fds(control, 1, 3)[1]
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if len(descriptors) != 3:
+            os._exit(0)
+        if os.fork() == 0:
+            control.close()
+            line, output, errors = descriptors
+            return supervisor.keep(line, output, errors, house)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def main() -> supervisor.Request:
+    """Raise the walls, warm up, say so, and serve."""
+    settings: Settings = json.loads(sys.argv[1])
+    control = socket.socket(fileno=settings["control"])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    raise_walls(settings)
+    prepare(settings)
+    control.send(READY)
+    return serve(control, settings["isolation"] != "none")
+
+
+if __name__ == "__main__":
+    # At module level, so that a program starts as few frames deep as it would in an interpreter of its own.
+    program.run(main().source)

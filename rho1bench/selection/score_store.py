@@ -1,0 +1,96 @@
+"""Stored reference scores: loss and entropy of every token of a packed corpus, made once (``selection.scoring``).
+
+A store names the reference, tokenizer and packing that it was made with; using it with others is an error, never a
+silent rescore. ``scoring.json`` says whose shards a folder holds, ``scores.json`` (the same) that all are there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rho1bench.corpus.packed_corpus import PackedCorpus, Shards, shard_name
+from rho1bench.errors import ScoreStoreError
+from rho1bench.system.files import read_json
+
+TOKENS_PER_SHARD = 2**20
+"""Tokens in one file: the most that a kill can cost, and what one of several processes takes at a time."""
+NOTE, FINISHED = "scoring.json", "scores.json"
+
+
+def shard_paths(folder: Path, num_blocks: int, shard_blocks: int) -> list[Path]:
+    """Return the files of a store in order."""
+    return [folder / shard_name("scores", index) for index in range(-(-num_blocks // shard_blocks))]
+
+
+def corpus_identity(corpus: PackedCorpus) -> dict[str, Any]:
+    """Return what a store says of the corpus whose tokens it scores."""
+    return {
+        "tokenizer_sha256": corpus.tokenizer_sha256,
+        "corpus_fingerprint": corpus.fingerprint,
+        "num_blocks": len(corpus),
+        "block_size": corpus.block_size,
+    }
+
+
+def differences(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """Return a line for every name under which a store says something else than ``expected``."""
+    return "\n".join(
+        f"  {name}: the scores were made with {found.get(name)}, here it is {value}"
+        for name, value in expected.items()
+        if found.get(name) != value
+    )
+
+
+class TokenScores:
+    """The scores of one score stage. Raises ScoreStoreError for a folder that holds no finished store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = folder / FINISHED
+        if not path.is_file():
+            raise ScoreStoreError(
+                f"{folder}: holds no token scores ({FINISHED} is missing). Run its score stage first."
+            )
+        self.meta: dict[str, Any] = read_json(path)
+        try:
+            num_blocks, shard_blocks = int(self.meta["num_blocks"]), int(self.meta["shard_blocks"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScoreStoreError(
+                f"{path}: describes no score store of this version ({error!r}). Score the corpus again."
+            ) from error
+        self.scores = Shards(shard_paths(folder, num_blocks, shard_blocks), num_blocks, shard_blocks)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def block(self, index: int) -> npt.NDArray[np.float32]:
+        """Return loss and entropy of one block in nats, shape ``(block_size, 2)``; position 0 is NaN.
+
+        The entropies of a store made by a server are all NaN.
+        """
+        return self.scores[index].astype(np.float32)
+
+    def check(self, corpus: PackedCorpus, reference_sha256: str | None = None) -> None:
+        """Raise ScoreStoreError, naming every difference, unless the scores belong to ``corpus`` and reference."""
+        expected = corpus_identity(corpus)
+        if reference_sha256 is not None:
+            expected["reference_sha256"] = reference_sha256
+        lines = differences(self.meta, expected)
+        if lines:
+            raise ScoreStoreError(
+                f"{self.folder}: these token scores do not belong to the corpus in {corpus.folder}:\n{lines}\n"
+                "Score this corpus with its own score stage."
+            )
+
+    def check_entropies(self) -> None:
+        """Raise ScoreStoreError if the store has losses only, for a selection by ``reference_entropy``."""
+        if not self.meta["has_entropy"]:
+            raise ScoreStoreError(
+                f"{self.folder}: these token scores hold no entropies, which the score 'reference_entropy' needs: they "
+                f"come from a server ({self.meta['reference']}), which tells the log-probability of the given token "
+                "alone. Select by reference_loss or excess_loss, or score with a checkpoint."
+            )

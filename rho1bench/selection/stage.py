@@ -1,0 +1,182 @@
+"""Stage ``score`` and ``rho1bench score``: a reference's scores of every token of a corpus, stored once (section 2.2).
+
+Work is kept in shards of about a million tokens: each is written whole, and a killed run goes on with the first one
+missing. Several processes (``accelerate launch``) take whole shards, so they make the files that one would make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from rho1bench.corpus.packed_corpus import PackedCorpus
+from rho1bench.corpus.packing import Array
+from rho1bench.errors import ScoreStoreError
+from rho1bench.modeling.distributed import Processes
+from rho1bench.pipeline.stage import StageContext
+from rho1bench.recipe import CorpusStage, PretrainedModel, ScoreStage
+from rho1bench.selection.local_reference import LocalReference
+from rho1bench.selection.score_store import FINISHED, NOTE, TOKENS_PER_SHARD, corpus_identity, differences, shard_paths
+from rho1bench.selection.server_reference import ServedReference
+from rho1bench.system.disk_errors import disk_errors
+from rho1bench.system.files import atomic_path, read_json, remove_temporaries, write_json
+from rho1bench.system.hub import find_model
+from rho1bench.system.progress import Progress, SilentProgress
+
+
+class Reference(Protocol):
+    """What scores blocks; ``identity`` is what the store says of it."""
+
+    identity: dict[str, Any]
+
+    def scores(self, corpus: PackedCorpus, first: int, last: int, report: Callable[[int], None]) -> Array:
+        """Return float16 loss and entropy of blocks ``first`` to ``last``, shape (blocks, T, 2)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """``rho1bench score``: one of ``reference`` (a folder or hub id) and ``server`` with ``model``."""
+
+    corpus: Path
+    output: Path
+    reference: str | None = None
+    reference_name: str | None = None
+    """What the store calls the reference; default: ``reference``."""
+    server: str | None = None
+    model: str | None = None
+    tokenizer: Path | None = None
+    precision: str = "fp32"
+    batch_size: int = 64
+    shard_tokens: int = TOKENS_PER_SHARD
+    num_threads: int | None = None
+
+
+def run(context: StageContext) -> None:
+    """Write the score store; raises CheckpointError for an unfit reference, DataError for an unfit corpus.
+
+    EngineError where a server scores and does not answer; ScoreStoreError for a folder with other scores.
+    """
+    stage = context.config(ScoreStage)
+    packed = context.recipe.stage(stage.corpus)
+    assert isinstance(packed, CorpusStage)
+    reference = name = None
+    if isinstance(stage.reference, PretrainedModel):
+        name = stage.reference.pretrained
+        reference = str(find_model(stage.reference.pretrained, stage.reference.revision)[0])
+    elif stage.reference is not None:
+        name = f"stage {stage.reference}"
+        reference = str(context.input(stage.reference) / "checkpoint")
+    options = ScoreOptions(
+        corpus=context.input(stage.corpus),
+        output=context.folder,
+        reference=reference,
+        reference_name=name,
+        server=stage.server.base_url if stage.server else None,
+        model=stage.server.model if stage.server else None,
+        tokenizer=context.input(packed.tokenizer) / "tokenizer",
+        precision=stage.precision,
+        batch_size=stage.batch_size,
+        num_threads=context.options.num_threads,
+    )
+    score(options, context.progress)
+
+
+def run_score(options: ScoreOptions) -> None:
+    """Carry out ``rho1bench score``; the same command again continues or is done. Raises as :func:`run` does."""
+    with disk_errors(options.output):
+        score(options, Progress("score"))
+
+
+def score(options: ScoreOptions, progress: Progress) -> None:
+    """Write the store that ``options`` ask for, alone or with other processes."""
+    if options.num_threads is not None:
+        torch.set_num_threads(options.num_threads)
+    corpus = PackedCorpus(options.corpus)
+    if (options.reference is None) == (options.server is None) or (options.server is None) != (options.model is None):
+        raise ScoreStoreError("expected either a reference (--reference) or a server and its model (--server, --model)")
+    processes = Processes()
+    try:
+        write_store(_reference(options, corpus, processes), corpus, options, progress, processes)
+    finally:
+        progress.close()
+        processes.close()
+
+
+def _reference(options: ScoreOptions, corpus: PackedCorpus, processes: Processes) -> Reference:
+    if options.server is not None:
+        return ServedReference(options.server, str(options.model), corpus)
+    folder, _ = find_model(str(options.reference))
+    return LocalReference(
+        folder,
+        options.reference_name or str(options.reference),
+        corpus,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        device=processes.device,
+        tokenizer=options.tokenizer,
+    )
+
+
+def write_store(
+    reference: Reference, corpus: PackedCorpus, options: ScoreOptions, progress: Progress, processes: Processes
+) -> None:
+    """Write the missing shards, shared among the processes, and ``scores.json`` when all are there."""
+    shard_blocks = max(options.shard_tokens // corpus.block_size, 1)
+    identity = {**reference.identity, **corpus_identity(corpus), "shard_blocks": shard_blocks}
+    paths = shard_paths(options.output, len(corpus), shard_blocks)
+    missing: list[int] = []
+    if processes.is_main:
+        _claim(options.output, identity)
+        missing = [index for index, path in enumerate(paths) if not path.exists()]
+        if 0 < len(missing) < len(paths):
+            progress.message(f"{len(paths) - len(missing)} of {len(paths)} shards are there")
+    missing = processes.from_main(missing)
+    own = missing[processes.index :: processes.count]
+    shown = progress if processes.is_main else SilentProgress()
+    shown.start(sum(_size(index, shard_blocks, corpus) for index in own), "blocks")
+    done = 0
+    for index in own:
+        first = index * shard_blocks
+        last = first + _size(index, shard_blocks, corpus)
+        _write(paths[index], reference.scores(corpus, first, last, _reporter(shown, done, corpus.block_size)))
+        done += last - first
+    shown.close()
+    processes.wait()
+    if processes.is_main:
+        write_json(options.output / FINISHED, identity)
+
+
+def _claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Note whose scores follow; raises ScoreStoreError if the folder holds those of another reference or corpus."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(folder, deep=False)
+    note = folder / NOTE
+    found = read_json(note) if note.exists() else None
+    # Where weights have a hash, what they are called does not matter.
+    compared = {key: value for key, value in identity.items() if key != "reference" or not identity["reference_sha256"]}
+    if found is not None and differences(found, compared):
+        raise ScoreStoreError(
+            f"{folder}: holds token scores of another reference, tokenizer or packing:\n"
+            f"{differences(found, compared)}\nGive another folder, or remove this one."
+        )
+    if found is None:
+        write_json(note, identity)
+
+
+def _size(index: int, shard_blocks: int, corpus: PackedCorpus) -> int:
+    return min(shard_blocks, len(corpus) - index * shard_blocks)
+
+
+def _reporter(progress: Progress, before: int, block_size: int) -> Callable[[int], None]:
+    return lambda done: progress.update(before + done, tokens=(before + done) * block_size)
+
+
+def _write(path: Path, scores: Array) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, scores, allow_pickle=False)

@@ -1,0 +1,1 @@
+"""How large models are and what they cost: shapes, FLOPs, GPUs."""

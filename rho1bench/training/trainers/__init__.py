@@ -1,0 +1,1 @@
+"""The overrides of Hugging Face's trainers: resumable, selective, supervised."""

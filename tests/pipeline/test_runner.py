@@ -1,0 +1,328 @@
+"""The runner, in process, with fake stages: what is skipped, resumed, wiped, published."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from fake_stages import train
+from rich.console import Console
+from small_recipe import SMALL
+
+from rho1bench.errors import MissingPackageError, RunError, TrainingError
+from rho1bench.pipeline import fingerprint, manifest, runner
+from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.pipeline.runner import preview, run_recipe
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.system.files import read_json, read_jsonl, write_json
+
+ALL = ["tokenizer", "web", "base", "scores", "clm", "slm", "eval", "compare", "report"]
+
+
+def go(folder: Path, *overrides: str, recipe: Path = SMALL, seed: int | None = None):
+    return run_recipe(load_recipe(str(recipe), overrides, seed), folder, console=Console(quiet=True))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def run(tmp_path, calls):
+    """A finished run."""
+    go(tmp_path / "run")
+    assert calls() == ALL
+    return tmp_path / "run"
+
+
+def test_a_finished_run_holds_what_the_contract_says(run):
+    assert {path.name for path in run.iterdir()} == {
+        "recipe.yaml", "run.lock", "summary.json", "report.md", "figures", "stages",
+    }  # fmt: skip
+    assert sorted(path.name for path in (run / "stages").iterdir()) == sorted(ALL)
+    slm = read_json(run / "stages" / "slm" / "manifest.json")
+    assert (slm["stage"], slm["kind"], slm["attempts"]) == ("slm", "pretrain", 1)
+    assert set(slm["inputs"]) == {"base", "web", "scores"}
+    for name, found in slm["inputs"].items():
+        assert found == read_json(run / "stages" / name / "manifest.json")["fingerprint"]
+    assert set(slm["files"]) == {"metrics.jsonl", "weights.bin"}
+    assert set(read_json(run / "stages" / "report" / "manifest.json")["inputs"]) == set(ALL) - {"report"}
+    assert not list(run.rglob("started.json"))
+    assert not list(run.rglob(".*.tmp"))
+
+
+def test_the_summary_tells_the_seconds_of_every_stage(run):
+    stages = read_json(run / "summary.json")["stages"]
+    assert list(stages) == ALL
+    assert all(stage["seconds"] >= 0 and stage["attempts"] == 1 for stage in stages.values())
+
+
+def test_a_second_run_does_nothing_and_changes_no_byte(run, calls):
+    before = tree(run)
+    result = go(run)
+    assert calls() == []
+    assert not result.changed
+    assert tree(run) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "again"),
+    [
+        ("stages.slm.selection.ratio=0.5", ["slm", "eval", "compare", "report"]),
+        ("stages.clm.max_steps=21", ["clm", "eval", "compare", "report"]),
+        ("stages.compare.num_resamples=3", ["compare", "report"]),
+        ("stages.report.curves=[slm]", ["report"]),
+        ("stages.base.max_steps=19", ["base", "scores", "clm", "slm", "eval", "compare", "report"]),
+        ("seed=4", ALL),
+        ("description=other", []),
+    ],
+)
+def test_a_change_runs_the_stages_that_depend_on_it(run, calls, override, again):
+    go(run, override)
+    assert calls() == again
+
+
+def test_changed_code_and_packages_run_again(run, calls, monkeypatch):
+    monkeypatch.setattr(fingerprint, "code_hash", lambda room: "changed")
+    go(run)
+    assert calls() == ALL
+    monkeypatch.setitem(
+        runner.STAGE_KINDS, "compare", runner.StageKind(runner.STAGE_KINDS["compare"].run, ("bench",), ("numpy",))
+    )
+    go(run)
+    assert calls() == ["compare", "report"]
+
+
+def test_code_hash_sees_every_source_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    room = tmp_path / "room"
+    (room / "__pycache__").mkdir(parents=True)
+    (room / "a.py").write_text("1")
+
+    def digest() -> str:
+        fingerprint.code_hash.cache_clear()
+        return fingerprint.code_hash("room")
+
+    first = digest()
+    (room / "__pycache__" / "a.pyc").write_text("x")
+    assert digest() == first
+    (room / "page.html").write_text("x")
+    second = digest()
+    assert second != first
+    (room / "page.html").rename(room / "other.html")
+    assert digest() not in (first, second)
+    fingerprint.code_hash.cache_clear()
+
+
+def test_the_rooms_and_functions_of_the_table_are_those_of_the_contract():
+    kinds = {kind: known.run for kind, known in runner.STAGE_KINDS.items()}
+    assert kinds == {
+        "tokenizer": "rho1bench.corpus.tokenizer:run",
+        "corpus": "rho1bench.corpus.stage:run",
+        "pretrain": "rho1bench.training.pretrain:run",
+        "score": "rho1bench.selection.stage:run",
+        "sft": "rho1bench.training.sft:run",
+        "eval": "rho1bench.evaluation.stage:run",
+        "compare": "rho1bench.comparison.stage:run",
+        "report": "rho1bench.report.stage:run",
+    }
+    for known in runner.STAGE_KINDS.values():
+        for room in known.rooms:
+            assert (fingerprint.PACKAGE / room).is_dir() or fingerprint.shipped(room).is_dir()
+
+
+def test_a_local_file_counts_by_its_content(tmp_path, calls):
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "a"}\n')
+    override = f"stages.web.sources=[{{type: local, path: {data}}}]"
+    go(tmp_path / "run", override)
+    calls()
+    os.utime(data, (1, 1))
+    go(tmp_path / "run", override)
+    assert calls() == []
+    data.write_text('{"text": "b"}\n')
+    go(tmp_path / "run", override)
+    assert calls() == [name for name in ALL if name != "tokenizer"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "size", "content"])
+def test_a_damaged_stage_is_run_again_with_a_word_why(run, calls, damage, capsys):
+    before = tree(run / "stages" / "slm")
+    log = run / "stages" / "slm" / "metrics.jsonl"
+    text = log.read_text()
+    words = {"missing": "is missing", "size": "has another size", "content": "has another content"}
+    if damage == "missing":
+        log.unlink()
+    else:
+        log.write_text(text + "\n" if damage == "size" else text.replace("0", "1", 1))
+    decisions = {stage.name: decision for stage, decision in preview(load_recipe(str(SMALL)), run)}
+    assert words[damage] in decisions["slm"].reason
+    run_recipe(load_recipe(str(SMALL)), run, console=Console(width=200))
+    assert calls() == ["slm"]
+    assert f"slm: starting over (its result is damaged: metrics.jsonl {words[damage]})" in capsys.readouterr().out
+    after = tree(run / "stages" / "slm")
+    assert {name: data for name, data in after.items() if name != "manifest.json"} == {
+        name: data for name, data in before.items() if name != "manifest.json"
+    }
+
+
+def test_a_broken_manifest_is_none(run, calls):
+    (run / "stages" / "clm" / "manifest.json").write_text('{"stage": "cl')
+    go(run)
+    assert calls() == ["clm"]
+
+
+def test_a_stopped_stage_resumes_and_counts_its_seconds(tmp_path, calls, monkeypatch):
+    folder = tmp_path / "run"
+
+    def stops(context):
+        train(context)
+        if context.stage.name == "clm":
+            lines = (context.folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+            (context.folder / "metrics.jsonl").write_text("".join(lines[:7]) + '{"torn')
+            (context.folder / ".half.1.tmp").write_text("x")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("fake_stages.train", stops)
+    with pytest.raises(KeyboardInterrupt):
+        go(folder)
+    monkeypatch.setattr("fake_stages.train", train)
+    assert calls() == ALL[:5]
+    started = read_json(folder / "stages" / "clm" / "started.json")
+    assert started["attempts"] == 1
+    write_json(folder / "stages" / "clm" / "started.json", {**started, "seconds_so_far": 100.0})
+    go(folder)
+    assert calls() == ["clm", "slm", "eval", "compare", "report"]
+    done = read_json(folder / "stages" / "clm" / "manifest.json")
+    assert done["attempts"] == 2
+    assert 100 <= done["seconds"] < 160
+    assert [row["step"] for row in read_jsonl(folder / "stages" / "clm" / "metrics.jsonl")] == list(range(20))
+    assert ".half.1.tmp" not in done["files"]
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_a_stopped_stage_that_has_changed_starts_over(tmp_path, calls, monkeypatch):
+    monkeypatch.setenv("FAKE_RAISE", "clm:user")
+    with pytest.raises(TrainingError, match="nan at step 7"):
+        go(tmp_path / "run")
+    assert (tmp_path / "run/stages/clm/half.txt").exists()
+    monkeypatch.delenv("FAKE_RAISE")
+    go(tmp_path / "run", "stages.clm.max_steps=5")
+    assert not (tmp_path / "run/stages/clm/half.txt").exists()
+    assert len(read_jsonl(tmp_path / "run/stages/clm/metrics.jsonl")) == 5
+
+
+def test_results_are_withdrawn_before_a_stage_changes(run, calls, monkeypatch):
+    monkeypatch.setenv("FAKE_RAISE", "slm:user")
+    with pytest.raises(TrainingError):
+        go(run, "stages.slm.max_steps=5")
+    assert not (run / "summary.json").exists()
+    monkeypatch.delenv("FAKE_RAISE")
+    go(run, "stages.slm.max_steps=5")
+    assert len(read_json(run / "summary.json")["losses"]["slm"]) == 5
+
+
+def test_a_kill_while_wiping_leaves_nothing_that_looks_whole(run, calls, monkeypatch):
+    def killed(folder, ignore_errors):
+        (folder / "metrics.jsonl").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(manifest.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, "stages.slm.max_steps=5")
+    monkeypatch.undo()
+    assert manifest.decide(run / "stages" / "slm", "any").action == "run"
+
+
+def test_published_files_that_were_removed_come_back(run, calls):
+    (run / "summary.json").unlink()
+    (run / "report.md").unlink()
+    go(run)
+    assert calls() == []
+    assert (run / "summary.json").exists()
+    assert (run / "report.md").read_text() == "report\n"
+
+
+def test_a_folder_of_another_recipe_is_refused(run, tmp_path, recipe_file):
+    other = recipe_file(lambda data: data.update(name="other"))
+    before = tree(run)
+    with pytest.raises(RunError, match=r"holds a run of the recipe 'small'.*'other'.*--output"):
+        go(run, recipe=other)
+    assert tree(run).keys() == before.keys()
+    assert tree(run)["summary.json"] == before["summary.json"]
+
+
+def test_seeds_run_one_after_the_other_and_are_summarised(tmp_path, calls, recipe_file):
+    path = recipe_file(lambda data: data.update(seeds=[5, 6]))
+    result = go(tmp_path / "run", recipe=path)
+    assert calls() == ALL + ALL
+    assert read_json(tmp_path / "run/summary.json") == {"seeds": [5, 6]}
+    assert [read_json(tmp_path / f"run/seed-{seed}/summary.json")["seed"] for seed in (5, 6)] == [5, 6]
+    assert len(result.stages) == 2 * len(ALL)
+    assert result.stages[0].name == "seed-5/tokenizer"
+    assert not go(tmp_path / "run", recipe=path).changed
+    assert calls() == []
+    go(tmp_path / "one", recipe=path, seed=5)
+    assert tree(tmp_path / "one/stages/slm").keys() == tree(tmp_path / "run/seed-5/stages/slm").keys()
+    assert (tmp_path / "one/stages/slm/metrics.jsonl").read_bytes() == (
+        tmp_path / "run/seed-5/stages/slm/metrics.jsonl"
+    ).read_bytes()
+
+
+def test_preview_writes_nothing_and_knows_what_would_run(run, calls, tmp_path):
+    before = tree(run)
+    actions = [decision.action for _, decision in preview(load_recipe(str(SMALL), ["stages.slm.max_steps=5"]), run)]
+    assert actions == ["skip"] * 5 + ["run"] * 4
+    assert tree(run) == before
+    assert {decision.action for _, decision in preview(load_recipe(str(SMALL)), tmp_path / "none")} == {"run"}
+    assert not (tmp_path / "none").exists()
+
+
+# --- errors of the disk and of packages -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["full", "words", "array"])
+def test_a_full_disk_is_one_clear_error_however_it_is_wrapped(tmp_path, calls, monkeypatch, what):
+    monkeypatch.setenv("FAKE_RAISE", f"slm:{what}")
+    with pytest.raises(RunError, match=r"is full \(\d+ MB left\).*same command"):
+        go(tmp_path / "run")
+    monkeypatch.delenv("FAKE_RAISE")
+    go(tmp_path / "run")
+    assert (tmp_path / "run/summary.json").exists()
+
+
+def test_a_missing_package_gives_its_install_line(tmp_path, calls, monkeypatch):
+    monkeypatch.setenv("FAKE_RAISE", "report:module")
+    with pytest.raises(MissingPackageError, match="pip install matplotlib"):
+        go(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("what", "error"), [("bug", ZeroDivisionError), ("foreign", PermissionError)])
+def test_a_bug_stays_a_bug(tmp_path, calls, monkeypatch, what, error):
+    monkeypatch.setenv("FAKE_RAISE", f"base:{what}")
+    with pytest.raises(error):
+        go(tmp_path / "run")
+
+
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_file_in_place_of_the_folder_is_told(tmp_path, calls, below):
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises(RunError, match=r"cannot write to the run folder .*taken.*--output"):
+        go(tmp_path / "taken" / below)
+    assert (tmp_path / "taken").read_text() == "x"
+
+
+def test_a_second_run_in_the_same_process_is_refused(run):
+    with run_lock(run), pytest.raises(RunError, match=f"in use by process {os.getpid()}"):
+        go(run)
+    go(run)
+
+
+def test_a_run_folder_can_be_moved(run, calls, tmp_path):
+    shutil.move(run, tmp_path / "moved")
+    assert not go(tmp_path / "moved").changed
+    assert calls() == []
+    assert json.loads((tmp_path / "moved/summary.json").read_text())

@@ -1,0 +1,115 @@
+"""Stages side by side: same results as one after the other, errors and kills included."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from small_recipe import SMALL
+
+from rho1bench.errors import MissingPackageError, RunError, TrainingError
+from rho1bench.pipeline import runner
+from rho1bench.pipeline.runner import groups, run_recipe
+from rho1bench.recipe import Recipe
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.system.files import read_json, read_jsonl
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def fake_stages_in_children(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parent), str(HERE.parents[1])]))
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(str(SMALL), overrides, None)
+
+
+def go(folder: Path, *overrides: str):
+    return run_recipe(recipe(*overrides), folder, console=Console(quiet=True))
+
+
+def test_only_neighbours_that_do_not_need_each_other_share_a_group():
+    names = [[stage.name for stage in group] for group in groups(recipe("jobs=2"))]
+    assert ["clm", "slm"] in names
+    assert [name for group in names for name in group] == [stage.name for stage in recipe().stages]
+    assert all(len(group) == 1 for group in groups(recipe("jobs=1")))
+    assert max(len(group) for group in groups(recipe("jobs=5"))) == 2
+
+
+def test_side_by_side_gives_the_files_of_one_after_the_other(tmp_path, calls):
+    go(tmp_path / "one")
+    go(tmp_path / "two", "jobs=2")
+    for stage in ("clm", "slm"):
+        ours, theirs = (read_jsonl(tmp_path / run / "stages" / stage / "metrics.jsonl") for run in ("one", "two"))
+        assert ours == theirs != []
+        manifest = read_json(tmp_path / "two" / "stages" / stage / "manifest.json")
+        assert (
+            manifest["fingerprint"] == read_json(tmp_path / "one" / "stages" / stage / "manifest.json")["fingerprint"]
+        )
+    summary = read_json(tmp_path / "two" / "summary.json")
+    assert summary["stages"]["slm"]["seconds"] > 0
+    calls()
+    go(tmp_path / "two", "jobs=2")
+    assert calls() == []
+
+
+def test_children_run_at_the_same_time(tmp_path, calls, monkeypatch):
+    monkeypatch.setenv("FAKE_SLEEP", "0.2")
+    steps = recipe().stage("clm").max_steps
+    go(tmp_path / "run", "jobs=2")
+    stages = tmp_path / "run" / "stages"
+    begun = {name: (stages / name / "metrics.jsonl").stat().st_mtime - 0.2 * steps for name in ("clm", "slm")}
+    assert abs(begun["clm"] - begun["slm"]) < 0.2 * steps
+
+
+@pytest.mark.parametrize(
+    ("what", "error"), [("user", TrainingError), ("full", RunError), ("module", MissingPackageError)]
+)
+def test_a_childs_error_reaches_the_user_as_itself(tmp_path, calls, monkeypatch, what, error):
+    monkeypatch.setenv("FAKE_RAISE", f"slm:{what}")
+    with pytest.raises(error):
+        go(tmp_path / "run", "jobs=2")
+    assert not (tmp_path / "run" / "stages" / "slm" / "manifest.json").exists()
+    assert not (tmp_path / "run" / "summary.json").exists()
+    monkeypatch.delenv("FAKE_RAISE")
+    go(tmp_path / "run", "jobs=2")
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_no_child_outlives_a_killed_run(tmp_path):
+    environment = os.environ | {"FAKE_SLEEP": "0.5", "FAKE_CALLS": str(tmp_path / "calls.txt")}
+    command = [
+        sys.executable,
+        str(HERE.parent / "fake_stages.py"),
+        "run",
+        str(SMALL),
+        "--output",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen([*command, "--set", "jobs=2"], env=environment, stderr=subprocess.DEVNULL)
+    logs = [tmp_path / "run" / "stages" / name / "metrics.jsonl" for name in ("clm", "slm")]
+    deadline = time.monotonic() + 60
+    while not all(log.exists() for log in logs):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1.0)
+    sizes = [log.stat().st_size for log in logs]
+    time.sleep(1.2)
+    assert [log.stat().st_size for log in logs] == sizes
+    done = subprocess.run([*command, "--set", "jobs=2"], env=environment | {"FAKE_SLEEP": "0"}, check=False)
+    assert done.returncode == 0
+    assert len(read_jsonl(logs[0])) == recipe().stage("clm").max_steps
+
+
+def test_the_table_of_kinds_lets_only_training_run_side_by_side():
+    assert {name for name, kind in runner.STAGE_KINDS.items() if kind.side_by_side} == {"pretrain", "sft"}

@@ -1,0 +1,312 @@
+"""The report stage on a plausible finished run: contract, honesty of the numbers, self-containment, escaping."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fake_run import MATH9, recipe, write_run
+
+from rho1bench.comparison.console_table import comparison_table
+from rho1bench.comparison.seeds import summarise
+from rho1bench.errors import DataError
+from rho1bench.pipeline.stage import StageContext
+from rho1bench.recipe import Recipe
+from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.templates import escape_markdown
+from rho1bench.report import pages
+from rho1bench.report import stage as report_stage
+from rho1bench.system.files import read_json, read_jsonl, write_json, write_jsonl
+
+ATTACK = "</span></p><script>alert(1)</script>|`*[x](javascript:1)"
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> StageContext:
+    context = write_run(tmp_path_factory.mktemp("run"))
+    report_stage.run(context)
+    return context
+
+
+@pytest.fixture
+def copied(context: StageContext, tmp_path: Path) -> StageContext:
+    """The same run in a folder of its own, to be spoilt; its report is not written yet."""
+    run = context.folder.parents[1]
+    shutil.copytree(run, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/stages/report/publish")
+    inputs = {name: tmp_path / "copy" / path.relative_to(run) for name, path in context.inputs.items()}
+    return replace(context, folder=tmp_path / "copy/stages/report", inputs=inputs)
+
+
+def published(context: StageContext, name: str) -> str:
+    return (context.folder / "publish" / name).read_text(encoding="utf-8")
+
+
+def summary_of(context: StageContext) -> dict:
+    return read_json(context.folder / "publish/summary.json")
+
+
+class Tags(HTMLParser):
+    """Collects tags and attributes and checks that they nest."""
+
+    VOID = frozenset({"meta", "link", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+
+def test_summary_keeps_the_contract(context: StageContext) -> None:
+    summary = summary_of(context)
+    assert (summary["schema"], summary["recipe"], summary["seed"]) == (1, "quickstart", 0)
+    suite = summary["scores"]["mini_math9"]
+    assert set(suite["average"]) == {"base", "clm", "slm", "clm-sft", "slm-sft"}
+    assert list(suite["tasks"]) == MATH9
+    task = suite["tasks"]["mini_gsm8k"]
+    assert (task["metric"], task["n"], set(task["checkpoints"])) == ("exact_match", 120, set(suite["average"]))
+    assert summary["comparisons"] == read_json(context.input("compare") / "comparison.json")["pairs"]
+    assert summary["training"]["slm"]["max_steps"] == 200
+    assert set(summary["stages"]) == set(context.inputs)
+    assert all(entry["seconds"] > 0 for entry in summary["stages"].values())
+    assert summary["validation_losses"].keys() == {"slm", "clm"}
+    assert summary["engine"] == {"name": "hf", "version": "5.19.0", "dtype": "float32"}
+
+
+def test_trajectory_stands_on_common_documents(context: StageContext) -> None:
+    points = [point for point in summary_of(context)["trajectory"] if point["stage"] == "slm"]
+    assert [point["label"] for point in points] == [
+        "base",
+        "slm@000040",
+        "slm@000080",
+        "slm@000120",
+        "slm@000160",
+        "slm",
+    ]
+    assert [point["step"] for point in points] == [0, 40, 80, 120, 160, 200]
+    assert [point["tokens"] for point in points] == [step * 6144 for step in (0, 40, 80, 120, 160, 200)]
+    assert {point["n"] for point in points} == {360}
+    last = points[-1]
+    samples = [read_jsonl(context.input("eval") / "slm" / f"samples_{task}.jsonl")[:40] for task in MATH9]
+    expected = sum(sum(row["score"] for row in rows) / 40 for rows in samples) / 9
+    assert last["average"] == pytest.approx(expected)
+    assert last["ci"][0] < last["average"] < last["ci"][1]
+
+
+def test_speedup_is_read_off_the_trajectory(context: StageContext) -> None:
+    summary = summary_of(context)
+    (entry,) = summary["tokens_to_baseline"]
+    averages = {point["label"]: point["average"] for point in summary["trajectory"]}
+    assert entry["target"] == pytest.approx(averages["clm"])
+    reached = entry["tokens"] / 6144
+    below = max(step for step in (40, 80, 120, 160) if averages[f"slm@{step:06d}"] < entry["target"])
+    assert below < reached <= below + 40
+    assert entry["share"] == pytest.approx(reached / 200)
+    assert entry["share_ci"][0] <= entry["share"] <= entry["share_ci"][1]
+
+
+def test_pages_print_the_numbers_of_the_summary(context: StageContext) -> None:
+    html, markdown = published(context, "report.html"), published(context, "report.md")
+    for pair in summary_of(context)["comparisons"]:
+        for task, entry in pair["tasks"].items():
+            cells = [fmt.percent(entry["treatment"]), fmt.percent(entry["baseline"]), fmt.points(entry["difference"])]
+            row = re.search(rf'<th scope="row">{task}</th><td>{cells[0]}</td><td>{cells[1]}</td>.*', html)
+            assert row is not None
+            assert cells[2] in row.group()
+            assert fmt.interval(entry["ci"]) in row.group()
+            assert any(f"| {task} | {cells[0]} | {cells[1]} |" in line for line in markdown.splitlines())
+    difference = summary_of(context)["comparisons"][0]["suites"]["mini_math9"]["difference"]
+    headline = f"SLM beats CLM by {100 * difference:.1f} points on mini_math9"
+    assert headline in html
+    assert headline in markdown
+
+
+def test_html_nests_and_is_accessible(context: StageContext) -> None:
+    html = published(context, "report.html")
+    tags = Tags(html).seen
+    names = [tag for tag, _ in tags]
+    assert dict(tags)["html"] == {"lang": "en"}
+    assert names.count("h1") == 1
+    assert names.count("table") == names.count("caption")
+    assert all(attributes.get("scope") in ("col", "row") for tag, attributes in tags if tag == "th")
+    for tag, attributes in tags:
+        if tag == "svg":
+            assert attributes.get("aria-hidden") == "true" or attributes.get("aria-label")
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = [attributes["href"] for tag, attributes in tags if tag == "a"]
+    assert all(target is not None and target.removeprefix("#") in ids for target in targets)
+
+
+def test_html_asks_for_nothing_else(context: StageContext) -> None:
+    html = published(context, "report.html")
+    assert len(html.encode()) < 1_500_000
+    for tag, attributes in Tags(html).seen:
+        assert tag not in ("script", "img", "iframe", "object", "embed")
+        for name in ("src", "href", "srcset", "data", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:,"))
+    style = "".join(re.findall(r"<style>(.*?)</style>", html, re.S))
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "prefers-color-scheme:dark" in style
+
+
+def test_markdown_shows_figures_that_exist(context: StageContext) -> None:
+    links = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", published(context, "report.md"))
+    assert [path for _, path in links] == [
+        "figures/figure-1-mini_math9.svg",
+        "figures/figure-6-loss-selected.svg",
+        "figures/figure-6-loss-unselected.svg",
+        "figures/figure-6-validation-loss.svg",
+    ]
+    for alt, path in links:
+        assert "from" in alt
+        ET.fromstring(published(context, path))
+
+
+def test_markdown_tables_are_even(context: StageContext) -> None:
+    width = None
+    for line in published(context, "report.md").splitlines():
+        if not line.startswith("|"):
+            width = None
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line))
+        assert width in (None, cells), line
+        width = cells
+
+
+def test_passages_mark_what_was_selected(context: StageContext) -> None:
+    html = published(context, "report.html")
+    row = read_jsonl(context.input("slm") / "selected_tokens.jsonl")[16]
+    assert (row["step"], row["block"]) == (200, 0)
+    block = re.search(r'<h3>Block 0, 100% of training: \d+% selected</h3>\n<p class="passage">(.*?)</p>', html, re.S)
+    assert block is not None
+    assert len(re.findall("<mark ", block.group(1))) == sum(row["selected"])
+    text = re.sub(r"<[^>]+>", "", block.group(1)).replace("&lt;s&gt;", "<s>")
+    assert text.replace("↵", "").replace("\n", "") == "".join(row["pieces"]).replace("\n", "")
+    assert text.count("↵") == "".join(row["pieces"]).count("\n")
+
+
+def test_same_inputs_same_bytes(context: StageContext, copied: StageContext) -> None:
+    report_stage.run(copied)
+    here, there = context.folder / "publish", copied.folder / "publish"
+    files = sorted(path.relative_to(here) for path in here.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
+    for name in files:
+        assert (here / name).read_bytes() == (there / name).read_bytes(), name
+
+
+def test_injected_markup_is_shown_as_text(copied: StageContext) -> None:
+    rows = read_jsonl(copied.input("slm") / "selected_tokens.jsonl")
+    for row in rows:
+        row["pieces"][3], row["kinds"][3] = ATTACK, ATTACK
+    write_jsonl(copied.input("slm") / "selected_tokens.jsonl", rows)
+    for label in ("slm", "clm", "base"):
+        path = copied.input("eval") / label / "results.json"
+        results = read_json(path)
+        results["rho1bench"]["engine"] = ATTACK
+        write_json(path, results)
+    spoilt = copied.recipe.model_copy(update={"description": ATTACK})
+    report_stage.run(replace(copied, recipe=spoilt))
+    html, markdown = published(copied, "report.html"), published(copied, "report.md")
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)" in html
+    Tags(html)
+    outside_code = re.sub(r"```yaml.*?```", "", markdown, flags=re.S)
+    assert "<script" not in outside_code
+    assert "[x](javascript" not in outside_code
+
+
+def test_markdown_escaping() -> None:
+    assert escape_markdown("a|b `c` *d* _e_ mini_math9 <x> [l](u)\n# no") == (
+        "a\\|b \\`c\\` \\*d\\* \\_e\\_ mini_math9 &lt;x&gt; \\[l\\](u) # no"
+    )
+
+
+def test_recipe_block_cannot_be_closed_from_inside() -> None:
+    block = pages._fenced("description: '```` out'\n")
+    assert block.startswith("`````yaml\n")
+    assert block.endswith("\n`````")
+
+
+def without_curves(run_recipe: Recipe) -> Recipe:
+    stages = [
+        stage if stage.kind != "report" else stage.model_copy(update={"curves": []}) for stage in run_recipe.stages
+    ]
+    return run_recipe.model_copy(update={"stages": stages})
+
+
+def test_report_without_curves_probe_and_trajectory(copied: StageContext) -> None:
+    (copied.input("slm") / "selected_tokens.jsonl").unlink()
+    for path in copied.input("eval").glob("*@*"):
+        shutil.rmtree(path)
+    bare = without_curves(copied.recipe)
+    report_stage.run(replace(copied, recipe=bare, stage=bare.stage("report")))
+    html = published(copied, "report.html")
+    Tags(html)
+    assert "Accuracy against tokens" not in html
+    assert "Which tokens" not in html
+    assert "![" not in published(copied, "report.md")
+    summary = summary_of(copied)
+    assert (summary["trajectory"], summary["tokens_to_baseline"], summary["validation_losses"]) == ([], [], {})
+
+
+def test_null_result_is_called_one(tmp_path: Path) -> None:
+    context = write_run(tmp_path, recipe(treatment="base2"), treatment="base2")
+    pair = read_json(context.input("compare") / "comparison.json")
+    for entry in [*pair["pairs"][0]["suites"].values(), *pair["pairs"][0]["tasks"].values()]:
+        entry.update(difference=0.002, ci=[-0.01, 0.014], p=0.7)
+    write_json(context.input("compare") / "comparison.json", pair)
+    report_stage.run(context)
+    assert '<p class="headline">No significant difference between base2 and CLM on mini_math9</p>' in published(
+        context, "report.html"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "content"),
+    [
+        ("slm", "training.json", "{"),
+        ("slm", "metrics.jsonl", None),
+        ("compare", "comparison.json", "{}"),
+        ("eval", "slm/results.json", "[]"),
+    ],
+)
+def test_broken_inputs_are_named(copied: StageContext, stage: str, name: str, content: str | None) -> None:
+    path = copied.input(stage) / name
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        report_stage.run(copied)
+    assert str(path) in str(caught.value)
+    assert not (copied.folder / "publish/summary.json").exists()
+
+
+def test_summary_feeds_the_table_and_the_seeds(context: StageContext, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_json(tmp_path / f"seed-{seed}/summary.json", summary_of(context) | {"seed": seed})
+    summarise(tmp_path, [1, 2])
+    over_seeds = read_json(tmp_path / "summary.json")
+    assert over_seeds["pairs"][0]["validation_loss"]["num_positive"] == 0
+    assert comparison_table(over_seeds).row_count == 5
+    assert comparison_table(summary_of(context)).row_count == 5
+    json.dumps(over_seeds, allow_nan=False)

@@ -1,0 +1,90 @@
+"""Atomic files and torn lines; sizes in the plan against the real model."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_recipe import SMALL
+
+from rho1bench.plan import num_parameters, stage_sizes
+from rho1bench.recipe import ModelConfig
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.system import files
+
+ROWS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9), max_size=3), max_size=6)
+
+
+def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "value.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        files.write_json(path, {"a": float("nan")})
+    with suppress(RuntimeError), files.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert files.read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_temporaries_of_killed_writers_are_removed(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in (".a.json.12.tmp", "deep/.b.13.tmp", "deep/kept.tmp", "kept.json"):
+        (tmp_path / name).write_text("x")
+    files.remove_temporaries(tmp_path, deep=False)
+    assert (tmp_path / "deep/.b.13.tmp").exists()
+    files.remove_temporaries(tmp_path)
+    left = {entry.name for entry in tmp_path.rglob("*") if entry.is_file()}
+    assert left == {"kept.tmp", "kept.json"}
+
+
+@settings(max_examples=40)
+@given(rows=ROWS, torn=st.binary(max_size=12).filter(lambda data: b"\n" not in data), more=ROWS)
+def test_a_torn_line_costs_only_itself(tmp_path_factory, rows, torn, more):
+    path: Path = tmp_path_factory.mktemp("torn") / "rows.jsonl"
+    files.write_jsonl(path, rows)
+    with path.open("ab") as handle:
+        handle.write(torn)
+    assert files.read_jsonl(path) == rows
+    for row in more:
+        files.append_jsonl(path, row)
+    assert files.read_jsonl(path) == rows + more
+
+
+@given(value=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5))
+def test_the_hash_of_json_is_blind_to_order(value):
+    backwards = dict(reversed(value.items()))
+    assert files.sha256_json(value) == files.sha256_json(json.loads(json.dumps(backwards)))
+
+
+@pytest.mark.parametrize(("tied", "groups"), [(True, None), (False, 2), (True, 1)])
+def test_parameters_are_those_of_the_real_model(tied, groups):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": groups,
+        "max_position_embeddings": 32,
+        "tie_word_embeddings": tied,
+    }
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=500, **{**shape, "num_key_value_heads": groups or 4}))
+    assert num_parameters(ModelConfig(**shape), 500) == model.num_parameters()
+
+
+def test_sizes_follow_from_the_recipe():
+    recipe = load_recipe(str(SMALL))
+    assert stage_sizes(recipe, recipe.stage("web")) == {"blocks": 8, "tokens": 128, "bytes": 384}
+    assert stage_sizes(recipe, recipe.stage("scores"))["bytes"] == 512
+    slm = stage_sizes(recipe, recipe.stage("slm"))
+    assert (slm["steps"], slm["tokens"], slm["blocks"]) == (20, 1280, 80)
+    assert slm["bytes"] == 3 * 4 * slm["weights"]
+    assert stage_sizes(recipe, recipe.stage("eval")) == {"steps": 2}
