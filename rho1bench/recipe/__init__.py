@@ -7,7 +7,7 @@ A recipe is a list of stages; a field typed :class:`StageRef` names an earlier s
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar, overload
 
 from pydantic import Field
 
@@ -68,6 +68,9 @@ Stage = Annotated[
 ]
 
 
+S = TypeVar("S", bound=StageBase)
+
+
 class Recipe(Model):
     """A whole run."""
 
@@ -82,14 +85,25 @@ class Recipe(Model):
     """Training stages that do not need each other run side by side, up to this many (for CPUs with several cores)."""
     stages: Annotated[list[Stage], Field(min_length=1)]
 
-    def stage(self, name: str) -> Stage:
-        """Return the stage called ``name``; raises ``KeyError``."""
-        return next(stage for stage in self.stages if stage.name == name) if self.has(name) else _missing(name)
+    @overload
+    def stage(self, name: str) -> Stage: ...
+
+    @overload
+    def stage(self, name: str, model: type[S]) -> S: ...
+
+    def stage(self, name: str, model: type[StageBase] = StageBase) -> StageBase:
+        """Return the stage called ``name``; raises ``KeyError``, and ``TypeError`` if it is no ``model``."""
+        for stage in self.stages:
+            if stage.name == name:
+                if not isinstance(stage, model):
+                    raise TypeError(f"stage {name!r} is of kind {stage.kind!r}, not a {model.__name__}")
+                return stage
+        raise KeyError(name)
+
+    def stages_of(self, model: type[S]) -> list[S]:
+        """Return the stages that are of ``model``, in order."""
+        return [stage for stage in self.stages if isinstance(stage, model)]
 
     def has(self, name: str) -> bool:
         """Tell whether a stage is called ``name``."""
         return any(stage.name == name for stage in self.stages)
-
-
-def _missing(name: str) -> Any:
-    raise KeyError(name)

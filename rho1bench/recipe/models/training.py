@@ -99,6 +99,13 @@ class TrainStage(StageBase):
     distributed: Distributed | None = None
     loggers: list[Literal["tensorboard", "trackio", "wandb"]] = []
     """Besides ``metrics.jsonl``, which is always written."""
+    selection: Selection | None = None
+    """Which tokens keep their loss; None is CLM, the full-token baseline (in fine-tuning: every labelled token)."""
+
+    @property
+    def init_stage(self) -> str | None:
+        """The stage whose model this one starts from; None for weights from elsewhere."""
+        return self.init if isinstance(self.init, str) else None
 
 
 class PretrainStage(TrainStage):
@@ -109,8 +116,6 @@ class PretrainStage(TrainStage):
     validation: Annotated[Name | None, StageRef(("corpus",))] = None
     """Held-out clean corpus for the downstream loss of figure 6."""
     validation_steps: PositiveInt = 50
-    selection: Selection | None = None
-    """None is CLM, the full-token baseline."""
     monitor: Selection | None = None
     """The same ranking for the metrics only (a baseline's curves of figure 6); changes nothing in training."""
 
@@ -122,7 +127,5 @@ class SFTStage(TrainStage):
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
     sources: Annotated[list[Source], Field(min_length=1)]
     max_length: PositiveInt
-    selection: Selection | None = None
-    """Keep the loss of the best-scored labelled tokens only (the paper's future work); None trains on all of them."""
     reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
     """The model whose scores ``selection`` reads; it scores the samples once, before training."""
