@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rho1bench.recipe.models.base import Model, Name, PositiveInt, StageBase, StageRef
+from rho1bench.recipe.models.base import (
+    HubName,
+    LocalRef,
+    Model,
+    Name,
+    PositiveInt,
+    StageBase,
+    StageLookup,
+    StageRef,
+    StageSizes,
+    StageSpec,
+)
+from rho1bench.sizing.shapes import find_shape
 
 LOCAL_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 TextField = str | Annotated[list[str], Field(min_length=1)]
@@ -39,7 +51,7 @@ class LocalSource(SourceBase):
     """Local rows, one a document: JSON lines (``.jsonl``, ``.jsonl.gz``), ``.parquet``, a folder or a glob of them."""
 
     type: Literal["local"]
-    path: str
+    path: Annotated[str, LocalRef("files")]
     text_field: TextField = "text"
     num_documents: PositiveInt | None = None
     offset: Annotated[int, Field(ge=0)] = 0
@@ -54,7 +66,7 @@ class HubSource(SourceBase):
     """A data set of the Hugging Face hub (or a folder that ``datasets`` reads), streamed; its code is never run."""
 
     type: Literal["hub"]
-    dataset: Annotated[str, Field(min_length=1)]
+    dataset: HubName
     config: str | None = None
     split: str = "train"
     revision: str | None = None
@@ -86,13 +98,26 @@ class TextStage(StageBase):
 class TokenizerStage(TextStage):
     """Trains a byte-level BPE tokenizer on the sources, digits as single tokens; or takes a ``pretrained`` one."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.corpus.tokenizer:run", ("tokenizers", "transformers"))
     kind: Literal["tokenizer"]
     sources: list[Source] = []
     vocab_size: Annotated[int, Field(ge=300)] | None = None
-    pretrained: Annotated[str, Field(min_length=1)] | None = None
+    pretrained: HubName | None = None
     """A hub id or a folder with a fast tokenizer (``tokenizer.json``); in place of ``sources`` and ``vocab_size``."""
     revision: str | None = None
     """Commit of the ``pretrained`` tokenizer on the hub."""
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of entries; None for a pretrained tokenizer that is not known without a network."""
+        if self.pretrained is None:
+            return self.vocab_size
+        shape = find_shape(self.pretrained, self.revision)
+        return None if shape is None else shape.vocab_size
+
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return the number of documents, where every source states its own."""
+        return StageSizes(documents=_num_documents(self.sources))
 
     def files(self) -> list[Path]:
         """Return the files of a ``pretrained`` tokenizer that is a local folder."""
@@ -109,6 +134,7 @@ class TokenizerStage(TextStage):
 class CorpusStage(TextStage):
     """Reads the sources, tokenises them and packs documents into blocks (paper section 3.1)."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.corpus.stage:run", ("tokenizers", "transformers", "numpy"))
     kind: Literal["corpus"]
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
     sources: Annotated[list[Source], Field(min_length=1)]
@@ -134,6 +160,20 @@ class CorpusStage(TextStage):
     def max_blocks(self) -> int | None:
         """Blocks that the budget allows; None if everything is kept."""
         return self.num_blocks if self.num_tokens is None else -(-self.num_tokens // self.block_size)
+
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return blocks, tokens and bytes of a corpus with a budget; of another one the number of its documents."""
+        if self.max_blocks is None:
+            return StageSizes(documents=_num_documents(self.sources))
+        vocabulary = recipe.stage(self.tokenizer, TokenizerStage).vocabulary
+        width = 2 if (vocabulary or 2**32) <= 2**16 else 4
+        tokens = self.max_blocks * self.block_size
+        return StageSizes(blocks=self.max_blocks, tokens=tokens, bytes=tokens * (width + 1))
+
+
+def _num_documents(sources: list[Source]) -> int | None:
+    numbers = [source.num_documents for source in sources if source.num_documents is not None]
+    return sum(numbers) if numbers and len(numbers) == len(sources) else None
 
 
 def named_files(place: str) -> list[Path]:
