@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from rho1bench.sizing.shapes import ModelShape, find_shape
@@ -123,6 +124,7 @@ class StageBase(Model):
 
 
 S = TypeVar("S", bound=StageBase)
+R = TypeVar("R", StageRef, LocalRef)
 
 
 class StageLookup(Protocol):
@@ -137,7 +139,7 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
     for field_name, info in type(model).model_fields.items():
         value = getattr(model, field_name, None)
         path = f"{prefix}{field_name}"
-        marks = [mark for mark in info.metadata if isinstance(mark, StageRef)] + _nested_marks(info.annotation)
+        marks = marks_of(info, StageRef)
         if isinstance(value, BaseModel):
             yield from references(value, f"{path}.")
         elif isinstance(value, list):
@@ -150,9 +152,13 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
             yield path, value, marks[0]
 
 
-def _nested_marks(annotation: object) -> list[StageRef]:
-    """Find the marks inside ``list[Annotated[...]]`` and unions."""
-    marks = [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, StageRef)]
+def marks_of(info: FieldInfo, mark: type[R]) -> list[R]:
+    """Return the marks of a field, those inside lists and unions included."""
+    return [found for found in info.metadata if isinstance(found, mark)] + _nested_marks(info.annotation, mark)
+
+
+def _nested_marks(annotation: object, mark: type[R]) -> list[R]:
+    marks = [found for found in getattr(annotation, "__metadata__", ()) if isinstance(found, mark)]
     for argument in getattr(annotation, "__args__", ()):
-        marks += _nested_marks(argument)
+        marks += _nested_marks(argument, mark)
     return marks

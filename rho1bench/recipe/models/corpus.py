@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from glob import glob, has_magic
+from glob import escape, glob, has_magic
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -57,10 +57,6 @@ class LocalSource(SourceBase):
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents to pass over first, so that two corpora can be disjoint."""
 
-    def files(self) -> list[Path]:
-        """Return the files that ``path`` names (see :func:`named_files`)."""
-        return named_files(self.path)
-
 
 class HubSource(SourceBase):
     """A data set of the Hugging Face hub (or a folder that ``datasets`` reads), streamed; its code is never run."""
@@ -77,10 +73,6 @@ class HubSource(SourceBase):
     num_documents: PositiveInt | None = None
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents to pass over first, so that two corpora can be disjoint."""
-
-    def files(self) -> list[Path]:
-        """Return the files of a data set that is a local folder; none for one of the hub."""
-        return _folder_files(self.dataset, "*")
 
 
 Source = Annotated[MiniWorldSource | LocalSource | HubSource, Field(discriminator="type")]
@@ -118,10 +110,6 @@ class TokenizerStage(TextStage):
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return the number of documents, where every source states its own."""
         return StageSizes(documents=_num_documents(self.sources))
-
-    def files(self) -> list[Path]:
-        """Return the files of a ``pretrained`` tokenizer that is a local folder."""
-        return _folder_files(self.pretrained, "tokenizer*")
 
     @model_validator(mode="after")
     def _trained_or_pretrained(self) -> Self:
@@ -185,10 +173,11 @@ def named_files(place: str) -> list[Path]:
     if os.path.isdir(path):  # unlike Path's, false for names that no disk can hold
         return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(LOCAL_SUFFIXES))
     if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
-        return [found for found in map(Path, sorted(glob(str(path), recursive=True))) if found.is_file()]
+        return [found for found in map(Path, sorted(glob(_pattern(path), recursive=True))) if found.is_file()]
     return [path]
 
 
-def _folder_files(place: str | None, pattern: str) -> list[Path]:
-    folder = Path(os.path.expanduser(place or ""))
-    return sorted(path for path in folder.rglob(pattern) if path.is_file()) if place and os.path.isdir(folder) else []
+def _pattern(path: Path) -> str:
+    """Return a glob whose leading folders are taken literally where they exist, brackets in their names included."""
+    literal = next(above for above in path.parents if above.is_dir())
+    return os.path.join(escape(str(literal)), path.relative_to(literal))
