@@ -16,12 +16,12 @@ from rich.console import Console
 
 from rho1bench.errors import CheckpointError, EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
-from rho1bench.evaluation.data.pinned_files import use_data_folder
 from rho1bench.evaluation.engines import EngineSettings, make_engine
 from rho1bench.evaluation.evaluator import Evaluation, Job, by_architecture
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json
 from rho1bench.system.progress import Progress

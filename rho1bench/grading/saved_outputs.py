@@ -13,7 +13,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from rho1bench.grading.paper.gold import TASKS, gold_answer, written_answer
 from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import WorkerPool
 from rho1bench.grading.verdict import Grade, Verdict
+from rho1bench.system.data_root import DATA_VARIABLE, cache_folder, named_folder
 from rho1bench.system.files import write_jsonl
 
 Row = Mapping[str, Any]
@@ -147,7 +147,6 @@ def _counts(grades: Sequence[Grade]) -> dict[str, Any]:
     return counts
 
 
-DATA_VARIABLE = "RHO1BENCH_DATA"
 _ALIASES = {
     "math500": "math", "math_oai": "math", "minerva_math": "math", "sat": "sat_math", "gsmhard": "gsm_hard",
     "gsm-hard": "gsm_hard", "mmlu-stem": "mmlu_stem",
@@ -155,26 +154,21 @@ _ALIASES = {
 
 
 class Lookup:
-    """Test rows of a local data folder, read when first asked for."""
+    """Test rows of a data folder (the one given, else ``RHO1BENCH_DATA``), else of the cache; read when asked for."""
 
     def __init__(self, data_root: Path | None) -> None:
-        self._given = data_root
+        self.root = data_root or named_folder()
         self._rows: dict[str, dict[str, Row]] = {}
-
-    @cached_property
-    def root(self) -> Path | None:
-        """The data folder: the one given, else ``RHO1BENCH_DATA``, else None."""
-        named = os.environ.get(DATA_VARIABLE)
-        return self._given or (Path(named) if named else None)
 
     def row(self, task: str, idx: Any, where: str) -> Row | None:
         """Return the row of ``task`` whose ``idx`` (else line number, from 0) is ``idx``; None without data."""
-        if self.root is None:
+        path = (self.root or cache_folder()) / "math" / task / "test.jsonl"
+        if self.root is None and not path.is_file():
             return None
         if task not in self._rows:
-            self._rows[task] = self._read(self.root / "math" / task / "test.jsonl")
+            self._rows[task] = self._read(path)
         if str(idx) not in self._rows[task]:
-            raise DataError(f"{where}: {task} has no row {idx!r} in {self.root / 'math' / task / 'test.jsonl'}.")
+            raise DataError(f"{where}: {task} has no row {idx!r} in {path}.")
         return self._rows[task][str(idx)]
 
     @staticmethod
