@@ -21,7 +21,7 @@ from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, ru
 from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
 from rho1bench.paper.suites import Suite, split_work
 from rho1bench.pipeline.fingerprint import code_hash
-from rho1bench.sandbox import walls_in_force
+from rho1bench.sandbox import isolation_in_force
 from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
@@ -86,7 +86,7 @@ class Evaluation:
             count_requests(self.tasks.load(unit.tasks), unit.limit) for units in pending.values() for unit in units
         )
         if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
-            walls_in_force()  # refused now rather than after an hour of answers
+            isolation_in_force()  # refused now rather than after an hour of answers
         self._done, self._began = 0, time.monotonic()
         self.progress.start(total, "requests")
         for number, job in enumerate(jobs, start=1):
