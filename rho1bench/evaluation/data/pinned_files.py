@@ -11,11 +11,11 @@ import json
 import os
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import DataError
 from rho1bench.evaluation.data.diagnose import find_fault
 from rho1bench.evaluation.data.math_sets import MathSet, PinnedFile
+from rho1bench.evaluation.harness.lm_eval_types import Doc
 from rho1bench.grading.saved_outputs import DATA_VARIABLE
 from rho1bench.system.files import atomic_path, sha256_bytes
 
@@ -24,8 +24,6 @@ TIMEOUT = 30.0
 """Seconds that the server may stay silent."""
 
 LAYOUT = "math/<data set>/test.jsonl and prompts/cot/<name>.md"
-
-Row = dict[str, Any]
 
 
 def use_data_folder(folder: Path | None) -> None:
@@ -47,14 +45,15 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "rho1bench" / "data"
 
 
-def read_rows(math_set: MathSet) -> list[Row]:
+def read_rows(math_set: MathSet) -> list[Doc]:
     """Return the rows of a test set in file order.
 
     Raises:
-        DataError: the file is missing, differs from the pinned one (the first faulty line is named), or cannot be had.
+        DataError: the file is missing, cannot be obtained, or differs from the pinned one (the first faulty line is
+            named).
     """
     data = read_pinned(math_set.file, math_set.keys)
-    rows: list[Row] = [json.loads(line) for line in data.splitlines()]
+    rows: list[Doc] = [json.loads(line) for line in data.splitlines()]
     assert len(rows) == math_set.num_rows, f"{math_set.name}: the pinned hash and the pinned number of rows disagree"
     return rows
 
@@ -83,7 +82,7 @@ def _local(path: Path, file: PinnedFile, keys: tuple[str, ...]) -> bytes:
         raise DataError(
             f"{path}{find_fault(data, file.place, keys)} "
             f"Expected is the file made from {file.source}, sha256 {file.sha256}; this one has {found}. "
-            f"Mend or replace it, or leave out --data-root and {DATA_VARIABLE} to have it downloaded."
+            f"Replace it, or leave out --data-root and {DATA_VARIABLE} to download it."
         )
     return data
 
