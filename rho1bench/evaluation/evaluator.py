@@ -2,7 +2,7 @@
 
 A unit is one checkpoint with the tasks that one suite adds. Every answer goes into the checkpoint's ``answers.jsonl``
 as soon as it is complete; a finished unit leaves ``samples_<task>.jsonl`` and ``unit_<suite>.json`` and is not run
-again while nothing that it depends on changes. When all units of a checkpoint are finished, its ``results.json`` is written.
+again while nothing that it depends on changes. ``results.json`` is written when all units of a checkpoint are finished.
 """
 
 from __future__ import annotations
