@@ -86,7 +86,7 @@ class Checkpoint:
 
     @property
     def identity(self) -> str:
-        """What tells this model's answers from those of another one."""
+        """A hash that distinguishes this model's answers from those of another one."""
         return self.weights_sha256 if self.has_weights else f"served as {self.source}"
 
     @cached_property
