@@ -18,7 +18,7 @@ from rho1bench.evaluation.cached_model import DurableModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, runs_programs
-from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
+from rho1bench.evaluation.records import UnitRecord, checkpoint_record, data_sha256, sample_rows, unit_record
 from rho1bench.paper.suites import Suite, split_work
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.sandbox import walls_in_force
@@ -161,11 +161,7 @@ class Evaluation:
             )
 
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
-        records = [read_json(unit.path) for unit in units]
+        records = [UnitRecord.model_validate(read_json(unit.path)) for unit in units]
         suites = [self.suites[name] for name in job.limits]
-        about = about_engine(self.engine)
-        for unit in records:
-            for name, summary in unit["tasks"].items():
-                summary["num_rows"] = self.tasks.num_rows(name)
-        record = checkpoint_record(job.checkpoint, suites, records, about)
+        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows)
         write_json(self.folder / job.checkpoint.label / "results.json", record)

@@ -1,22 +1,26 @@
-"""From lm-eval's results of a unit to the files of the eval stage: samples, unit and checkpoint records.
+"""From lm-eval's results of a unit to the files of the eval stage: samples, ``unit_<suite>.json``, ``results.json``.
 
-lm-eval's field names are kept; what this suite adds stands under ``rho1bench``. Scores are fractions between 0 and 1.
+lm-eval's field names are kept; what this suite adds stands under ``rho1bench`` (``comparison.eval_results``). Scores
+are fractions between 0 and 1.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult, eval_fingerprint
+from rho1bench.comparison.result_files import SCHEMA, ResultModel, as_json
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness.lm_eval_tasks import UnitResult
 from rho1bench.evaluation.harness.task_groups import benchmark_summary
 from rho1bench.grading.verdict import GRADER_VERSION
 from rho1bench.paper.suites import Suite, suite_averages
-from rho1bench.system.files import sha256_json
+from rho1bench.system.files import sha256_file, sha256_json
+from rho1bench.system.paths import PACKAGE
 from rho1bench.system.provenance import device, git_state, versions
 
 _PACKAGES = (
@@ -153,48 +157,64 @@ def _generation_kwargs(task: Any) -> Json | None:
     return {**task.get_config("generation_kwargs"), **({"repeats": repeats} if repeats > 1 else {})}
 
 
-def suite_metrics(suite: Suite, tasks: Mapping[str, Json]) -> dict[str, float]:
+class UnitRecord(ResultModel):
+    """The file ``unit_<suite>.json``: what one suite added for one checkpoint."""
+
+    fingerprint: str
+    """Everything that the unit's files depend on."""
+    suite: str
+    limit: int | None
+    lm_eval: dict[str, dict[str, Any]]
+    """lm-eval's own fields, by the names of tasks."""
+    tasks: dict[str, TaskResult]
+    seconds: float
+
+
+def suite_metrics(suite: Suite, tasks: Mapping[str, TaskResult]) -> dict[str, float]:
     """Return every metric of a suite, ``task/metric``: the scores, and pass@10 of the code benchmarks."""
     return {
         f"{name}/{metric}": value
         for name in suite.tasks
-        for metric, value in tasks[name].get("metrics", {tasks[name]["metric"]: tasks[name]["score"]}).items()
+        for metric, value in (tasks[name].metrics or {tasks[name].metric: tasks[name].score}).items()
     }
 
 
-def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Sequence[Json], about: Json) -> Json:
-    """Return ``results.json`` of one checkpoint from its finished units."""
+def checkpoint_record(
+    checkpoint: Checkpoint,
+    suites: Sequence[Suite],
+    units: Sequence[UnitRecord],
+    engine: Engine,
+    num_rows: Callable[[str], int | None],
+) -> Json:
+    """Return ``results.json`` of one checkpoint from its finished units; ``num_rows`` gives a task's whole test set."""
     merged: Json = {key: {} for key in _MERGED}
-    tasks: Json = {}
+    tasks: dict[str, TaskResult] = {}
     for unit in units:
         for key in _MERGED:
-            merged[key] |= unit["lm_eval"].get(key, {})
-        tasks |= unit["tasks"]
-    scores = {name: summary["score"] for name, summary in tasks.items()}
-    averages = suite_averages(suites, scores)
-    for suite in suites:
-        if suite.name in averages:
-            averages[suite.name]["metrics"] = suite_metrics(suite, tasks)
-    facts = ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs")
-    fingerprint = sha256_json(
-        [{name: {key: tasks[name][key] for key in facts} for name in sorted(tasks)}, about["decoding"], about["grader"]]
+            merged[key] |= unit.lm_eval.get(key, {})
+        tasks |= {name: task.model_copy(update={"num_rows": num_rows(name)}) for name, task in unit.tasks.items()}
+    parts = {name: dict(tasks[name]) for name in sorted(tasks)}
+    averages = suite_averages(suites, {name: task.score for name, task in tasks.items()})
+    results = EvalResults(
+        schema=SCHEMA,
+        label=checkpoint.label,
+        stage=checkpoint.stage,
+        step=checkpoint.step,
+        tokens=checkpoint.tokens,
+        selected_tokens=checkpoint.selected_tokens,
+        **about_checkpoint(checkpoint),
+        **about_engine(engine),
+        limits={unit.suite: unit.limit for unit in units},
+        suites={
+            suite.name: SuiteResult.model_validate(averages[suite.name] | {"metrics": suite_metrics(suite, tasks)})
+            for suite in suites
+            if suite.name in averages
+        },
+        tasks=tasks,
+        eval_fingerprint=eval_fingerprint(parts, DECODING, GRADER_VERSION),
+        seconds=round(sum(unit.seconds for unit in units), 3),
     )
-    return merged | {
-        "rho1bench": {
-            "label": checkpoint.label,
-            "stage": checkpoint.stage,
-            "step": checkpoint.step,
-            "tokens": checkpoint.tokens,
-            "selected_tokens": checkpoint.selected_tokens,
-            **about_checkpoint(checkpoint),
-            **about,
-            "limits": {unit["suite"]: unit["limit"] for unit in units},
-            "suites": averages,
-            "tasks": tasks,
-            "eval_fingerprint": fingerprint,
-            "seconds": round(sum(unit["seconds"] for unit in units), 3),
-        }
-    }
+    return merged | {"rho1bench": as_json(results)}
 
 
 def about_checkpoint(checkpoint: Checkpoint) -> Json:
@@ -203,7 +223,7 @@ def about_checkpoint(checkpoint: Checkpoint) -> Json:
     return {
         "model": checkpoint.source or checkpoint.label,
         "revision": checkpoint.revision,
-        "weights_sha256": checkpoint.weights_sha256 if local else None,
+        "weights_sha256": checkpoint.files_sha256 if local else None,
         "num_parameters": checkpoint.num_parameters if local else None,
     }
 
@@ -226,8 +246,5 @@ def about_engine(engine: Engine) -> Json:
 
 def grader_sha256() -> str:
     """Return a hash of the grading code; ``GRADER_VERSION`` says whether another code may judge otherwise."""
-    from rho1bench.system.files import sha256_file
-    from rho1bench.system.paths import PACKAGE
-
     folder = PACKAGE / "grading"
     return sha256_json({str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*.py"))})

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rho1bench.comparison.result_files import schema_problems
 from rho1bench.leaderboard.records import record as rec
 from rho1bench.leaderboard.records.record import Record
 from rho1bench.paper.suites import SUITES
@@ -31,7 +32,7 @@ def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
         data = _strict_json(path.read_text(encoding="utf-8"))
         record = Record.model_validate(data)
     except ValidationError as error:
-        return None, list(_schema_problems(error))
+        return None, list(schema_problems(error, _SHOWN))
     except (OSError, ValueError) as error:
         return None, [f"cannot be read: {error}"]
     problems = list(_own_problems(record, data))
@@ -56,14 +57,6 @@ def _strict_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
 
 
-def _schema_problems(error: ValidationError) -> Iterator[str]:
-    details = error.errors(include_url=False)
-    for detail in details[:_SHOWN]:
-        yield f"{'.'.join(map(str, detail['loc'])) or 'the record'}: {detail['msg']}"
-    if len(details) > _SHOWN:
-        yield f"and {len(details) - _SHOWN} further problems of form"
-
-
 def _own_problems(record: Record, data: Mapping[str, Any]) -> Iterator[str]:
     if rec.record_sha256(data) != record.sha256:
         yield "sha256 does not match its content: the record was changed after it was written. Pack the run again."
@@ -76,7 +69,7 @@ def _own_problems(record: Record, data: Mapping[str, Any]) -> Iterator[str]:
     for name, task in record.tasks.items():
         for problem in _task_problems(task):
             yield f"tasks.{name}: {problem}"
-    yield from _average_problems(record, data)
+    yield from _average_problems(record)
     yield from _scale_problems(record)
 
 
@@ -96,12 +89,12 @@ def _task_problems(task: rec.TaskRecord) -> Iterator[str]:
             yield f"the {judge} verdicts are {sum(counts.values())}, the documents {task.n}"
 
 
-def _average_problems(record: Record, data: Mapping[str, Any]) -> Iterator[str]:
-    expected = rec.average_of(data["tasks"])
+def _average_problems(record: Record) -> Iterator[str]:
+    expected = rec.average_of(record.tasks)
     average = record.average
-    if not close(average.score, expected["score"]) or average.n != expected["n"]:
-        yield f"average {average.score} (n {average.n}) is not the mean of its tasks, {expected['score']}"
-    if not _all_close(average.ci, expected["ci"]) or not average.ci[0] <= average.score <= average.ci[1]:
+    if not close(average.score, expected.score) or average.n != expected.n:
+        yield f"average {average.score} (n {average.n}) is not the mean of its tasks, {expected.score}"
+    if not _all_close(average.ci, expected.ci) or not average.ci[0] <= average.score <= average.ci[1]:
         yield f"average: ci {list(average.ci)} does not follow from its tasks"
 
 
