@@ -12,12 +12,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from rho1bench.comparison.result_files import ResultModel, read_result_file
+from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
 from rho1bench.system.files import read_jsonl, sha256_json
@@ -43,7 +43,7 @@ class TaskResult(ResultModel):
     version: float | str | int | None
     data_sha256: str
     prompts_sha256: str
-    generation_kwargs: dict[str, Any] | None
+    generation_kwargs: JsonObject | None
     """lm-eval's settings of the task, whatever they are."""
     verdicts: dict[str, dict[str, int]] | None = None
     """Counts by judge, of tasks whose answers are graded."""
@@ -104,15 +104,15 @@ class EvalResults(ResultModel):
     seconds: float
 
 
-def fingerprint_parts(tasks: Mapping[str, Mapping[str, Any]], decoding: Any, grader: int) -> dict[str, Any]:
+def fingerprint_parts(tasks: Mapping[str, Mapping[str, object]], decoding: object, grader: int) -> dict[str, object]:
     """Return what decides whether two evaluations may stand in one column, part by part, under names for people."""
-    parts: dict[str, Any] = {"decoding": decoding, "grader": grader}
+    parts: dict[str, object] = {"decoding": decoding, "grader": grader}
     for name, task in tasks.items():
         parts |= {f"{key} of {name}": task[key] for key in FINGERPRINTED}
     return parts
 
 
-def eval_fingerprint(tasks: Mapping[str, Mapping[str, Any]], decoding: Any, grader: int) -> str:
+def eval_fingerprint(tasks: Mapping[str, Mapping[str, object]], decoding: object, grader: int) -> str:
     """Return the hash of tasks, documents, prompts, decoding and grader: one column of a table has one of them."""
     return sha256_json(fingerprint_parts(tasks, decoding, grader))
 

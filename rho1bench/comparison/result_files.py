@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rho1bench.errors import DataError
 from rho1bench.system.files import read_json
 
+JsonObject = dict[str, Any]
+"""A JSON object whose keys are not ours to name: settings of lm-eval, of an engine, of a recipe."""
 SCHEMA: Literal[1] = 1
 """Version of the three files; raised when the meaning of a field changes."""
 _SHOWN = 3
@@ -29,9 +31,9 @@ class ResultModel(BaseModel):
 M = TypeVar("M", bound=ResultModel)
 
 
-def as_json(model: ResultModel) -> dict[str, Any]:
+def as_json(model: ResultModel) -> JsonObject:
     """Return a model as its file holds it; fields that were never set are left out."""
-    data: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    data: JsonObject = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return data
 
 

@@ -7,12 +7,12 @@ either. Scores are fractions of 1, losses nats, times wall seconds.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
-from rho1bench.comparison.result_files import ResultModel, read_result_file
+from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
 from rho1bench.errors import DataError
 from rho1bench.system.files import read_json
 
@@ -74,7 +74,7 @@ class TrainingSummary(ResultModel):
     tokens: int
     selected_tokens: int
     max_steps: int
-    init: str | dict[str, Any] | None = None
+    init: str | JsonObject | None = None
     """A stage's name, or the recipe's words for random or given weights."""
     select_ratio: float | None = None
 

@@ -2,7 +2,7 @@
 
 A record is checked by itself (strict JSON, schema, hash, and every number that follows from its scores), in its place
 (the file's name is its id) and among the others (one evaluation a column, no row twice, the baseline is there).
-Everything is reported at once. Whether the pages are stale is for ``building`` to say.
+Everything is reported at once. ``pages.build`` tells whether the pages are stale.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -83,7 +82,7 @@ def _unlike(column: list[RecordSummary], results: Path) -> Iterator[str]:
 
 
 def _twice(column: list[RecordSummary]) -> Iterator[str]:
-    seen: dict[tuple[Any, ...], str] = {}
+    seen: dict[tuple[object, ...], str] = {}
     for record in column:
         model, training = record.model, record.training
         identity = (

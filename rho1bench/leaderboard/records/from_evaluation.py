@@ -28,8 +28,7 @@ from rho1bench.leaderboard.records.record import (
     task_score,
     with_hashes,
 )
-
-RANKED_SUITES = ("rho1_math9", "rho1_tir7", "rho1_general15")
+from rho1bench.paper.protocol import RANKED_SUITES
 
 
 def pack_evaluation(folder: Path, name: str | None = None) -> list[Record]:
@@ -133,7 +132,7 @@ def _number(text: str) -> tuple[int, str]:
 
 
 def _public_source(source: str) -> str:
-    """Return a hub id as it is, and of a folder its name alone: where it lay is nobody's business."""
+    """Return a hub id as it is, and of a folder its name alone, without its place on this machine."""
     return Path(source).name if source.startswith(("/", ".", "~")) or source.count("/") > 1 else source
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from rho1bench.comparison import eval_results
 from rho1bench.comparison.eval_results import LabelScores
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.run_summary import read_training
 from rho1bench.errors import DataError, RecipeError
 from rho1bench.leaderboard.records.compare import compare_records
@@ -135,8 +136,8 @@ def recipe_sha256(recipe: Recipe) -> str:
     return settings_sha256(_portable(recipe))
 
 
-def _portable(recipe: Recipe) -> dict[str, Any]:
-    """Return what a recipe sets, of local files the name alone: where they lay is nobody's business."""
+def _portable(recipe: Recipe) -> JsonObject:
+    """Return what a recipe sets, of local files the name alone, without their place on this machine."""
 
     def named(value: Any) -> Any:
         if isinstance(value, list):
@@ -146,7 +147,7 @@ def _portable(recipe: Recipe) -> dict[str, Any]:
         found = {key: named(item) for key, item in value.items()}
         return found | {"path": Path(found["path"]).name} if found.get("type") == "local" else found
 
-    portable: dict[str, Any] = named(recipe.model_dump(mode="json", exclude_defaults=True))
+    portable: JsonObject = named(recipe.model_dump(mode="json", exclude_defaults=True))
     return portable
 
 

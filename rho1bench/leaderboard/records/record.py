@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rho1bench.comparison.eval_results import fingerprint_parts
 from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.statistics import Values, is_binary
 from rho1bench.system.files import sha256_json
 
@@ -63,7 +64,7 @@ class TrainingFacts(RecordModel):
     stage: str
     method: str
     """``slm``, ``clm`` (full-token training), or the kind of stage."""
-    selection: dict[str, Any] | None
+    selection: JsonObject | None
     seed: Count
     step: Count | None
     tokens: Count | None
@@ -77,14 +78,14 @@ class EvaluationFacts(RecordModel):
 
     engine: str
     engine_version: str
-    engine_settings: dict[str, Any]
+    engine_settings: JsonObject
     dtype: str
     device: str
-    decoding: dict[str, Any]
+    decoding: JsonObject
     """Of tasks whose ``generation_kwargs`` say nothing else."""
     grader: Count
     grader_sha256: Sha256
-    git: dict[str, Any] | None
+    git: JsonObject | None
     versions: dict[str, str]
     seconds: Annotated[float, Field(ge=0.0)]
 
@@ -106,7 +107,7 @@ class TaskRecord(RecordModel):
     version: float | str | int | None
     data_sha256: Sha256
     prompts_sha256: Sha256
-    generation_kwargs: dict[str, Any] | None
+    generation_kwargs: JsonObject | None
 
     @property
     def values(self) -> Values:
@@ -245,22 +246,22 @@ def average_of(tasks: Mapping[str, TaskRecord]) -> Average:
     return Average(score=math.fsum(scores) / len(scores), ci=(interval.low, interval.high), n=n)
 
 
-def record_fingerprint_parts(record: Mapping[str, Any]) -> dict[str, Any]:
+def record_fingerprint_parts(record: JsonObject) -> dict[str, object]:
     """Return the named parts of ``eval_fingerprint``: those of two unlike records tell what differs."""
     return fingerprint_parts(record["tasks"], record["evaluation"]["decoding"], record["evaluation"]["grader"])
 
 
-def eval_fingerprint(record: Mapping[str, Any]) -> str:
+def eval_fingerprint(record: JsonObject) -> str:
     """Return the hash of tasks, documents, prompts, decoding and grader: one column of a table has one of them."""
     return sha256_json(record_fingerprint_parts(record))
 
 
-def record_sha256(record: Mapping[str, Any]) -> str:
+def record_sha256(record: JsonObject) -> str:
     """Return the hash of a record's content, ``sha256`` itself left out."""
     return sha256_json({key: value for key, value in record.items() if key != "sha256"})
 
 
-def settings_sha256(recipe: Mapping[str, Any]) -> str:
+def settings_sha256(recipe: JsonObject) -> str:
     """Return the hash of what a recipe sets, seeds and description left out."""
     return sha256_json({key: recipe[key] for key in recipe if key not in ("seed", "seeds", "description")})
 
@@ -274,13 +275,13 @@ def with_hashes(record: Record) -> Record:
     return Record.model_validate(data | {"sha256": record_sha256(data)})
 
 
-def as_json(record: Record) -> dict[str, Any]:
+def as_json(record: Record) -> JsonObject:
     """Return a record as its file holds it."""
-    data: dict[str, Any] = record.model_dump(mode="json", by_alias=True)
+    data: JsonObject = record.model_dump(mode="json", by_alias=True)
     return data
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> JsonObject:
     """Return the JSON Schema of a record, the content of ``results/record.schema.json``."""
     schema = Record.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

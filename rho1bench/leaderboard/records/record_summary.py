@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
-from typing import Any
 
 import numpy as np
 
 from rho1bench.comparison.intervals import average_interval
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.statistics import Values
 from rho1bench.leaderboard.records.record import (
     Average,
@@ -158,7 +158,7 @@ def origin_of(record: Record) -> Origin:
     )
 
 
-def selection_text(selection: dict[str, Any] | None) -> str | None:
+def selection_text(selection: JsonObject | None) -> str | None:
     """Return a token selection in words: its score functions, joined as they are combined."""
     if selection is None:
         return None
@@ -168,7 +168,7 @@ def selection_text(selection: dict[str, Any] | None) -> str | None:
     return _part_text(selection)
 
 
-def _part_text(part: Any) -> str:
+def _part_text(part: object) -> str:
     if not isinstance(part, dict):
         return str(part)
     ratio = part.get("ratio")

@@ -1,4 +1,4 @@
-"""Accuracy against training tokens from the curves of records (paper figure 1): numbers only, ``html_page`` draws."""
+"""Accuracy against training tokens from the curves of records (paper figure 1): numbers only, ``pages.html`` draws."""
 
 from __future__ import annotations
 

@@ -16,9 +16,10 @@ from rho1bench.leaderboard.tables.differences import difference_table
 from rho1bench.leaderboard.tables.paper_rows import FACTS, PaperTable, figure_five, pair_rows, paper_table
 from rho1bench.leaderboard.tables.significance import Contender, best_beyond_chance
 from rho1bench.leaderboard.tables.table import Cell, Column, Fact, Group, Row, Table, score_cells, task_title
+from rho1bench.paper.protocol import RANKED_SUITES
 from rho1bench.paper.suites import SUITES
 
-MATH, TOOLS, GENERAL = "rho1_math9", "rho1_tir7", "rho1_general15"
+MATH, TOOLS, GENERAL = RANKED_SUITES
 SUITE_TITLES = {
     MATH: "Math, few-shot chain of thought",
     TOOLS: "Math, tool-integrated after fine-tuning",

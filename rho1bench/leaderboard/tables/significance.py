@@ -1,4 +1,4 @@
-"""Which number of a column is the best beyond chance: the marks of the leaderboard's tables.
+"""Which number of a column is the best beyond chance: what the leaderboard's tables print bold.
 
 In each group of rows and each column the best is tested against the next. Two records of one evaluation are paired
 (exact McNemar, or sign flips where scores are not 0 and 1, and for averages); where one of the two is a row of the
@@ -34,7 +34,7 @@ class Contender:
 
 
 def best_beyond_chance(rows: Sequence[Contender], tasks: Sequence[str]) -> set[tuple[int, int]]:
-    """Return (row, column) of the numbers to mark; column 0 is the average, the others are those of ``tasks``."""
+    """Return (row, column) of the numbers to print bold; column 0 is the average, the others are those of ``tasks``."""
     tests = []
     for column in range(len(tasks) + 1):
         ranked = sorted(

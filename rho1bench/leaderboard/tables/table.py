@@ -1,4 +1,4 @@
-"""The parts of a leaderboard's tables, numbers and text without any formatting; ``board`` puts them together.
+"""The parts of a leaderboard's tables, numbers and text without any formatting; ``board`` assembles them.
 
 Scores are in percent and differences in points, as the paper prints them.
 """
