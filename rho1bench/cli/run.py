@@ -92,7 +92,7 @@ def recipes() -> None:
 def print_dry_run(recipe: Any, folder: Path, shown: Any) -> None:
     """Print what a run would do with each stage, for each seed."""
     from rho1bench.pipeline.runner import one_seed, preview
-    from rho1bench.plan import plan_table
+    from rho1bench.plan.tables import plan_table
 
     runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
     for one, place in runs:

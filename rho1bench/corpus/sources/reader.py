@@ -10,6 +10,7 @@ from rho1bench.corpus.sources.hub_rows import HubRows
 from rho1bench.corpus.sources.local_rows import BadRow, Row, file_rows, text_of
 from rho1bench.errors import DataError
 from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, Source
+from rho1bench.recipe.models.corpus import named_files
 
 Position = dict[str, Any]
 
@@ -18,7 +19,7 @@ class LocalRows:
     """The rows of the files of one source, file by file; ``position`` is where a later reader goes on."""
 
     def __init__(self, source: LocalSource, max_bytes: int | None, position: Position | None) -> None:
-        self._files = source.files()
+        self._files = named_files(source.path)
         self._columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
         self._max_bytes = max_bytes
         self._file = int(position["file"]) if position else 0
