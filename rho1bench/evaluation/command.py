@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rho1bench.comparison.eval_results import read_results
 from rho1bench.errors import CheckpointError, EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings, make_engine
@@ -56,8 +57,7 @@ def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
     from rho1bench.evaluation.result_table import result_table
 
     for path in evaluate(options, console):
-        record = read_json(path)["rho1bench"]
-        tables.print(result_table(record))
+        tables.print(result_table(read_results(path.parents[1], path.parent.name)))
         if options.limit is not None:
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
         tables.print(f"record: {path}", highlight=False, soft_wrap=True)
