@@ -25,6 +25,8 @@ from rho1bench.system.files import read_jsonl, sha256_json
 _SCORE_TOLERANCE = 1e-4
 _ADVICE = "Run the evaluation of this label again."
 _OLD = "Run the same command again; its answers are kept."
+SETTINGS, EARLIER = "settings.json", "earlier"
+"""In the folder of ``rho1bench eval``: what its results were made with, and where those of other settings are kept."""
 FINGERPRINTED = ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs")
 """What of a task decides whether two scores may stand in one column."""
 

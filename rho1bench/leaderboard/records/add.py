@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.records.from_evaluation import find_evaluations, pack_evaluation
+from rho1bench.leaderboard.records.from_evaluation import find_evaluations, folders_of_results, pack_evaluation
 from rho1bench.leaderboard.records.from_run import Run, find_runs, pack_run, recipe_path, recipe_text, run_command
 from rho1bench.leaderboard.records.read import RECORDS
 from rho1bench.leaderboard.records.record import Record, as_json
@@ -39,7 +39,11 @@ def _evaluated(folder: Path, name: str | None) -> Iterator[Record]:
     if name is not None and len(found) > 1:
         raise DataError(f"{folder}: holds {len(found)} evaluations; --name needs a folder of one.")
     for path in found:
-        yield from pack_evaluation(path.resolve(), name)
+        packed: dict[str, Record] = {}
+        for place in folders_of_results(path.resolve()):
+            for record in pack_evaluation(place, name):
+                packed.setdefault(record.id, record)
+        yield from packed.values()
 
 
 def _path(record: Record, results: Path) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rho1bench.comparison import eval_results
-from rho1bench.comparison.eval_results import EvalResults, LabelScores, TaskResult, TaskScores
+from rho1bench.comparison.eval_results import EARLIER, SETTINGS, EvalResults, LabelScores, TaskResult, TaskScores
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records.record import (
     SCHEMA,
@@ -149,7 +149,14 @@ def eval_command(results: EvalResults, suite: str) -> str:
 
 def find_evaluations(folder: Path) -> Iterator[Path]:
     """Yield the checkpoint folders under an output folder of ``rho1bench eval``, or the folder itself."""
-    if (folder / "results.json").is_file():
+    if (folder / "results.json").is_file() or (folder / EARLIER).is_dir():
         yield folder
     else:
-        yield from sorted(path.parent for path in folder.glob("*/results.json"))
+        found = [*folder.glob("*/results.json"), *folder.glob(f"*/{EARLIER}")]
+        yield from sorted({path.parent for path in found})
+
+
+def folders_of_results(folder: Path) -> list[Path]:
+    """Return the folders with results of one checkpoint: its own, then those of earlier requests."""
+    kept = sorted(path.parent for path in folder.glob(f"{EARLIER}/*/{SETTINGS}"))
+    return [place for place in (folder, *kept) if (place / "results.json").is_file()]
