@@ -67,7 +67,7 @@ def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record
         schema=SCHEMA,
         id=f"{suite}/{stem}" + (f".limit{limit}" if limit else ""),
         suite=suite,
-        scale=_scale(suite, tasks),
+        scale=scale_of(suite, tasks),
         limit=limit,
         model=CheckpointFacts(
             name=name,
@@ -95,7 +95,8 @@ def _limit(results: EvalResults, suite: str) -> int | None:
     return min((limit for limit in found if limit is not None), default=None)
 
 
-def _scale(suite: str, tasks: Mapping[str, TaskRecord]) -> Scale:
+def scale_of(suite: str, tasks: Mapping[str, TaskRecord]) -> Scale:
+    """Return the scale of a record that is no smoke test."""
     if suite not in RANKED_SUITES:
         return "mini"
     return "full" if all(task.is_whole for task in tasks.values()) else "limited"
@@ -138,11 +139,15 @@ def _public_source(source: str) -> str:
 
 def eval_command(results: EvalResults, suite: str) -> str:
     """Return the command that evaluates the checkpoint again."""
-    limit = _limit(results, suite)
-    settings = results.engine_settings
-    words = ["rho1bench", "eval", _public_source(results.model), "--suite", suite]
+    source, limit = _public_source(results.model), _limit(results, suite)
+    return evaluation_command(source, suite, limit, results.engine, results.engine_settings)
+
+
+def evaluation_command(source: str, suite: str, limit: int | None, engine: str, settings: Mapping[str, object]) -> str:
+    """Return the command that evaluates ``source`` on a suite."""
+    words = ["rho1bench", "eval", source, "--suite", suite]
     words += ["--limit", str(limit)] if limit else []
-    words += ["--engine", results.engine]
+    words += ["--engine", engine]
     words += ["--max-model-len", str(settings["max_model_len"])] if "max_model_len" in settings else []
     return shlex.join(words)
 

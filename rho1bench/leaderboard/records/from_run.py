@@ -100,13 +100,13 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
             records[label, suite] = with_hashes(
                 base.model_copy(update=extra | ({"scale": "smoke"} if run.is_smoke else {}))
             )
-    baselines = _baselines(recipe, stage.name)
+    baselines = baselines_of(recipe, stage.name)
     for (label, suite), record in records.items():
         baseline = records.get((baselines.get(label, ""), suite))
         yield compare_records(record, baseline, seed=recipe.seed) if baseline else record
 
 
-def _baselines(recipe: Recipe, evaluation: str) -> dict[str, str]:
+def baselines_of(recipe: Recipe, evaluation: str) -> dict[str, str]:
     """Return the baseline of every treatment that the recipe compares."""
     stages = [stage for stage in recipe.stages_of(CompareStage) if stage.evaluation == evaluation]
     return {pair.treatment: pair.baseline for stage in stages for pair in stage.pairs}
@@ -116,19 +116,23 @@ def training_facts(run: Run, label: str) -> TrainingFacts:
     """Return a record's ``training`` for the final checkpoint of the stage ``label``."""
     stage = run.recipe.stage(label, TrainStage)
     training = read_training(run.stage_folder(label))
-    selection = stage.selection
     return TrainingFacts(
         recipe=run.recipe.name,
         recipe_sha256=recipe_sha256(run.recipe),
         stage=label,
         method=method_of(run.recipe, label),
-        selection=selection.model_dump(mode="json", exclude_defaults=True) if selection else None,
+        selection=selection_of(stage),
         seed=run.recipe.seed,
         step=training.max_steps,
         tokens=training.tokens,
         selected_tokens=training.selected_tokens,
         validation_loss=_validation_loss(run.stage_folder(label) / "metrics.jsonl"),
     )
+
+
+def selection_of(stage: TrainStage) -> JsonObject | None:
+    """Return what a stage sets of its token selection; None where it trains on every token."""
+    return stage.selection.model_dump(mode="json", exclude_defaults=True) if stage.selection else None
 
 
 def recipe_sha256(recipe: Recipe) -> str:
