@@ -30,7 +30,7 @@ from rho1bench.paper.suites import Suite, find_suites, split_work
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
 from rho1bench.sandbox import isolation_in_force
-from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
+from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
 
@@ -187,5 +187,9 @@ class Evaluator:
         suites = [self.suites[name] for name in job.limits]
         suites += find_suites([unit.suite for unit in kept], self.tasks.groups, self.tasks.names)
         records = [*kept, *(UnitRecord.model_validate(read_json(path)) for path in paths)]
-        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows)
+
+        def samples_sha256(task: str) -> str:
+            return sha256_file(folder / f"samples_{task}.jsonl")
+
+        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows, samples_sha256)
         write_json(folder / "results.json", record)

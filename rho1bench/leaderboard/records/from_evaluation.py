@@ -37,6 +37,7 @@ def pack_evaluation(folder: Path, name: str | None = None) -> list[Record]:
     Raises DataError where files are missing, do not fit each other, or hold no whole suite.
     """
     scores = eval_results.read_label(folder.parent, folder.name)
+    eval_results.check_unchanged(folder, scores.results)
     name = name or scores.label
     return [with_hashes(base_record(scores, suite, name, slug(name))) for suite in _suites(scores, folder)]
 

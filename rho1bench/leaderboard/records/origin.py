@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -32,13 +33,18 @@ def kept_recipe_problems(record: Record, results: Path) -> Iterator[str]:
     if match is None or record.training is None:
         return
     try:
-        recipe = yaml.safe_load((results / match[1]).read_text(encoding="utf-8"))
+        recipe = _parsed((results / match[1]).read_text(encoding="utf-8"))
         fits = settings_sha256(recipe) == record.training.recipe_sha256
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         yield f"its recipe {match[1]} cannot be read: {error}"
         return
     if not fits:
         yield f"{match[1]} is not the recipe that it was made with"
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def origin_problems(record: Record, results: Path) -> Iterator[str]:
@@ -86,7 +92,7 @@ def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe |
     if match[1] != f"recipes/{slug(training.recipe)}.{training.recipe_sha256[:8]}.yaml":
         return f"{match[1]} is not named after its recipe and hash"
     try:
-        return Recipe.model_validate(yaml.safe_load((results / match[1]).read_text(encoding="utf-8")))
+        return Recipe.model_validate(_parsed((results / match[1]).read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, RecursionError, UnicodeDecodeError, ValidationError) as error:
         return f"its recipe {match[1]} cannot be read: {str(error).splitlines()[0]}"
 
