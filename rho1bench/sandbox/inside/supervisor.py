@@ -222,7 +222,7 @@ class _Watch:
                 self.own_time = usage.OwnTime(time.monotonic())
             elif started:
                 self.own_time.look(self.processes)
-                if self.processes.memory() > self._memory < self.processes.exact_memory():
+                if self.processes.memory() > self._memory:
                     return "memory"
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rho1bench.sandbox.inside import syscalls
 
 FIRST = 1
 """The process id, within a program's namespaces, of the process that starts the program."""
+MEMORY_NAMES = ("/dev/zero", "/memfd:", "/SYSV")
+"""How /proc names shared memory without a file, by the call that made it."""
 
 
 @dataclass(frozen=True)
@@ -41,44 +42,40 @@ class Processes:
     def memory(self) -> int:
         """Return the bytes that the processes hold beyond what they share with the fork server, all together.
 
-        Pages of a shared mapping count once, however many processes use them.
+        A shared mapping counts once, at its full length: its pages stay in memory even where no process has touched
+        them since it was forked.
         """
-        kept = _memory(self.origin).private
-        held = [_memory(pid) for pid in self.ids()]
-        return sum(max(0, memory.private - kept) + memory.shared for memory in held)
-
-    def exact_memory(self) -> int:
-        """As ``memory``, but slower and exact where several processes map the same shared pages."""
-        return self.memory() - sum(_counted_twice(pid) for pid in self.ids())
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Bytes of a process's own pages, those swapped out too, and of the shared ones that it maps, files left out."""
-
-    private: int = 0
-    shared: int = 0
+        ids = self.ids()
+        kept = _private_bytes(self.origin)
+        shared: dict[str, int] = {}
+        for pid in ids:
+            for inode, length in _shared_mappings(pid):
+                shared[inode] = max(length, shared.get(inode, 0))
+        return sum(max(0, _private_bytes(pid) - kept) for pid in ids) + sum(shared.values())
 
 
-def _memory(pid: int) -> _Memory:
-    sizes = _sizes(f"/proc/{pid}/status", ("RssAnon", "RssShmem", "VmSwap"))
-    return _Memory(sizes["RssAnon"] + sizes["VmSwap"], sizes["RssShmem"]) if len(sizes) == 3 else _Memory()
-
-
-def _counted_twice(pid: int) -> int:
-    """Return the bytes of a process's shared pages that are other processes' share of them; 0 if it cannot be told."""
-    share = _sizes(f"/proc/{pid}/smaps_rollup", ("Pss_Shmem",))
-    return max(0, _memory(pid).shared - share["Pss_Shmem"]) if share else 0
-
-
-def _sizes(path: str, names: Sequence[str]) -> dict[str, int]:
-    """Read sizes, which the kernel gives in KiB; empty if the process has ended."""
+def _private_bytes(pid: int) -> int:
+    """Return the bytes of a process's own pages, those swapped out too; 0 if it has ended."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            fields = (line.partition(":") for line in file)
-            return {name: int(value.split()[0]) << 10 for name, _, value in fields if name in names}
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            return sum(int(line.split()[1]) << 10 for line in file if line.startswith(("RssAnon:", "VmSwap:")))
     except OSError:
-        return {}
+        return 0
+
+
+def _shared_mappings(pid: int) -> list[tuple[str, int]]:
+    """Return inode and length of each shared mapping of memory that belongs to no file; empty if it has ended."""
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            lines = [line.split(maxsplit=5) for line in file if line.endswith("(deleted)\n")]
+    except OSError:
+        return []
+    found = []
+    for addresses, flags, offset, _, inode, path in lines:
+        if flags[3] == "s" and path.startswith(MEMORY_NAMES):
+            first, last = (int(address, 16) for address in addresses.split("-"))
+            found.append((inode, int(offset, 16) + last - first))
+    return found
 
 
 @dataclass
