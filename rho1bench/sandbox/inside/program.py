@@ -123,10 +123,10 @@ def run_captured(source: str) -> NoReturn:
     try:
         with contextlib.redirect_stdout(printed):
             exec(compile(source, "<string>", "exec", dont_inherit=True), {})
+        text = printed.getvalue()
     except BaseException:
         _write(outputs[1], traceback.format_exc().split("\n")[-2])
         os._exit(1)
-    text = printed.getvalue()
     _write(outputs[0], text if len(text) <= 2 * END_CHARACTERS else text[:END_CHARACTERS] + text[-END_CHARACTERS:])
     os._exit(0)
 
