@@ -20,7 +20,7 @@ from rho1bench.corpus.packing import Packer, Shard
 from rho1bench.corpus.resume import Saved, load_progress, remove_progress, save_progress
 from rho1bench.corpus.sources.documents import BadRows
 from rho1bench.corpus.sources.reader import SourceReader
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
+from rho1bench.corpus.tokenizer import tokenizer_sha256, vocabulary_size
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CorpusStage, LocalSource, MiniWorldSource, Source
@@ -41,7 +41,7 @@ def run(context: StageContext) -> None:
     if stage.document_masking and stage.block_size > MAX_BLOCK_SIZE:
         raise DataError(f"corpus {stage.name!r}: document_masking takes blocks of at most {MAX_BLOCK_SIZE} tokens.")
     folder = context.input(stage.tokenizer) / "tokenizer"
-    vocab_size = load_raw_tokenizer(folder).get_vocab_size()
+    vocab_size = vocabulary_size(folder)
     identity = [stage.model_dump(mode="json", exclude={"num_workers"}), context.seed, tokenizer_sha256(folder)]
     saved = load_progress(context.folder, sha256_json(identity))
     dtype = np.uint16 if vocab_size <= 2**16 else np.uint32

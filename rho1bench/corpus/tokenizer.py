@@ -11,8 +11,9 @@ is the encoding of both together for the prompts of the paper's protocol.
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -32,8 +33,12 @@ BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 _SPECIAL_TOKENS = (BOS, EOS, PAD)
 _DIGITS = " 0 1 2 3 4 5 6 7 8 9" * 10_000
 """Trained on beside the texts, so that every digit after a space is one token, whether or not the texts have it."""
-_PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """What a token may span: a word, one digit or a run of punctuation, each with the space before it; white space."""
+
+_LONGEST_PIECE = 1000
+_LONG_RUN = re.compile(rf"[^\W\d_]{{{_LONGEST_PIECE},}}|(?:[^\w\s]|_){{{_LONGEST_PIECE},}}|\s{{{_LONGEST_PIECE},}}")
+"""Characters that :data:`PIECES` may take for one piece; training takes the square of a piece's length in time."""
 
 
 def run(context: StageContext) -> None:
@@ -63,7 +68,7 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -74,7 +79,7 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(chain(texts, [_DIGITS]), trainer)
+    tokenizer.train_from_iterator(chain(without_long_pieces(texts), [_DIGITS]), trainer)
     found = tokenizer.get_vocab_size()
     if found != vocab_size:
         raise DataError(
@@ -86,6 +91,17 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Tokenizer:
         single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, bos_id)]
     )
     return tokenizer
+
+
+def without_long_pieces(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the texts, cut wherever a piece would be longer than :data:`_LONGEST_PIECE` characters."""
+    for text in texts:
+        start = 0
+        for run in _LONG_RUN.finditer(text):
+            for cut in range(run.start() + _LONGEST_PIECE, run.end(), _LONGEST_PIECE):
+                yield text[start:cut]
+                start = cut
+        yield text[start:]
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
@@ -114,6 +130,14 @@ def load_raw_tokenizer(folder: Path) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def vocabulary_size(folder: Path) -> int:
+    """Return one more than the largest token id: what a model of the tokenizer in ``folder`` must have rows for.
+
+    It may be more than there are tokens, as some tokenizers leave ids out.
+    """
+    return max(load_raw_tokenizer(folder).get_vocab().values(), default=-1) + 1
 
 
 @dataclass(frozen=True)

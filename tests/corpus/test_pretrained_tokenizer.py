@@ -11,7 +11,7 @@ import pytest
 from corpus_runs import make_corpus, write_lines
 
 from rho1bench.corpus import tokenizer
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256, vocabulary_size
 from rho1bench.errors import DataError, RecipeError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
@@ -66,6 +66,25 @@ def test_eos_parts_documents_where_nothing_begins_them(gpt2_like: Path, tmp_path
         assert 1 not in ids
         expected += [*ids, 1]
     assert corpus.blocks.rows(0, len(corpus)).reshape(-1).tolist() == expected[: len(corpus) * 32]
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(2**16 - 1, "uint16"), (2**16, "uint32"), (70_001, "uint32")])
+def test_few_tokens_with_large_ids_are_stored_whole(tmp_path: Path, largest: int, dtype: str) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    source = tmp_path / "sparse"
+    source.mkdir()
+    raw = Tokenizer(models.WordLevel({"</s>": 0, "[UNK]": 7, "word": largest}, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    raw.save(str(source / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "unk_token": "[UNK]"}
+    (source / "tokenizer_config.json").write_text(json.dumps(settings))
+    taken = take(str(source), tmp_path)
+    assert vocabulary_size(taken) == largest + 1
+    corpus = make_corpus(tmp_path, tmp_path / "corpus", [write_lines(tmp_path / "docs.jsonl", ["word menu"] * 20)])
+    assert corpus.meta["vocab_size"] == largest + 1
+    assert corpus.blocks.rows(0, 1).dtype == dtype
+    assert corpus.block(0)[:6].tolist() == [largest, 7, 0] * 2
 
 
 def test_what_cannot_serve_is_refused(gpt2_like: Path, tmp_path: Path) -> None:

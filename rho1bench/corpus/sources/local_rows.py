@@ -6,6 +6,7 @@ beyond ``max_bytes``, so one endless line costs nothing.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -75,6 +76,8 @@ def json_rows(path: Path, max_bytes: int | None = None, skip: int = 0) -> Iterat
     try:
         with _open(path) as handle:
             for number, line in enumerate(_lines(handle, max_bytes), start=1):
+                if number == 1 and isinstance(line, bytes):
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if isinstance(line, bytes) and not line.strip():
                     continue
                 if skip > 0:
