@@ -29,6 +29,7 @@ from rho1bench.corpus.sources.local_rows import Row, file_rows, text_of
 from rho1bench.corpus.tokenizer import SpecialTokens
 from rho1bench.errors import DataError
 from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, Source
+from rho1bench.recipe.models.corpus import named_files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -116,7 +117,7 @@ def _rows(source: LocalSource | HubSource) -> Iterator[Row | DataError]:
     if isinstance(source, HubSource):
         yield from HubRows(source, None)
         return
-    for path in source.files():
+    for path in named_files(source.path):
         if not path.is_file():
             raise DataError(f"{path}: no such file. Check the source's `path` in the recipe.")
         yield from file_rows(path, None, 0, _COLUMNS)

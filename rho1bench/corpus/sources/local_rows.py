@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource
+from rho1bench.recipe.models.corpus import named_files
 
 _PIECE = 2**16
 _PARQUET_ROWS = 256
@@ -39,7 +40,7 @@ class LocalRows:
     """The rows of the files of one source, file by file; ``position`` is where a later reader resumes."""
 
     def __init__(self, source: LocalSource, max_bytes: int | None, position: Position | None) -> None:
-        self._files = source.files()
+        self._files = named_files(source.path)
         self._columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
         self._max_bytes = max_bytes
         self._file = int(position["file"]) if position else 0

@@ -10,11 +10,11 @@ import http.client
 import json
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import DataError
 from rho1bench.evaluation.data.diagnose import find_fault
 from rho1bench.evaluation.data.math_sets import MathSet, PinnedFile
+from rho1bench.evaluation.harness.lm_eval_types import Doc
 from rho1bench.system.data_root import DATA_VARIABLE, LAYOUT, cache_folder, named_folder
 from rho1bench.system.files import atomic_path, sha256_bytes
 
@@ -22,17 +22,16 @@ SERVER = "https://raw.githubusercontent.com"
 TIMEOUT = 30.0
 """Seconds that the server may stay silent."""
 
-Row = dict[str, Any]
 
-
-def read_rows(math_set: MathSet) -> list[Row]:
+def read_rows(math_set: MathSet) -> list[Doc]:
     """Return the rows of a test set in file order.
 
     Raises:
-        DataError: the file is missing, differs from the pinned one (the first faulty line is named), or cannot be had.
+        DataError: the file is missing, cannot be obtained, or differs from the pinned one (the first faulty line is
+            named).
     """
     data = read_pinned(math_set.file, math_set.keys)
-    rows: list[Row] = [json.loads(line) for line in data.splitlines()]
+    rows: list[Doc] = [json.loads(line) for line in data.splitlines()]
     assert len(rows) == math_set.num_rows, f"{math_set.name}: the pinned hash and the pinned number of rows disagree"
     return rows
 
