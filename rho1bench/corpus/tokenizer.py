@@ -55,7 +55,8 @@ def run(context: StageContext) -> None:
     bad = BadRows(stage.on_bad_line)
     documents = read_documents(stage.sources, context.seed, bad, stage.max_line_bytes)
     texts = context.progress.track((document.text for document in documents), _num_documents(stage), "documents")
-    tokenizer = train_tokenizer(texts, stage.vocab_size)
+    with bad.explained():
+        tokenizer = train_tokenizer(texts, stage.vocab_size)
     write_tokenizer(tokenizer, context.folder / "tokenizer")
     if bad.counts:
         context.progress.message(bad.describe())
