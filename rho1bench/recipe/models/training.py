@@ -19,7 +19,7 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
-from rho1bench.recipe.models.corpus import CorpusStage, Source, TokenizerStage
+from rho1bench.recipe.models.corpus import CorpusStage, Source, TextStage, TokenizerStage
 from rho1bench.recipe.models.selection import Selection
 from rho1bench.sizing.shapes import ModelShape
 
@@ -179,7 +179,7 @@ class PretrainStage(TrainStage):
         return recipe.stage(self.corpus, CorpusStage).block_size
 
 
-class SFTStage(TrainStage):
+class SFTStage(TrainStage, TextStage):
     """Supervised fine-tuning on tool-integrated and CoT samples (paper section 3.2)."""
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.sft:run", (*PACKAGES, "trl"), parallel_safe=True)
