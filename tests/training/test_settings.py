@@ -13,10 +13,12 @@ import pytest
 import world
 
 from rho1bench.errors import CheckpointError, MissingPackageError, TrainingError
-from rho1bench.modeling.build import check_packages, layer_classes
-from rho1bench.modeling.causal_lm import load_model
+from rho1bench.modeling.build import check_packages
+from rho1bench.modeling.causal_lm import load_model, size_of_model
+from rho1bench.modeling.library_internals import layer_classes
 from rho1bench.recipe import PretrainStage
-from rho1bench.sizing.flops import flops_per_token_of_model, peak_flops
+from rho1bench.sizing.flops import flops_per_token, peak_flops
+from rho1bench.sizing.shapes import shape_of_config
 from rho1bench.system.files import read_json, read_jsonl
 from rho1bench.training.trainer_args import deepspeed_settings, distributed_arguments, training_arguments
 
@@ -145,9 +147,15 @@ def test_flops_utilisation(shared: Path) -> None:
     assert peak_flops("NVIDIA A100-SXM4-80GB", "fp32") == 19.5e12
     assert peak_flops("Some other device", "bf16") is None
     hidden, inner, vocabulary = 32, 64, 400
-    weights = vocabulary * hidden + 2 * (4 * hidden * hidden + 3 * hidden * inner)
+    norms = 5 * hidden
+    weights = vocabulary * hidden + 2 * (4 * hidden * hidden + 3 * hidden * inner) + norms
     expected = 6 * weights + 12 * 2 * hidden * 48
-    assert math.isclose(flops_per_token_of_model(load_model(shared / "base/checkpoint"), 48), expected)
+    model = load_model(shared / "base/checkpoint")
+    assert math.isclose(flops_per_token(size_of_model(model), 48), expected)
+    shape = shape_of_config(model.config.to_dict())
+    assert shape is not None
+    assert flops_per_token(shape, 48) == expected
+    assert shape.num_parameters == model.num_parameters()
 
 
 def test_fine_tuning_with_ratio_one_is_plain_fine_tuning(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
