@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,7 @@ def load_model(
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
+            ignore_mismatched_sizes=True,  # they are refused below, with their names
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
@@ -68,20 +69,35 @@ def load_model(
             f"{name}: these weights cannot be loaded: {reason}\nExpected config.json and *.safetensors. "
             "Code that a checkpoint brings along runs only from a folder, and only with `trust_remote_code: true`."
         ) from error
-    model, report = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
-    _check_names(name, type(model).__name__, report["missing_keys"], report["unexpected_keys"])
+    model, report = cast("tuple[PreTrainedModel, _LoadReport]", found)
+    _check_report(name, type(model).__name__, report)
     return model
 
 
-def _check_names(name: str, architecture: str, missing: Collection[str], unexpected: Collection[str]) -> None:
-    """Raise CheckpointError, with names, for weights that the files lack, or hold and the model has no place for."""
-    if not missing and not unexpected:
-        return
+class _LoadReport(TypedDict):
+    """What transformers tells of loading weights."""
+
+    missing_keys: set[str]
+    """Weights of the model that the files do not hold."""
+    unexpected_keys: set[str]
+    """Weights in the files that the model has no place for."""
+    mismatched_keys: set[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    """Name, shape in the files, shape in the model."""
+
+
+def _check_report(name: str, architecture: str, report: _LoadReport) -> None:
+    """Raise CheckpointError, with names, unless the files hold the model's weights, all of them and no others."""
+    missing, unexpected = report["missing_keys"], report["unexpected_keys"]
+    shapes = [f"{key} {list(found)} for {list(own)}" for key, found, own in report["mismatched_keys"]]
     faults = []
     if missing:
         faults.append(f"{len(missing)} of its weights are missing ({_some(missing)})")
     if unexpected:
         faults.append(f"{len(unexpected)} weights have no place in it ({_some(unexpected)})")
+    if shapes:
+        faults.append(f"{len(shapes)} weights have another shape ({_some(shapes)})")
+    if not faults:
+        return
     wrapped = next((word for word in _WRAPPERS if unexpected and all(key.startswith(word) for key in unexpected)), None)
     advice = "See that config.json is the one of these weights, or save the model again with model.save_pretrained."
     if wrapped is not None:

@@ -13,10 +13,10 @@ import pytest
 import world
 
 from rho1bench.errors import CheckpointError, MissingPackageError, TrainingError
-from rho1bench.modeling.build import check_packages
+from rho1bench.modeling.build import check_packages, pretrained_model
 from rho1bench.modeling.causal_lm import load_model, size_of_model
 from rho1bench.modeling.library_internals import layer_classes
-from rho1bench.recipe import PretrainStage
+from rho1bench.recipe import PretrainedModel, PretrainStage
 from rho1bench.sizing.flops import flops_per_token, peak_flops
 from rho1bench.sizing.shapes import shape_of_config
 from rho1bench.system.files import read_json, read_jsonl
@@ -74,6 +74,25 @@ def test_pretrained_weights_start_a_stage(out: Path, tmp_path: Path) -> None:
     fields["init"] = {"pretrained": str(pickled)}
     with pytest.raises(CheckpointError, match=r"pickled: these weights cannot be loaded.*"):
         world.run_stages([*world.scored(), world.pretrain("refused", **fields)], out, only=["refused"])
+
+
+def test_weights_come_with_the_tokenizer_of_the_stage(shared: Path, tmp_path: Path) -> None:
+    tokenizer, folder = shared / "tokens/tokenizer", tmp_path / "given"
+    shutil.copytree(shared / "base/checkpoint", folder)
+    given = PretrainedModel(pretrained=str(folder))
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text + "\n")  # differs in form alone
+    pretrained_model(given, tokenizer)
+    vocabulary = json.loads(text)["model"]["vocab"]
+    first, second = sorted(vocabulary, key=vocabulary.__getitem__)[300:302]
+    swapped = json.loads(text)
+    swapped["model"]["vocab"] |= {first: vocabulary[second], second: vocabulary[first]}
+    (folder / "tokenizer.json").write_text(json.dumps(swapped))
+    with pytest.raises(CheckpointError, match=f"^{folder}: has another tokenizer .* than the stage, in {tokenizer}"):
+        pretrained_model(given, tokenizer)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=f"^{folder}: has no tokenizer.json, so nothing tells"):
+        pretrained_model(given, tokenizer)
 
 
 def test_a_mistral_of_random_weights(shared: Path) -> None:
