@@ -15,7 +15,7 @@ from torch import nn
 
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
 from rho1bench.errors import CheckpointError, MissingPackageError
-from rho1bench.modeling.causal_lm import load_model
+from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
 from rho1bench.modeling.library_internals import attention_implementation, layer_classes
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
@@ -39,11 +39,9 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
         origin = stage.init.pretrained
     else:
         model, origin = stage_model(context, stage.init, tokenizer_folder), stage.init
-    longest = getattr(model.config, "max_position_embeddings", length)
-    if longest < length:
-        raise CheckpointError(
-            f"{origin}: reads at most {longest} tokens (max_position_embeddings), but training sequences have {length}."
-        )
+    longest = context_length(model)
+    if longest is not None and longest < length:
+        raise CheckpointError(f"{origin}: reads at most {longest} tokens, but training sequences have {length}.")
     _set_attention(model, stage, origin)
     apply_settings(model, stage)
     return model
@@ -78,9 +76,9 @@ def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote
         init.pretrained,
     )
     wanted = load_raw_tokenizer(tokenizer_folder).get_vocab_size()
-    if model.config.vocab_size < wanted:
+    if vocabulary_size(model) < wanted:
         raise CheckpointError(
-            f"{init.pretrained}: has a vocabulary of {model.config.vocab_size}, but the tokenizer in "
+            f"{init.pretrained}: has a vocabulary of {vocabulary_size(model)}, but the tokenizer in "
             f"{tokenizer_folder} has {wanted} tokens. Use the model's own tokenizer (a tokenizer stage with "
             "`pretrained:`)."
         )

@@ -155,6 +155,20 @@ def _scale(config: PreTrainedConfig) -> float:
     return 1.0
 
 
+def context_length(model: PreTrainedModel) -> int | None:
+    """Return how many tokens the model reads at most; None for one that sets no bound."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "max_seq_len"):  # the second one is MPT's
+        if isinstance(length := getattr(config, name, None), int):
+            return length
+    return None
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """Return how many token ids the model knows."""
+    return int(model.config.get_text_config().vocab_size)
+
+
 @dataclass(frozen=True)
 class LoadedSize:
     """The :class:`~rho1bench.sizing.flops.ModelSize` of a model in memory."""
@@ -225,7 +239,7 @@ def check_document_masking(model: PreTrainedModel, name: str) -> None:
     Two documents stand in each of two blocks; when the first one changes, the hidden states of the second must stay.
     Some architectures (OPT, Bloom, Falcon, MPT) read ``position_ids`` without separating documents by them.
     """
-    device, vocab_size = model.device, int(model.config.get_text_config().vocab_size)
+    device, vocab_size = model.device, vocabulary_size(model)
     tokens_BT = torch.arange(2, 2 + 4 * _PROBE_LENGTH, device=device).view(2, -1) % vocab_size
     changed_BT = tokens_BT.clone()
     changed_BT[:, :_PROBE_LENGTH] = (changed_BT[:, :_PROBE_LENGTH] + vocab_size // 2) % vocab_size

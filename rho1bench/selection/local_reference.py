@@ -18,7 +18,15 @@ from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.corpus.packing import Array
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.build import check_tokenizer
-from rho1bench.modeling.causal_lm import backbone, check_document_masking, load_model, output_head, weights_sha256
+from rho1bench.modeling.causal_lm import (
+    backbone,
+    check_document_masking,
+    context_length,
+    load_model,
+    output_head,
+    vocabulary_size,
+    weights_sha256,
+)
 from rho1bench.selection.loss import token_losses_and_entropies
 
 if TYPE_CHECKING:
@@ -127,10 +135,10 @@ def score_blocks(
 
 
 def _check_model(folder: Path, model: PreTrainedModel, corpus: PackedCorpus) -> None:
-    longest = getattr(model.config, "max_position_embeddings", corpus.block_size)
+    longest, known = context_length(model) or corpus.block_size, vocabulary_size(model)
     largest = int(corpus.meta.get("vocab_size", 0))
-    if longest < corpus.block_size or model.config.vocab_size < largest:
+    if longest < corpus.block_size or known < largest:
         raise CheckpointError(
-            f"{folder}: reads at most {longest} tokens of a vocabulary of {model.config.vocab_size}, but the "
+            f"{folder}: reads at most {longest} tokens of a vocabulary of {known}, but the "
             f"corpus has blocks of {corpus.block_size} tokens of a vocabulary of {largest}."
         )
