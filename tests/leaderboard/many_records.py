@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
-from fake_records import Json, fake_pair, fake_record, sealed, write_results
+from fake_records import Json, compared, fake_pair, fake_record, sealed, write_results
 
 from rho1bench.system.files import sha256_bytes
 
@@ -55,9 +55,10 @@ def _clones() -> Iterator[Json]:
         )
     ]
     partial = fake_record("trial", limit=8, rows=REAL_ROWS)
+    by_seed = [[compared(slm, clm, seed) for seed in range(4)] for slm, clm in templates]
     for index in count():
-        for slm, clm in templates:
-            yield _renamed(slm, "slm", index)
+        for slms, (_, clm) in zip(by_seed, templates, strict=True):
+            yield _renamed(slms[index % 4], "slm", index)
             yield _renamed(clm, "clm", index)
         yield _renamed(partial, "trial", index)
 
