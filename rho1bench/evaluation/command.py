@@ -17,7 +17,7 @@ from rho1bench.errors import CheckpointError, EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.data.pinned_files import use_data_folder
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.evaluator import Evaluator, Job, by_architecture
+from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
@@ -150,7 +150,7 @@ def _run(
     engine = make_engine(options.engine, settings, progress.message)
     try:
         named = {suite.name: suite for suite in suites}
-        Evaluator(options.output, tasks, named, engine, options.max_model_len, progress).run(by_architecture(jobs))
+        Evaluator(options.output, tasks, named, engine, options.max_model_len, progress).run(by_swap_key(jobs))
     finally:
         engine.close()
         progress.close()

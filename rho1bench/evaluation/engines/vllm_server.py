@@ -84,6 +84,7 @@ class ServedVLLM:
     """The vllm engine with ``data_parallel_size`` copies; see :class:`rho1bench.evaluation.engines.Engine`."""
 
     name = "vllm"
+    answers_version = 1
 
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()

@@ -1,0 +1,96 @@
+"""From prompts to token ids and from token ids to the text of a completion: the same for every engine in this process.
+
+A completion is decoded after its prompt, as it reads there. Decoded alone, it would lose its first space with the
+tokenizers that mark the start of a word (Llama-2, Mistral, T5), and a program its indentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rho1bench.errors import CheckpointError
+from rho1bench.evaluation.checkpoint_settings import end_token_ids
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+
+class Codec:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        CheckpointError: transformers cannot load the tokenizer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = load_tokenizer(folder)
+        self.end_ids = end_token_ids(folder, self.tokenizer.eos_token_id)
+        """Tokens that end a completion and do not belong to its text."""
+        self.prefix_id = _prefix_id(self.tokenizer)
+        """What stands for an empty context in log-likelihoods."""
+        self._start = self.tokenizer.bos_token or self.tokenizer.eos_token
+
+    def encode(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt, with the start token unless the prompt spells it itself (as lm-eval does)."""
+        spelled = bool(self._start) and prompt.startswith(self._start)
+        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=not spelled)
+        return ids
+
+    def text(self, prompt_ids: Sequence[int], tokens: Sequence[int]) -> str:
+        """Return the text of a completion, without the end token or the incomplete character that it may close with."""
+        kept = tokens[:-1] if tokens and tokens[-1] in self.end_ids else tokens
+        whole = self._decode([*prompt_ids, *kept])
+        return whole[len(self._decode(prompt_ids)) :].rstrip("\N{REPLACEMENT CHARACTER}")
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def stream(self, prompt_ids: Sequence[int]) -> TokenStream:
+        """Return what turns the tokens after ``prompt_ids`` into text one by one."""
+        return TokenStream(self.tokenizer, prompt_ids)
+
+
+class TokenStream:
+    """Text of a completion token by token, to find stop strings in, by the streaming decoder that vLLM uses as well."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int]) -> None:
+        from tokenizers.decoders import DecodeStream
+
+        self._tokenizer: Tokenizer = tokenizer.backend_tokenizer
+        self._stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=False)
+
+    def add(self, token: int) -> str:
+        """Return the text that ``token`` completes; none while a character is incomplete."""
+        from tokenizers.decoders import DecodeStream
+
+        try:
+            new = self._stream.step(self._tokenizer, token)
+        except Exception as error:
+            # Bytes that are no UTF-8 can shorten the text decoded so far; like vLLM, start the decoder again.
+            if "Invalid prefix" not in str(error):
+                raise
+            self._stream = DecodeStream(skip_special_tokens=False)
+            new = self._stream.step(self._tokenizer, token)
+        return new or ""
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return transformers' tokenizer of a checkpoint, padding at the left, with a padding token in any case."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
+    except Exception as error:  # tokenizers raises bare Exception for a file that it cannot read
+        raise CheckpointError(f"{folder}: the tokenizer cannot be loaded ({error})") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def _prefix_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    names = ("bos", "eos", "cls", "pad", "unk")
+    found = (getattr(tokenizer, f"{name}_token_id", None) for name in names)
+    return next((int(token) for token in found if token is not None), 0)
