@@ -22,6 +22,8 @@ from rho1bench.system.hub import find_model
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _EXPECTED = "a Hugging Face model folder with config, safetensors weights and tokenizer"
+_TRAINING = "training.json"
+"""What a training stage leaves beside its checkpoints."""
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -80,6 +82,11 @@ class Checkpoint:
         return paths
 
     @property
+    def trained_here(self) -> bool:
+        """True if the folder is part of a training stage's, as its last checkpoint or one along the way."""
+        return any((parent / _TRAINING).is_file() for parent in list(self.folder.absolute().parents)[:2])
+
+    @property
     def has_weights(self) -> bool:
         """False for a model that only a server knows."""
         return any((self.folder / name).is_file() for name in _WEIGHTS)
@@ -133,7 +140,7 @@ def _check_finite(path: Path) -> None:
 
 def final_checkpoint(stage: str, folder: Path) -> Checkpoint:
     """Return the last checkpoint of the training stage in ``folder``."""
-    training = folder / "training.json"
+    training = folder / _TRAINING
     facts: dict[str, Any] = read_json(training) if training.exists() else {}
     return Checkpoint(
         stage, folder / "checkpoint", stage, facts.get("max_steps"), facts.get("tokens"), facts.get("selected_tokens")

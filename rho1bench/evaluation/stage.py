@@ -12,6 +12,7 @@ from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkp
 from rho1bench.evaluation.engines import EngineSettings, make_engine
 from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import find_suites
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import EvalStage
@@ -26,6 +27,7 @@ def run(context: StageContext) -> None:
     suites = {suite.name: suite for suite in find_suites(names, tasks.groups, tasks.names)}
     for job in jobs:
         job.checkpoint.check()
+        check_tokenizer(job.checkpoint)
     jobs = by_swap_key(jobs)
     engine = make_engine(context.options.engine or stage.engine, _settings(context, stage), context.progress.message)
     try:

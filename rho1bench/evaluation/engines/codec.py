@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rho1bench.errors import CheckpointError
 from rho1bench.evaluation.checkpoint_settings import end_token_ids
@@ -26,7 +26,11 @@ class Codec:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer = load_tokenizer(folder)
+        self.tokenizer = _load(folder)
+        self.has_padding = self.tokenizer.pad_token_id is not None
+        """False if the tokenizer has no padding token, so that its end token (or token 0) stands for it."""
+        if not self.has_padding:
+            self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.convert_ids_to_tokens(0)
         self.end_ids = end_token_ids(folder, self.tokenizer.eos_token_id)
         """Tokens that end a completion and do not belong to its text."""
         self.prefix_id = _prefix_id(self.tokenizer)
@@ -42,28 +46,37 @@ class Codec:
     def text(self, prompt_ids: Sequence[int], tokens: Sequence[int]) -> str:
         """Return the text of a completion, without the end token or the incomplete character that it may close with."""
         kept = tokens[:-1] if tokens and tokens[-1] in self.end_ids else tokens
-        whole = self._decode([*prompt_ids, *kept])
-        return whole[len(self._decode(prompt_ids)) :].rstrip("\N{REPLACEMENT CHARACTER}")
+        whole = self.decode([*prompt_ids, *kept])
+        return whole[len(self.decode(prompt_ids)) :].rstrip("\N{REPLACEMENT CHARACTER}")
 
-    def _decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ``ids``, special tokens included."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def stream(self, prompt_ids: Sequence[int]) -> TokenStream:
-        """Return what turns the tokens after ``prompt_ids`` into text one by one."""
-        return TokenStream(self.tokenizer, prompt_ids)
+        """Return what turns the tokens after ``prompt_ids`` into text one by one, to find stop strings in."""
+        tokenizer = getattr(self.tokenizer, "backend_tokenizer", None)
+        return _SlowStream(self, prompt_ids) if tokenizer is None else _FastStream(tokenizer, prompt_ids)
 
 
-class TokenStream:
-    """Text of a completion token by token, to find stop strings in, by the streaming decoder that vLLM uses as well."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int]) -> None:
-        from tokenizers.decoders import DecodeStream
-
-        self._tokenizer: Tokenizer = tokenizer.backend_tokenizer
-        self._stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=False)
+class TokenStream(Protocol):
+    """Text of a completion, token by token."""
 
     def add(self, token: int) -> str:
         """Return the text that ``token`` completes; none while a character is incomplete."""
+
+
+class _FastStream:
+    """The streaming decoder of ``tokenizers``, which vLLM uses as well."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> None:
+        from tokenizers.decoders import DecodeStream
+
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=False)
+
+    def add(self, token: int) -> str:
+        """See :class:`TokenStream`."""
         from tokenizers.decoders import DecodeStream
 
         try:
@@ -77,17 +90,30 @@ class TokenStream:
         return new or ""
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Return transformers' tokenizer of a checkpoint, padding at the left, with a padding token in any case."""
+class _SlowStream:
+    """For tokenizers that are not made with ``tokenizers``: the whole completion is decoded at every token."""
+
+    def __init__(self, codec: Codec, prompt_ids: Sequence[int]) -> None:
+        self._codec = codec
+        self._prompt_ids = prompt_ids
+        self._tokens: list[int] = []
+        self._length = 0
+
+    def add(self, token: int) -> str:
+        """See :class:`TokenStream`."""
+        self._tokens.append(token)
+        text = self._codec.text(self._prompt_ids, self._tokens)
+        new, self._length = text[self._length :], max(self._length, len(text))
+        return new
+
+
+def _load(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
     except Exception as error:  # tokenizers raises bare Exception for a file that it cannot read
         raise CheckpointError(f"{folder}: the tokenizer cannot be loaded ({error})") from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    return tokenizer
 
 
 def _prefix_id(tokenizer: PreTrainedTokenizerBase) -> int:
