@@ -13,15 +13,16 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rho1bench.comparison.eval_results import read_results
 from rho1bench.errors import EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
-from rho1bench.evaluation.data.pinned_files import use_data_folder
 from rho1bench.evaluation.engines import EngineSettings, make_engine
 from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json
 from rho1bench.system.progress import Progress
@@ -57,8 +58,7 @@ def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
     from rho1bench.evaluation.result_table import result_table
 
     for path in evaluate(options, console):
-        record = read_json(path)["rho1bench"]
-        tables.print(result_table(record))
+        tables.print(result_table(read_results(path.parents[1], path.parent.name)))
         if options.limit is not None:
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
         tables.print(f"record: {path}", highlight=False, soft_wrap=True)

@@ -18,10 +18,17 @@ from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, runs_programs
 from rho1bench.evaluation.harness.lm_eval_types import Doc
-from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
+from rho1bench.evaluation.records import (
+    UnitRecord,
+    checkpoint_record,
+    data_sha256,
+    sample_rows,
+    unit_record,
+)
 from rho1bench.paper.suites import Suite, split_work
 from rho1bench.pipeline.fingerprint import code_hash
-from rho1bench.sandbox import walls_in_force
+from rho1bench.recipe import EvalStage
+from rho1bench.sandbox import isolation_in_force
 from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
@@ -85,7 +92,7 @@ class Evaluator:
             count_requests(self.tasks.load(unit.tasks), unit.limit) for units in pending.values() for unit in units
         )
         if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
-            walls_in_force()  # refused now rather than after an hour of answers
+            isolation_in_force()  # refused now rather than after an hour of answers
         self._done, self._began = 0, time.monotonic()
         self.progress.start(total, "requests")
         for number, job in enumerate(jobs, start=1):
@@ -107,7 +114,7 @@ class Evaluator:
 
     def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
         data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
-        code = [code_hash(room) for room in ("tasks", "evaluation", "grading", "sandbox")]
+        code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
         return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
 
     def identity(self, checkpoint: Checkpoint) -> dict[str, object]:
@@ -161,11 +168,7 @@ class Evaluator:
             )
 
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
-        records = [read_json(unit.path) for unit in units]
+        records = [UnitRecord.model_validate(read_json(unit.path)) for unit in units]
         suites = [self.suites[name] for name in job.limits]
-        about = about_engine(self.engine)
-        for unit in records:
-            for name, summary in unit["tasks"].items():
-                summary["num_rows"] = self.tasks.num_rows(name)
-        record = checkpoint_record(job.checkpoint, suites, records, about)
+        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows)
         write_json(self.folder / job.checkpoint.label / "results.json", record)

@@ -160,7 +160,8 @@ def _whole_weights(model: Any) -> dict[str, torch.Tensor] | None:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights: dict[str, torch.Tensor] = get_model_state_dict(model, options=options)
+    found = get_model_state_dict(model, options=options)
+    weights = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
     if model.config.tie_word_embeddings and "lm_head.weight" in weights:
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
     return weights

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from rho1bench.corpus.masking import position_ids
-from rho1bench.corpus.packed_corpus import PackedCorpus
-from rho1bench.corpus.packing import Array
+from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.causal_lm import backbone, load_model, output_head, weights_sha256

@@ -82,7 +82,7 @@ def summed_loss(
     made them.
     """
     head = as_head(head)
-    total, losses_K = _SummedCrossEntropy.apply(
+    total, losses_K = _SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden_KD, head.weight_VD, head.bias_V, targets_K, norms_K, head.scale, head.softcap, rows
     )
     return total, losses_K
@@ -93,7 +93,7 @@ def _norms(chunks: ChunkedLogits, logits_CV: Tensor, norms_C1: Tensor) -> None:
         norms_C1[piece] = log_sum_exp(logits_RV, scratch_RV)
 
 
-class _SummedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
+class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,

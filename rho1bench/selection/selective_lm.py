@@ -18,7 +18,7 @@ from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and
 from rho1bench.selection.selector import Selector, TokenBatch
 
 
-class SelectiveLM(nn.Module):  # type: ignore[misc]
+class SelectiveLM(nn.Module):
     """Wraps ``lm``; ``forward`` gives the summed loss of the selected tokens and the losses of all.
 
     Raises CheckpointError for a model whose logits the selective loss cannot make.

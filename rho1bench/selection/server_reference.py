@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rho1bench.corpus.packed_corpus import PackedCorpus
-from rho1bench.corpus.packing import Array
+from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import EngineError, ScoreStoreError
 from rho1bench.system.openai_client import CompletionsServer
 

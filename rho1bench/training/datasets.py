@@ -31,7 +31,7 @@ def block_order(num_blocks: int, num_samples: int, seed: int, corpus_fingerprint
     return np.concatenate(parts)[:num_samples].astype(np.int64)
 
 
-class BlockDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
+class BlockDataset(Dataset[dict[str, Tensor]]):
     """Blocks in training order with what selection needs to know of them; fetched a whole batch at a time."""
 
     def __init__(self, corpus: PackedCorpus, order: npt.NDArray[np.int64], scores: TokenScores | None) -> None:

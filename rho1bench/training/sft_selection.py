@@ -25,7 +25,7 @@ Scores = list[npt.NDArray[np.float32]]
 """Loss and entropy (nats) of positions 1 to T - 1 of each sample, shape (T - 1, 2)."""
 
 
-class SampleDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
+class SampleDataset(Dataset[dict[str, Tensor]]):
     """Samples in training order as padded batches of what selection needs; fetched a whole batch at a time."""
 
     def __init__(

@@ -239,7 +239,7 @@ def test_programs_that_nothing_isolates_are_refused_before_a_model_is_loaded(
     def refuse() -> None:
         raise SandboxError("model-written programs would run without isolation here")
 
-    monkeypatch.setattr("rho1bench.evaluation.evaluator.walls_in_force", refuse)
+    monkeypatch.setattr("rho1bench.evaluation.evaluator.isolation_in_force", refuse)
     options = ["--engine", "hf", "--limit", "1", "--output", tmp_path, "--tasks"]
     with monkeypatch.context() as context:
         context.setattr(HFEngine, "load", no_model)

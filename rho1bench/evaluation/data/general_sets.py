@@ -8,14 +8,13 @@ place of the task's YAML, which says what the hub calls the data set; a data fol
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from rho1bench.errors import DataError
 from rho1bench.evaluation.harness.lm_eval_internals import load_task_yaml
 from rho1bench.evaluation.harness.lm_eval_types import Doc, Splits
-from rho1bench.grading.saved_outputs import DATA_VARIABLE
+from rho1bench.system.data_root import DATA_VARIABLE, named_folder
 
 EXEMPLARS = "exemplars"
 """A split of rows that are shown with their answers: ``fewshot.jsonl`` of a data folder, else the training rows."""
@@ -35,8 +34,8 @@ def read_splits(folder: str, path: str, name: str | None, revision: str | None) 
     Raises:
         DataError: a file is missing or broken, or the hub cannot be reached.
     """
-    root = os.environ.get(DATA_VARIABLE)
-    found = _local(Path(root) / "general" / folder, path, name) if root else _from_hub(path, name, revision)
+    root = named_folder()
+    found = _local(root / "general" / folder, path, name) if root else _from_hub(path, name, revision)
     source = "fewshot" if "fewshot" in found else "train"
     return found | ({EXEMPLARS: found[source]} if source in found else {})
 

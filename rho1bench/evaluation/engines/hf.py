@@ -25,6 +25,7 @@ from rho1bench.evaluation.engines import (
 )
 from rho1bench.evaluation.engines.codec import Codec
 from rho1bench.evaluation.engines.failures import one_message
+from rho1bench.modeling.causal_lm import load_model
 
 if TYPE_CHECKING:
     import torch
@@ -71,9 +72,7 @@ class HFEngine:
     def load(self, checkpoint: Checkpoint) -> None:
         """Load the folder's model; a tokenizer without a padding token gets its end token for padding."""
         import torch
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
         if self._device == "cpu":
             torch.set_num_threads(cpu_threads(checkpoint.folder, self.settings))
         self.close()
@@ -82,12 +81,10 @@ class HFEngine:
         self.boots += 1
 
     def _load(self, folder: Path) -> None:
-        import torch
         from lm_eval.models.huggingface import HFLM
-        from transformers import AutoModelForCausalLM
 
         codec = Codec(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
+        model = load_model(folder).eval()
         self._lm = HFLM(
             model.to(self._device),
             tokenizer=codec.tokenizer,

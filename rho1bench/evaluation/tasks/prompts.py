@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rho1bench.mini_world.prompts import EXEMPLAR_SEPARATOR
+from rho1bench.mini_world import EXEMPLAR_SEPARATOR
 
 Row = Mapping[str, Any]
 
