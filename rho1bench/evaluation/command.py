@@ -57,8 +57,11 @@ def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
     """Evaluate, and end with a table and the files of each checkpoint; see :func:`evaluate`."""
     from rho1bench.evaluation.result_table import result_table
 
-    for path in evaluate(options, console):
-        tables.print(result_table(read_results(path.parents[1], path.parent.name)))
+    paths, suites = _evaluate(options, console)
+    for path in paths:
+        results = read_results(path.parents[1], path.parent.name)
+        asked = {name: suite for name, suite in results.suites.items() if name in suites}
+        tables.print(result_table(results.model_copy(update={"suites": asked})))
         if options.limit is not None:
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
         tables.print(f"record: {path}", highlight=False, soft_wrap=True)
@@ -71,6 +74,11 @@ def evaluate(options: EvalOptions, console: Console) -> list[Path]:
     Raises:
         CheckpointError, DataError, RunError, EngineError: something the user can fix.
     """
+    return _evaluate(options, console)[0]
+
+
+def _evaluate(options: EvalOptions, console: Console) -> tuple[list[Path], list[str]]:
+    """See :func:`evaluate`; returns also the names of the suites asked for."""
     progress = Progress("eval", console)
     _check_server(options)
     use_data_folder(options.data_root)
@@ -83,7 +91,8 @@ def evaluate(options: EvalOptions, console: Console) -> list[Path]:
     tasks.load(list(dict.fromkeys(task for suite in suites for task in suite.tasks)))
     with disk_errors(options.output), _folders(options.output, checkpoints):
         _run(options, checkpoints, tasks, suites, progress)
-    return [options.output / checkpoint.label / "results.json" for checkpoint in checkpoints]
+    paths = [options.output / checkpoint.label / "results.json" for checkpoint in checkpoints]
+    return paths, [suite.name for suite in suites]
 
 
 def _check_server(options: EvalOptions) -> None:
@@ -146,7 +155,8 @@ def _run(
     engine = make_engine(options.engine, settings, progress.message)
     try:
         named = {suite.name: suite for suite in suites}
-        Evaluator(options.output, tasks, named, engine, options.max_model_len, progress).run(by_swap_key(jobs))
+        evaluator = Evaluator(options.output, tasks, named, engine, options.max_model_len, progress, keep_earlier=True)
+        evaluator.run(by_swap_key(jobs))
     finally:
         engine.close()
         progress.close()

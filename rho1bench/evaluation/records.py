@@ -158,6 +158,8 @@ class UnitRecord(ResultModel):
 
     fingerprint: str
     """Everything that the unit's files depend on."""
+    made_with: str = ""
+    """Weights, engine and code: what units of one ``results.json`` share."""
     suite: str
     limit: int | None
     lm_eval: dict[str, JsonObject]

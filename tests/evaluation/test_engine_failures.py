@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from eval_cli import CommandLine
+from pydantic import AfterValidator, BaseModel
 
 from rho1bench.errors import CheckpointError, EngineError
 from rho1bench.evaluation.answer_cache import AnswerCache
@@ -58,6 +59,18 @@ def test_the_cause_behind_a_pointer_is_told(tmp_path: Path):
         one_message("vllm", "load X", tmp_path / "log"),
     ):
         fail()
+
+
+def test_the_words_of_a_refused_setting_are_told(tmp_path: Path):
+    def refuse(value: str) -> str:
+        raise ValueError(f"architecture {value} is not supported anymore")
+
+    class Settings(BaseModel):
+        architecture: Annotated[str, AfterValidator(refuse)]
+
+    message = r"vllm cannot load X: architecture Old is not supported anymore\nIts log .*--engine hf"
+    with pytest.raises(EngineError, match=message), one_message("vllm", "load X", tmp_path / "log"):
+        Settings(architecture="Old")
 
 
 def test_the_cause_in_another_process_is_found_in_the_log(tmp_path: Path):

@@ -20,9 +20,11 @@ _WAYS_OUT = (
     (r"No module named '([\w-]+)", r"Install the package: pip install \1"),
     (
         r"not supported|unsupported|does not recognize|no attribute|Unrecognized",
-        "Update the engine, or use another one with --engine.",
+        "Use another engine (--engine hf, for example), or another version of this one.",
     ),
 )
+_HEADING = re.compile(r"^\d+ validation errors? for")
+"""How pydantic, which checks vLLM's settings, begins."""
 _NEXT = {"vllm": "Try --engine hf.", "hf": "See whether AutoModelForCausalLM.from_pretrained loads the folder."}
 
 
@@ -56,8 +58,9 @@ def _append(log: Path, text: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the first line of the error, or of its cause where it only points there."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    """Return the first line of the error that says something, or of its cause where it only points there."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not _HEADING.search(line)]
+    text = re.sub(r"^Value error, | \[type=.*", "", lines[0]) if lines else ""
     if error.__cause__ is not None and (not text or "root cause" in text):
         return _first_line(error.__cause__)
     return text if text and not isinstance(error, KeyError) else f"{type(error).__name__} {text}".strip()
