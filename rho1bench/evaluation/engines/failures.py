@@ -23,8 +23,8 @@ _WAYS_OUT = (
         "Use another engine (--engine hf, for example), or another version of this one.",
     ),
 )
-_HEADING = re.compile(r"^\d+ validation errors? for")
-"""How pydantic, which checks vLLM's settings, begins."""
+_REFUSED_SETTING = re.compile(r"\d+ validation errors? for[\s\S]*?Value error, (.*?)(?: \[type=|$)", re.MULTILINE)
+"""How pydantic, which checks vLLM's settings, wraps the words of a check."""
 _NEXT = {"vllm": "Try --engine hf.", "hf": "See whether AutoModelForCausalLM.from_pretrained loads the folder."}
 
 
@@ -58,9 +58,10 @@ def _append(log: Path, text: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the first line of the error that says something, or of its cause where it only points there."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not _HEADING.search(line)]
-    text = re.sub(r"^Value error, | \[type=.*", "", lines[0]) if lines else ""
+    """Return the first line of the error, or of its cause where it only points there."""
+    if match := _REFUSED_SETTING.search(str(error)):
+        return match[1]
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if error.__cause__ is not None and (not text or "root cause" in text):
         return _first_line(error.__cause__)
     return text if text and not isinstance(error, KeyError) else f"{type(error).__name__} {text}".strip()
