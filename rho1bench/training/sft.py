@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rho1bench.corpus.sources.documents import BadRows
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens
 from rho1bench.errors import TrainingError
 from rho1bench.modeling.build import initial_model, layer_classes, pretrained_model, stage_model
@@ -41,11 +42,14 @@ def run(context: StageContext) -> None:
     _check_selection(stage, selector)
     tokenizer_folder = context.input(stage.tokenizer) / "tokenizer"
     special = special_tokens(tokenizer_folder)
+    bad, tokenizer = BadRows(stage.on_bad_line), load_raw_tokenizer(tokenizer_folder)
     samples, num_long = fitting_samples(
-        stage.sources, context.seed, load_raw_tokenizer(tokenizer_folder), special, stage.max_length
+        stage.sources, context.seed, tokenizer, special, stage.max_length, bad, stage.max_line_bytes
     )
     if num_long and is_main():
         context.progress.message(f"left out {num_long} samples of more than {stage.max_length} tokens")
+    if bad.counts and is_main():
+        context.progress.message(bad.describe())
     model = initial_model(context, stage, tokenizer_folder, stage.max_length)
     if selector.is_full:
         trainer = _trainer(context, stage, model, samples, tokenizer_folder)

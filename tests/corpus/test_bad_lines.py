@@ -98,6 +98,24 @@ def test_a_torn_gzip_and_a_torn_parquet_file(word_tokenizer: Path, tmp_path: Pat
     assert len(GOOD) + 1500 < found["num_documents"] < len(GOOD) + 3000
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_byte_order_mark_begins_a_file_and_is_no_text(word_tokenizer: Path, tmp_path: Path, name: str) -> None:
+    lines = b"\n".join(GOOD) + b"\n"
+    for folder, start in (("with", b"\xef\xbb\xbf"), ("without", b"")):
+        (tmp_path / folder).mkdir()
+        data = start + lines
+        (tmp_path / folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with_mark, without = (
+        make_corpus(word_tokenizer, tmp_path / f"{folder}-corpus", [{"type": "local", "path": str(tmp_path / folder)}])
+        for folder in ("with", "without")
+    )
+    assert with_mark.fingerprint == without.fingerprint
+    later = tmp_path / "later.jsonl"
+    later.write_bytes(GOOD[0] + b"\n\xef\xbb\xbf" + GOOD[1] + b"\n")
+    with pytest.raises(DataError, match=r"later\.jsonl:2: not valid JSON"):
+        make_corpus(word_tokenizer, tmp_path / "c", [{"type": "local", "path": str(later)}])
+
+
 def test_one_endless_line_is_not_read_into_memory(word_tokenizer: Path, tmp_path: Path) -> None:
     import tracemalloc
 
