@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens
+from rho1bench.corpus.tokenizer import PROBE, load_raw_tokenizer, reading_difference
 from rho1bench.errors import CheckpointError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines.codec import Codec
@@ -19,17 +19,10 @@ from rho1bench.evaluation.engines.codec import Codec
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PROBE = (
-    "<|user|>\nThe cat sat on 12 mats,  twice. How many?\n<|assistant|>\n```python\ndef mats(n):\n    return 2 * n\n"
-    "\nprint(mats(12))\n```\n```output\n24\n```\nIt's $\\boxed{24}$; naïve café, 数学.\tEnd\n"
-)
-"""Words, digits, blanks, code, the marks of the dialogue format, letters beyond ASCII."""
-
-MARKS = ("<|user|>\n", "<|assistant|>\n")
+CHAT_MARKS = ("<|system|>\n", "<|user|>\n", "<|assistant|>\n")
 """Special tokens of many chat models, which a checkpoint trained elsewhere reads as such."""
-
-CONTEXT = 20
-"""Characters of the probe that a message shows before a difference."""
+_SHOWN = 20
+"""Characters before and after a difference that a message shows."""
 
 
 def check_tokenizer(checkpoint: Checkpoint) -> Codec:
@@ -45,49 +38,42 @@ def check_tokenizer(checkpoint: Checkpoint) -> Codec:
     codec = Codec(folder)
     if not (folder / "tokenizer.json").is_file():
         return codec
-    raw: Tokenizer = load_raw_tokenizer(folder)
-    if checkpoint.trained_here:
-        start = list(special_tokens(folder).begin)
-        expected, found = start + raw.encode(PROBE, add_special_tokens=False).ids, codec.encode(PROBE)
-    else:
-        probe = PROBE.replace(MARKS[0], "").replace(MARKS[1], "")
-        expected = raw.encode(probe, add_special_tokens=False).ids
-        found = list(codec.tokenizer.encode(probe, add_special_tokens=False))
-    if expected != found:
-        raise CheckpointError(f"{folder}: {_difference(raw, expected, found)} {_advice(codec)}")
-    written, engine = raw.decode(expected, skip_special_tokens=False), codec.decode(expected)
-    if written != engine:
+    raw = load_raw_tokenizer(folder)
+    difference = reading_difference(folder, codec.tokenizer) if checkpoint.trained_here else _difference(raw, codec)
+    if difference := difference or _written_difference(raw, codec):
         raise CheckpointError(
-            f"{folder}: the engine would write {_first_words(engine, written)!r} where tokenizer.json has "
-            f"{_first_words(written, engine)!r}. {_advice(codec)}"
+            f"{folder}: the engine would read or write text otherwise than training. {difference} transformers uses "
+            f"{type(codec.tokenizer).__name__} for the folder. Correct tokenizer_config.json (its tokenizer_class, "
+            'most often to "PreTrainedTokenizerFast", or its special tokens), or train with the tokenizer of the '
+            "model's own family."
         )
     return codec
 
 
-def _difference(raw: Tokenizer, expected: Sequence[int], found: Sequence[int]) -> str:
-    pairs = enumerate(zip_longest(expected, found))
-    place = next(place for place, (one, other) in pairs if one != other)
-    before = raw.decode(list(expected[:place]))[-CONTEXT:]
-    one, other = (_token(raw, ids[place : place + 1]) for ids in (expected, found))
-    return (
-        f"the engine would read text otherwise than training: after {before!r}, training has {one}, the engine {other}."
-    )
+def _difference(raw: Tokenizer, codec: Codec) -> str:
+    """Return where the tokens of a plain text differ; empty if they do not."""
+    probe = PROBE
+    for mark in CHAT_MARKS:
+        probe = probe.replace(mark, "")
+    expected = raw.encode(probe, add_special_tokens=False).ids
+    found = codec.tokenizer.encode(probe, add_special_tokens=False)
+    place = next((place for place, (one, other) in enumerate(zip_longest(expected, found)) if one != other), None)
+    if place is None:
+        return ""
+    before = raw.decode(expected[:place])[-_SHOWN:]
+    return f"After {before!r}, training has {_token(raw, expected[place:])}, the engine {_token(raw, found[place:])}."
 
 
 def _token(raw: Tokenizer, ids: Sequence[int]) -> str:
-    if not ids:
-        return "nothing more"
-    return f"{raw.id_to_token(ids[0]) or 'a special token'!r} (id {ids[0]})"
+    return f"{raw.id_to_token(ids[0])!r} (id {ids[0]})" if ids else "nothing more"
 
 
-def _first_words(text: str, other: str) -> str:
-    place = next((place for place, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
-    return text[max(0, place - CONTEXT) : place + CONTEXT]
-
-
-def _advice(codec: Codec) -> str:
-    return (
-        f"transformers reads the folder as {type(codec.tokenizer).__name__}. Correct tokenizer_config.json (its "
-        'tokenizer_class, most often to "PreTrainedTokenizerFast", and its special tokens), or train with the '
-        "tokenizer of the model's own family."
-    )
+def _written_difference(raw: Tokenizer, codec: Codec) -> str:
+    """Return where the texts of the same tokens differ; empty if they do not."""
+    ids = raw.encode(PROBE, add_special_tokens=False).ids
+    written, engine = raw.decode(ids, skip_special_tokens=False), codec.decode(ids)
+    if written == engine:
+        return ""
+    place = next((place for place, (a, b) in enumerate(zip(written, engine, strict=False)) if a != b), 0)
+    shown = slice(max(0, place - _SHOWN), place + _SHOWN)
+    return f"For the tokens of {written[shown]!r} the engine writes {engine[shown]!r}."

@@ -30,7 +30,7 @@ PROMPTS = [
     "café 数学",
     "x",
 ]
-NEW_TOKENS = 20
+NEW_TOKENS = 16
 PAIRS = [(family, "llama") for family in TOKENIZERS] + [
     (list(TOKENIZERS)[number % len(TOKENIZERS)], architecture)
     for number, architecture in enumerate(ARCHITECTURES)
@@ -81,7 +81,7 @@ def generated(folder: Path, prompt: str) -> tuple[list[int], list[int], Any]:
 
 @pytest.mark.parametrize("pair", PAIRS, ids=name)
 def test_hf_says_what_generate_says(pair: tuple[str, str], zoo: dict[tuple[str, str], Path], tmp_path: Path):
-    prompts = PROMPTS if pair[1] == "llama" else PROMPTS[:3]
+    prompts = PROMPTS[1:6] if pair[1] == "llama" else PROMPTS[:2]
     for prompt, ours in zip(prompts, complete(hf_engine(zoo[pair], tmp_path), prompts), strict=True):
         before, new, tokenizer = generated(zoo[pair], prompt)
         assert (ours.num_prompt_tokens, ours.num_tokens) == (len(before), len(new))

@@ -42,7 +42,6 @@ def test_a_folder_keeps_the_results_of_every_request(
     monkeypatch.setattr(HFEngine, "load", no_model)
     assert ask("mini_sat", 2) == first
     assert results() == both
-    assert ask("mini_sat,mini_boolq", 2) != first
     monkeypatch.undo()
     monkeypatch.setattr(sys, "argv", [])
     ask("mini_sat", 3)

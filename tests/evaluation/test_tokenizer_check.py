@@ -11,6 +11,7 @@ from model_zoo import TOKENIZERS, write_family
 
 from rho1bench.errors import CheckpointError
 from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.evaluation.engines.codec import Codec
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
 
 
@@ -38,7 +39,7 @@ def test_what_agrees_is_let_through(family: str, trained_here: bool, tmp_path: P
 def test_a_class_with_rules_of_its_own_is_refused(trained_here: bool, tmp_path: Path):
     settings = {"tokenizer_class": "LlamaTokenizerFast"}
     found = checkpoint(tmp_path, "byte-level with bos", trained_here=trained_here, **settings)
-    with pytest.raises(CheckpointError, match=r"training has .*the engine .*LlamaTokenizer.*PreTrainedTokenizerFast"):
+    with pytest.raises(CheckpointError, match=r"training.*LlamaTokenizer.*PreTrainedTokenizerFast"):
         check_tokenizer(found)
 
 
@@ -47,7 +48,7 @@ def test_a_mark_of_the_dialogue_as_special_token_is_refused_only_where_training_
     found = checkpoint(tmp_path, "byte-level with bos", trained_here=False, **settings)
     check_tokenizer(found)
     (found.folder.parent / "training.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"training has '<' .*the engine 'a special token' \(id 400\)"):
+    with pytest.raises(CheckpointError, match=r"'<\|user\|>\\n' has the token ids .*400.* at inference"):
         check_tokenizer(found)
 
 
@@ -55,7 +56,7 @@ def test_another_start_token_is_refused(tmp_path: Path):
     found = checkpoint(
         tmp_path, "byte-level with bos", trained_here=True, model_type="gpt_neox", tokenizer_class="GPTNeoXTokenizer"
     )
-    with pytest.raises(CheckpointError, match=r"after '', training has '<s>' \(id 0\), the engine '<'"):
+    with pytest.raises(CheckpointError, match=r"at inference \(GPTNeoXTokenizer\), \[0, .* in training"):
         check_tokenizer(found)
 
 
@@ -71,4 +72,12 @@ def test_a_tokenizer_that_cannot_be_loaded_is_one_message(tmp_path: Path):
     found = checkpoint(tmp_path, "gpt2", trained_here=False)
     (found.folder / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match="the tokenizer cannot be loaded"):
+        check_tokenizer(found)
+
+
+def test_a_class_that_writes_other_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = checkpoint(tmp_path, "byte-level with bos", trained_here=False)
+    decode = Codec.decode
+    monkeypatch.setattr(Codec, "decode", lambda self, ids: decode(self, ids).replace(" ", ""))
+    with pytest.raises(CheckpointError, match=r"'The cat sat on.*the engine writes 'Thecatsaton"):
         check_tokenizer(found)
