@@ -30,6 +30,7 @@ class OpenAIEngine:
 
     name = "openai"
     dtype = "server"
+    answers_version = 1
 
     def __init__(self, settings: EngineSettings) -> None:
         assert settings.base_url is not None

@@ -21,9 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length
+from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.openai import OpenAIEngine
 from rho1bench.evaluation.engines.vllm_setup import prepare_vllm
 from rho1bench.system.paths import PACKAGE
@@ -36,7 +36,10 @@ _NAME = "model"
 
 
 class VLLMServer:
-    """``vllm serve`` of one checkpoint on loopback; ready when the constructor returns, gone after ``stop``."""
+    """``vllm serve`` of one checkpoint on loopback; ready when the constructor returns, gone after ``stop``.
+
+    Raises RuntimeError if the server ends or is not ready in time; ``log`` holds what it said.
+    """
 
     def __init__(self, folder: Path, options: Sequence[str], log: Path, port: int | None = None) -> None:
         self.port = port or _free_port()
@@ -61,13 +64,13 @@ class VLLMServer:
         end = time.monotonic() + SECONDS_TO_BOOT
         while time.monotonic() < end:
             if self._process.poll() is not None:
-                raise EngineError(f"vllm serve ended with code {self._process.returncode}; its log is {self._log}")
+                raise RuntimeError(f"vllm serve ended with code {self._process.returncode}")
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.3)
-        raise EngineError(f"vllm serve was not ready after {SECONDS_TO_BOOT:.0f} s; its log is {self._log}")
+        raise RuntimeError(f"vllm serve was not ready after {SECONDS_TO_BOOT:.0f} s")
 
     def stop(self, *, kill: bool = False) -> None:
         """End the server and its workers: asked first, or at once."""
@@ -84,6 +87,7 @@ class ServedVLLM:
     """The vllm engine with ``data_parallel_size`` copies; see :class:`rho1bench.evaluation.engines.Engine`."""
 
     name = "vllm"
+    answers_version = 1
 
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
@@ -107,7 +111,8 @@ class ServedVLLM:
     def load(self, checkpoint: Checkpoint) -> None:
         """Start a server for ``checkpoint`` in place of the last one."""
         self.close()
-        self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
+        with one_message(self.name, f"load {checkpoint.folder}", self.settings.log):
+            self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
         self.boots += 1
         self._client = OpenAIEngine(replace(self.settings, base_url=self._server.base_url, served_model=_NAME))
         self._client.load(checkpoint)
