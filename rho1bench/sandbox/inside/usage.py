@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rho1bench.sandbox.inside import syscalls
 
-FIRST = 1
-"""The process id, within a program's namespaces, of the process that starts the program."""
 MEMORY_NAMES = ("/dev/zero", "/memfd:", "/SYSV")
 """How /proc names shared memory without a file, by the call that made it."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes below ``first``, a child of the supervisor; ``isolated`` ones have namespaces of their own.
+    """``first``, a child of the supervisor, and the processes below it; ``kept`` bytes of each are the fork server's.
 
-    Those are seen through the /proc that their first process mounted, which the supervisor shares; where it could not
-    mount one, none are seen.
+    ``isolated`` ones have namespaces of their own, and are seen through the /proc that their first process mounted,
+    which the supervisor shares; where it could not mount one, none are seen.
     """
 
     first: int
     isolated: bool
-
-    @property
-    def origin(self) -> int:
-        """The first process: forked from the fork server, it keeps all as it was."""
-        return FIRST if self.isolated else self.first
+    kept: int
 
     def ids(self) -> list[int]:
-        """Return the ids of the processes of the program, as /proc has them."""
+        """Return the ids of the processes, as /proc has them."""
         if self.isolated:
-            return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != FIRST]
-        found = syscalls.children(self.first)
+            return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        found = [self.first]
         for pid in found:
             found += syscalls.children(pid)
         return found
@@ -46,15 +40,14 @@ class Processes:
         them since it was forked.
         """
         ids = self.ids()
-        kept = _private_bytes(self.origin)
         shared: dict[str, int] = {}
         for pid in ids:
             for inode, length in _shared_mappings(pid):
                 shared[inode] = max(length, shared.get(inode, 0))
-        return sum(max(0, _private_bytes(pid) - kept) for pid in ids) + sum(shared.values())
+        return sum(max(0, private_bytes(pid) - self.kept) for pid in ids) + sum(shared.values())
 
 
-def _private_bytes(pid: int) -> int:
+def private_bytes(pid: int | str) -> int:
     """Return the bytes of a process's own pages, those swapped out too; 0 if it has ended."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
@@ -78,7 +71,6 @@ def _shared_mappings(pid: int) -> list[tuple[str, int]]:
     return found
 
 
-@dataclass
 class OwnTime:
     """The time that a program took, without the time that its processes waited for a CPU that others had.
 
@@ -86,12 +78,18 @@ class OwnTime:
     Where the kernel does not count the waiting, it is the time on the clock.
     """
 
-    began: float
-    _tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Nanoseconds that each thread ran and waited, by its id; those that ended keep what was seen last."""
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._tasks: dict[str, tuple[int, int]] = {}
+        self._before = (0, 0)
+
+    def start(self, began: float, processes: Processes) -> None:
+        """Begin at ``began``, the present; what the processes did before does not count."""
+        self.look(processes)
+        self._began, self._before = began, self._sums()
 
     def look(self, processes: Processes) -> None:
-        """Read how long every thread has run and waited up to now."""
+        """Read how many nanoseconds every thread has run and waited; those that ended keep what was seen last."""
         for pid in processes.ids():
             with contextlib.suppress(OSError, ValueError):
                 for task in os.listdir(f"/proc/{pid}/task"):
@@ -99,8 +97,10 @@ class OwnTime:
                         ran, waited, _ = file.read().split()
                     self._tasks[task] = int(ran), int(waited)
 
+    def _sums(self) -> tuple[int, int]:
+        return sum(ran for ran, _ in self._tasks.values()), sum(waited for _, waited in self._tasks.values())
+
     def seconds(self, now: float) -> float:
         """Return the program's own time."""
-        ran = sum(ran for ran, _ in self._tasks.values())
-        waited = sum(waited for _, waited in self._tasks.values())
-        return max(ran / 1e9, now - self.began - waited / 1e9)
+        ran, waited = ((after - before) / 1e9 for after, before in zip(self._sums(), self._before, strict=True))
+        return max(ran, now - self._began - waited)
