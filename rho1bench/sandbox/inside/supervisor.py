@@ -98,7 +98,7 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
             os.chdir(request.folder)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         status_reader, status_writer = os.pipe()
-        kept = usage.private_bytes("self")
+        processes = usage.Processes()
         child = os.fork()
         if child == 0:
             connection.close()
@@ -106,8 +106,7 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
             return _start_program(request, descriptors, server, status_writer)
         descriptors.close()
         os.close(status_writer)
-        processes = usage.Processes(child, server.isolated, kept)
-        _wait_and_report(_Watch(connection, status_reader, processes, request.timeout, request.memory_mb << 20))
+        _wait_and_report(_Watch(connection, status_reader, child, processes, request))
     except BaseException:
         os._exit(1)  # the caller sees the connection end without a report
 
@@ -169,10 +168,9 @@ def _wait_for(child: int, status_writer: int) -> NoReturn:
 
 def _wait_and_report(watch: _Watch) -> NoReturn:
     ended = watch.wait()
-    child = watch.processes.first
     if ended != "exit":
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
+        os.kill(watch.child, signal.SIGKILL)
+    status = os.waitpid(watch.child, 0)[1]
     seconds = watch.own_time.seconds(time.monotonic())
     kill_orphans()
     written = os.read(watch.status_reader, 2 * STATUS.size).removeprefix(STARTED)
@@ -186,19 +184,20 @@ class _Watch:
     """What the supervisor waits for: the end of the first process, a limit, a message or the end of the caller."""
 
     def __init__(
-        self, connection: socket.socket, status_reader: int, processes: usage.Processes, timeout: float, memory: int
+        self, connection: socket.socket, status_reader: int, child: int, processes: usage.Processes, request: Request
     ) -> None:
         self.connection = connection
         self.status_reader = status_reader
-        self.processes = processes
+        self.child = child
         self.own_time = usage.OwnTime(time.monotonic())
-        self._timeout = timeout
-        self._memory = memory
+        self._processes = processes
+        self._timeout = request.timeout
+        self._memory = request.memory_mb << 20
 
     def wait(self) -> str:
         """Return why the wait ended: exit, timeout, memory or stopped."""
         latest = time.monotonic() + WALL_FACTOR * self._timeout
-        end = os.pidfd_open(self.processes.first)
+        end = os.pidfd_open(self.child)
         poll = select.poll()
         for descriptor in (end, self.connection.fileno(), self.status_reader):
             poll.register(descriptor, select.POLLIN)
@@ -216,10 +215,10 @@ class _Watch:
             if self.status_reader in ready:
                 poll.unregister(self.status_reader)
                 started = os.read(self.status_reader, STATUS.size) == STARTED
-                self.own_time.start(time.monotonic(), self.processes)
+                self.own_time.start(time.monotonic(), self._processes)
             elif started:
-                self.own_time.look(self.processes)
-                if self.processes.memory() > self._memory:
+                self.own_time.look(self._processes)
+                if self._processes.memory() > self._memory:
                     return "memory"
 
 
@@ -227,7 +226,7 @@ def kill_orphans() -> None:
     """Kill all that is left: a process that lost its parent has become a child of the supervisor, in any session."""
     deadline = time.monotonic() + KILL_SECONDS
     while time.monotonic() < deadline:
-        for pid in syscalls.children(os.getpid()):
+        for pid in syscalls.children():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         try:
