@@ -1,7 +1,8 @@
 """The obvious way of grading, which ``rho1bench bench grade`` measures the grader against.
 
 For every file a fresh process pool with a limit of 3 s an answer, and computer algebra on every pair: both sides parsed
-anew, then the protocol's tests (PAPER.md section 3) as they are written, without any of the grader's shortcuts.
+anew, then the protocol's tests (paper section 3.2, appendix E) as they are written, without any of the grader's
+shortcuts.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
 
 from rho1bench.grading.grader import Answer
-from rho1bench.grading.magnitude import TooLargeError, check_size
+from rho1bench.grading.magnitude import Expression, TooLargeError, check_size
 from rho1bench.grading.paper import equality
 from rho1bench.grading.paper.expressions import read_expression
 from rho1bench.grading.paper.extraction import extract_answer
@@ -63,7 +63,7 @@ def _same(pred: str, gold: str) -> bool:
     return any(_holds(test, left, right) for test in _TESTS)
 
 
-def _read(text: str) -> Any:
+def _read(text: str) -> Expression:
     from sympy.parsing.latex import parse_latex
 
     for reader in (parse_latex, read_expression):
@@ -73,26 +73,26 @@ def _read(text: str) -> Any:
     return text
 
 
-def _holds(test: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
+def _holds(test: Callable[[Expression, Expression], Expression], left: Expression, right: Expression) -> bool:
     try:
         return bool(test(left, right))
     except Exception:
         return False
 
 
-def _no_difference(left: Any, right: Any) -> Any:
+def _no_difference(left: Expression, right: Expression) -> Expression:
     from sympy import simplify
 
     return left.equals(right) or simplify(left - right) == 0
 
 
-def _same_number(left: Any, right: Any) -> bool:
+def _same_number(left: Expression, right: Expression) -> bool:
     from sympy import N
 
     return equality.close(float(N(left)), float(N(right)))
 
 
-_TESTS: tuple[Callable[[Any, Any], Any], ...] = (
+_TESTS: tuple[Callable[[Expression, Expression], Expression], ...] = (
     lambda left, right: str(left) == str(right) or left == right,
     _no_difference,
     lambda left, right: abs(left.lhs - left.rhs).equals(abs(right.lhs - right.rhs)),

@@ -37,7 +37,7 @@ def compare(
         if line := comparing.speed_up_line(entry):
             typer.echo(line)
     if json_file is not None:
-        write_json(json_file, found)
+        write_json(json_file, [entry.model_dump(mode="json") for entry in found])
 
 
 @leaderboard_app.command()

@@ -1,7 +1,8 @@
 """Statistics behind every claim: intervals and p-values of paired scores. Pure functions of numbers, seeded.
 
-Place in the pipeline: ``comparison`` (two checkpoints of a run), ``seeds`` (many runs) and ``analysis`` (bands of
-curves) call this module. The paper (section 3.3) prints bare averages; these functions say how sure one can be.
+Place in the pipeline: the ``compare`` stage (two checkpoints of a run), ``seeds`` (many runs), ``report`` (bands of
+curves) and ``leaderboard`` call this module. The paper (section 3.3) prints bare averages; these functions say how sure
+one can be.
 
 Vocabulary: a *stratum* holds the values of one task (scores, or treatment-minus-baseline differences of the same
 documents); the average of a suite is the plain mean of its strata's means, so that a large task weighs no more than a

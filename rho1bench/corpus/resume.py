@@ -1,4 +1,4 @@
-"""Where a corpus stage goes on after a kill: written with every finished shard, removed at the end.
+"""Where a corpus stage resumes after a kill: written with every finished shard, removed at the end.
 
 One file, replaced atomically: where every source stands, and the tokens that wait for their block.
 """
@@ -10,12 +10,12 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rho1bench.corpus.mixture import TokenSource
-from rho1bench.corpus.packing import Array, Packer
+from rho1bench.corpus.mixture import SourceState, TokenSource
+from rho1bench.corpus.packed_corpus import Array
+from rho1bench.corpus.packing import Packer
 from rho1bench.system.files import atomic_path
 
 _NAME = "progress.npz"
@@ -28,13 +28,13 @@ class Saved:
     num_blocks: int
     tokens_kept: dict[int, int]
     kinds: list[str]
-    sources: list[dict[str, Any]]
+    sources: list[SourceState]
     current: int
     waiting: dict[str, Array]
 
 
 def save_progress(folder: Path, identity: str, packer: Packer, sources: Sequence[TokenSource], current: int) -> None:
-    """Note the place after all finished shards; ``identity`` names the recipe's part, seed and tokenizer."""
+    """Record the place after all finished shards; ``identity`` names the recipe's part, seed and tokenizer."""
     state = {
         "identity": identity,
         "num_blocks": packer.num_blocks,
@@ -63,5 +63,5 @@ def load_progress(folder: Path, identity: str) -> Saved | None:
 
 
 def remove_progress(folder: Path) -> None:
-    """Remove the note; a finished stage needs none."""
+    """Remove the file; a finished stage needs none."""
     (folder / _NAME).unlink(missing_ok=True)

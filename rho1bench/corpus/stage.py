@@ -1,6 +1,6 @@
 """Stage ``corpus``: reads the sources, tokenises them and writes packed blocks in shards (paper section 3.1).
 
-Shards are written whole, and with each the place to go on from (``corpus.progress``), so a killed stage loses less than
+Shards are written whole, and with each the place to go on from (``corpus.resume``), so a killed stage loses less than
 a shard and ends with the same bytes.
 """
 
@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rho1bench.corpus.encoder import Workers
 from rho1bench.corpus.masking import MAX_BLOCK_SIZE, document_ids
-from rho1bench.corpus.mixture import Mixture, TokenSource
-from rho1bench.corpus.packed_corpus import Shards, shard_blocks, shard_name
-from rho1bench.corpus.packing import Array, Packer, Shard
+from rho1bench.corpus.mixture import Mixture, SourceState, TokenSource
+from rho1bench.corpus.packed_corpus import Array, CorpusMeta, Shards, SourceAccount, shard_blocks, shard_name
+from rho1bench.corpus.packing import Packer, Shard
 from rho1bench.corpus.resume import Saved, load_progress, remove_progress, save_progress
 from rho1bench.corpus.sources.documents import BadRows
 from rho1bench.corpus.sources.reader import SourceReader
@@ -52,7 +51,7 @@ def run(context: StageContext) -> None:
         mixture = Mixture(sources, [source.weight for source in stage.sources if source.weight is not None])
         _pack(context, packer, sources, mixture, saved, sha256_json(identity))
     _check_size(stage, packer, mixture)
-    meta = {
+    meta: CorpusMeta = {
         "num_blocks": packer.num_blocks,
         "block_size": stage.block_size,
         "num_tokens": packer.num_blocks * stage.block_size,
@@ -64,16 +63,17 @@ def run(context: StageContext) -> None:
         "document_masking": stage.document_masking,
         "sources": [_account(*item, packer) for item in enumerate(zip(stage.sources, sources, strict=True))],
     }
-    write_json(context.folder / "corpus.json", {**meta, "fingerprint": _fingerprint(context.folder, meta)})
+    meta["fingerprint"] = _fingerprint(context.folder, meta)
+    write_json(context.folder / "corpus.json", meta)
     remove_progress(context.folder)
 
 
 def _token_sources(stage: CorpusStage, seed: int, workers: Workers, saved: Saved | None) -> list[TokenSource]:
-    states: Sequence[dict[str, Any] | None] = saved.sources if saved is not None else [None] * len(stage.sources)
+    states: Sequence[SourceState | None] = saved.sources if saved is not None else [None] * len(stage.sources)
     sources = []
     for source, state in zip(stage.sources, states, strict=True):
         reader = SourceReader(source, seed, stage.max_line_bytes, state["start"] if state else None)
-        bad = BadRows(stage.on_bad_line, **(state["bad"] if state else {}))
+        bad = BadRows(stage.on_bad_line, **state["bad"]) if state else BadRows(stage.on_bad_line)
         sources.append(TokenSource(reader, workers, bad, state))
     return sources
 
@@ -86,7 +86,7 @@ def _pack(
     saved: Saved | None,
     identity: str,
 ) -> None:
-    """Write all shards, going on from ``saved``."""
+    """Write all shards, resuming from ``saved``."""
     stage = context.config(CorpusStage)
     if saved is not None:
         packer.restore(saved.waiting, saved.num_blocks, saved.tokens_kept, saved.kinds)
@@ -108,7 +108,7 @@ def _pack(
     context.progress.close()
     for source, described in zip(sources, stage.sources, strict=True):
         if source.bad.counts:
-            context.progress.message(f"{_name(described)}: {source.bad.words()}")
+            context.progress.message(f"{_name(described)}: {source.bad.describe()}")
 
 
 def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> None:
@@ -143,8 +143,8 @@ def _name(source: Source) -> str:
     return source.path if isinstance(source, LocalSource) else source.dataset
 
 
-def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> dict[str, Any]:
-    """Return what one source gave: its tokens in the blocks, its documents, and what was passed over."""
+def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> SourceAccount:
+    """Return what one source gave."""
     described, source = pair
     return {
         "source": _name(described),
@@ -157,15 +157,15 @@ def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> d
     }
 
 
-def _fingerprint(folder: Path, meta: dict[str, Any]) -> str:
+def _fingerprint(folder: Path, meta: CorpusMeta) -> str:
     """Return the hash of blocks, tokenizer and packing, from the files as they lie there."""
 
     def shards(prefix: str) -> Shards:
-        per_shard = int(meta["shard_blocks"])
-        paths = [folder / shard_name(prefix, index) for index in range(-(-int(meta["num_blocks"]) // per_shard))]
-        return Shards(paths, int(meta["num_blocks"]), per_shard, max_open=1)
+        per_shard = meta["shard_blocks"]
+        paths = [folder / shard_name(prefix, index) for index in range(-(-meta["num_blocks"] // per_shard))]
+        return Shards(paths, meta["num_blocks"], per_shard, max_open=1)
 
-    digest, size = hashlib.sha256(), int(meta["num_blocks"])
+    digest, size = hashlib.sha256(), meta["num_blocks"]
     both = (shards("blocks"), shards("kinds"))
     for start in range(0, size, _HASHED_BLOCKS):
         for rows in both:

@@ -1,7 +1,7 @@
 """Stage ``tokenizer``: trains a byte-level BPE tokenizer on the sources (every digit a token of its own), or takes one.
 
 First stage of a run. A pretrained tokenizer, from the hub or a folder, is copied as it is, special tokens and all, so
-that later stages see one layout; only fast tokenizers (a ``tokenizer.json``) serve, and no code of a repository is run.
+that later stages see one layout; it must be a fast one (a ``tokenizer.json``), and no code of a repository is run.
 
 Ours is byte-level, so any text can be written and read back unchanged; digits stay single, so that arithmetic is
 learnable by a small model; a space belongs to the word or digit after it, so ``encode(prompt) + encode(completion)``
@@ -16,20 +16,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rho1bench.corpus.sources.documents import BadRows, read_documents
+from rho1bench.corpus.sources.documents import BadRows
+from rho1bench.corpus.sources.reader import read_documents
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TokenizerStage
 from rho1bench.system.files import atomic_path, read_json, sha256_file, write_text
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 _SPECIAL_TOKENS = (BOS, EOS, PAD)
 _DIGITS = " 0 1 2 3 4 5 6 7 8 9" * 10_000
 """Trained on beside the texts, so that every digit after a space is one token, whether or not the texts have it."""
 _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""What a token may reach over: a word, one digit or a run of signs, each with the space before it; white space."""
+"""What a token may span: a word, one digit or a run of punctuation, each with the space before it; white space."""
 
 
 def run(context: StageContext) -> None:
@@ -45,14 +49,14 @@ def run(context: StageContext) -> None:
     tokenizer = train_tokenizer(texts, stage.vocab_size)
     write_tokenizer(tokenizer, context.folder / "tokenizer")
     if bad.counts:
-        context.progress.message(bad.words())
+        context.progress.message(bad.describe())
 
 
 def _num_documents(stage: TokenizerStage) -> int:
     return sum(source.num_documents or 0 for source in stage.sources)
 
 
-def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Any:
+def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Tokenizer:
     """Return a ``tokenizers.Tokenizer`` of exactly ``vocab_size`` entries; the same texts give the same tokenizer."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
@@ -84,7 +88,7 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Any:
     return tokenizer
 
 
-def write_tokenizer(tokenizer: Any, folder: Path) -> None:
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write ``tokenizer`` so that ``transformers.AutoTokenizer.from_pretrained(folder)`` loads it."""
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -101,8 +105,8 @@ def write_tokenizer(tokenizer: Any, folder: Path) -> None:
     write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
 
 
-def load_raw_tokenizer(folder: Path) -> Any:
-    """Load ``tokenizer.json`` for training text: the special tokens' spelling inside a text is read as plain text."""
+def load_raw_tokenizer(folder: Path) -> Tokenizer:
+    """Load ``tokenizer.json`` for training text: a special token spelled out inside a text is read as plain text."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -130,14 +134,14 @@ def special_tokens(folder: Path) -> SpecialTokens:
     ids = {name: _special_id(tokenizer, settings.get(f"{name}_token")) for name in ("bos", "eos", "pad")}
     eos = ids["eos"]
     if eos is None:
-        raise DataError(f"{folder}: the tokenizer has no end-of-text token (eos_token), which parts documents.")
+        raise DataError(f"{folder}: the tokenizer has no end-of-text token (eos_token), which must end every document.")
     begin = [token for token in tokenizer.encode("").ids if token != eos or token == ids["bos"]]
     return SpecialTokens(tuple(begin), ids["bos"], eos, eos if ids["pad"] is None else ids["pad"])
 
 
-def _special_id(tokenizer: Any, token: Any) -> int | None:
+def _special_id(tokenizer: Tokenizer, token: object) -> int | None:
     content = token.get("content") if isinstance(token, dict) else token
-    return None if content is None else tokenizer.token_to_id(content)
+    return tokenizer.token_to_id(content) if isinstance(content, str) else None
 
 
 def tokenizer_sha256(folder: Path) -> str:
@@ -188,10 +192,8 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def _check(name: str, folder: Path) -> None:
-    """Raise DataError unless the copy loads, and parts documents with an end-of-text token."""
+    """Raise DataError unless the copy loads and has an end-of-text token."""
     from transformers import AutoTokenizer
-
-    from rho1bench.corpus.tokenizer import special_tokens
 
     try:
         special_tokens(folder)

@@ -86,12 +86,15 @@ class Checkpoint:
 
     @property
     def identity(self) -> str:
-        """What tells this model's answers from those of another one."""
-        return self.weights_sha256 if self.has_weights else f"served as {self.source}"
+        """A hash that distinguishes this model's answers from those of another one."""
+        return self.files_sha256 if self.has_weights else f"served as {self.source}"
 
     @cached_property
-    def weights_sha256(self) -> str:
-        """Hash of weights, config and tokenizer files: what the answers depend on besides the engine."""
+    def files_sha256(self) -> str:
+        """Hash of weights, config and tokenizer files: what the answers depend on besides the engine.
+
+        Records hold it as ``weights_sha256``; ``modeling.causal_lm.weights_sha256`` is of the weights alone.
+        """
         small = [path for pattern in ("*.json", "*.model") for path in self.folder.glob(pattern)]
         return sha256_json({path.name: sha256_file(path) for path in [*self._shards(), *small]})
 

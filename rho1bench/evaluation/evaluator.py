@@ -1,8 +1,8 @@
 """Checkpoints on suites through one engine, unit by unit, resumable: what the eval stage and ``rho1bench eval`` share.
 
-A unit is one checkpoint with the tasks that one suite adds. Every answer goes into the checkpoint's ``journal.jsonl``
-when it is there; a finished unit leaves ``samples_<task>.jsonl`` and ``unit_<suite>.json`` and is not run again while
-nothing that it depends on changes. When all units of a checkpoint are there, its ``results.json`` is written.
+A unit is one checkpoint with the tasks that one suite adds. Every answer goes into the checkpoint's ``answers.jsonl``
+as soon as it is complete; a finished unit leaves ``samples_<task>.jsonl`` and ``unit_<suite>.json`` and is not run
+again while nothing that it depends on changes. ``results.json`` is written when all units of a checkpoint are finished.
 """
 
 from __future__ import annotations
@@ -11,17 +11,24 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from rho1bench.evaluation.answer_cache import Journal
-from rho1bench.evaluation.cached_model import DurableModel
+from rho1bench.evaluation.answer_cache import AnswerCache
+from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, runs_programs
-from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
+from rho1bench.evaluation.harness.lm_eval_types import Doc
+from rho1bench.evaluation.records import (
+    UnitRecord,
+    checkpoint_record,
+    data_sha256,
+    sample_rows,
+    unit_record,
+)
 from rho1bench.paper.suites import Suite, split_work
 from rho1bench.pipeline.fingerprint import code_hash
-from rho1bench.sandbox import walls_in_force
+from rho1bench.recipe import EvalStage
+from rho1bench.sandbox import isolation_in_force
 from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
@@ -42,7 +49,7 @@ class Job:
 
 
 def by_architecture(jobs: Iterable[Job]) -> list[Job]:
-    """Put the jobs of one architecture together, so that an engine boots once for each."""
+    """Put the jobs of one architecture side by side, so that an engine boots once for each."""
     order: dict[str, list[Job]] = {}
     for job in jobs:
         config = job.checkpoint.folder / "config.json"
@@ -59,7 +66,7 @@ class Unit:
     limit: int | None
     path: Path
     fingerprint: str
-    """Everything that the unit's files depend on."""
+    """A hash of everything that the unit's files depend on."""
 
     @property
     def done(self) -> bool:
@@ -68,7 +75,7 @@ class Unit:
 
 
 @dataclass
-class Evaluation:
+class Evaluator:
     """The work in ``folder``; ``max_model_len`` is in tokens."""
 
     folder: Path
@@ -86,7 +93,7 @@ class Evaluation:
             count_requests(self.tasks.load(unit.tasks), unit.limit) for units in pending.values() for unit in units
         )
         if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
-            walls_in_force()  # refused now rather than after an hour of answers
+            isolation_in_force()  # refused now rather than after an hour of answers
         self._done, self._began = 0, time.monotonic()
         self.progress.start(total, "requests")
         for number, job in enumerate(jobs, start=1):
@@ -108,10 +115,10 @@ class Evaluation:
 
     def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
         data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
-        code = [code_hash(room) for room in ("tasks", "evaluation", "grading", "sandbox")]
+        code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
         return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
 
-    def identity(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def identity(self, checkpoint: Checkpoint) -> dict[str, object]:
         """Return what the answers of ``checkpoint`` depend on besides the question."""
         return {
             "weights": checkpoint.identity,
@@ -120,17 +127,17 @@ class Evaluation:
         }
 
     def _run_units(self, checkpoint: Checkpoint, units: Sequence[Unit], place: str) -> None:
-        journal = Journal(self.folder / checkpoint.label / "journal.jsonl", self.identity(checkpoint))
-        model = DurableModel(self.engine, checkpoint, journal)
+        cache = AnswerCache(self.folder / checkpoint.label, self.identity(checkpoint))
+        model = CachedModel(self.engine, checkpoint, cache)
         for unit in units:
             self._run_unit(model, unit, place)
-        if model.replayed:
+        if model.num_cached:
             self.progress.message(
-                f"{place}: {model.replayed} answers were there from an earlier run, {model.asked} were asked for"
+                f"{place}: {model.num_cached} answers are from an earlier run, {model.num_computed} were computed now"
             )
 
-    def _run_unit(self, model: DurableModel, unit: Unit, place: str) -> None:
-        began, asked = time.monotonic(), model.asked
+    def _run_unit(self, model: CachedModel, unit: Unit, place: str) -> None:
+        began, computed_before = time.monotonic(), model.num_computed
 
         def tick(finished: int) -> None:
             self._done += finished
@@ -145,12 +152,12 @@ class Evaluation:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
         self._warn(unit, place, rows)
         seconds = time.monotonic() - began
-        if model.asked == asked and unit.path.exists():  # only graded anew; the answers took what they took
+        if model.num_computed == computed_before and unit.path.exists():  # only graded again
             seconds += read_json(unit.path)["seconds"]
         record = unit_record(tasks, benchmarks, result, rows, seconds)
         write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
 
-    def _warn(self, unit: Unit, place: str, rows: dict[str, list[dict[str, Any]]]) -> None:
+    def _warn(self, unit: Unit, place: str, rows: dict[str, list[Doc]]) -> None:
         flat = [row for task_rows in rows.values() for row in task_rows]
         long = sum(row.get("finish_reason") == "prompt_too_long" for row in flat)
         long += sum("loglikelihoods" in row and row["truncated"] for row in flat)
@@ -161,11 +168,7 @@ class Evaluation:
             )
 
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
-        records = [read_json(unit.path) for unit in units]
+        records = [UnitRecord.model_validate(read_json(unit.path)) for unit in units]
         suites = [self.suites[name] for name in job.limits]
-        about = about_engine(self.engine)
-        for unit in records:
-            for name, summary in unit["tasks"].items():
-                summary["num_rows"] = self.tasks.num_rows(name)
-        record = checkpoint_record(job.checkpoint, suites, records, about)
+        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows)
         write_json(self.folder / job.checkpoint.label / "results.json", record)

@@ -1,16 +1,16 @@
 """Stage ``eval`` of a recipe: the checkpoints of earlier stages on suites (paper sections 3.2 and 3.3).
 
-Says which checkpoints and suites; the work itself is ``driver``, which ``rho1bench eval`` shares.
+Says which checkpoints and suites; the work itself is ``evaluator``, which ``rho1bench eval`` shares.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkpoints
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.evaluator import Evaluation, Job, by_architecture
+from rho1bench.evaluation.evaluator import Evaluator, Job, by_architecture
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.paper.suites import find_suites
 from rho1bench.pipeline.stage import StageContext
@@ -28,12 +28,12 @@ def run(context: StageContext) -> None:
         job.checkpoint.check()
     engine = make_engine(context.options.engine or stage.engine, _settings(context, stage), context.progress.message)
     try:
-        Evaluation(context.folder, tasks, suites, engine, stage.max_model_len, context.progress).run(jobs)
+        Evaluator(context.folder, tasks, suites, engine, stage.max_model_len, context.progress).run(jobs)
     finally:
         engine.close()
 
 
-def plan_jobs(stage: EvalStage, inputs: Any) -> list[Job]:
+def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
     """Return one job a checkpoint, those of one architecture together."""
     jobs: dict[str, Job] = {}
     for evaluation in stage.evaluations:

@@ -7,30 +7,35 @@ are upper bounds of the number of digits, from the unevaluated expression tree.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypeVar
 
 MAX_DIGITS = 1_000_000
+
+Expression: TypeAlias = Any
+"""An object of sympy, which ships no types: to mypy it is ``Any``, and this is the grader's one name for that."""
+_Readable = TypeVar("_Readable")
 
 
 class TooLargeError(Exception):
     """An answer stands for a number of more than ``MAX_DIGITS`` digits."""
 
 
-def check_size(expression: Any) -> Any:
+def check_size(expression: _Readable) -> _Readable:
     """Return ``expression``; raise ``TooLargeError`` if evaluating it would write more than ``MAX_DIGITS`` digits."""
     if _digits(expression) > MAX_DIGITS:
         raise TooLargeError
     return expression
 
 
-def checked_power(base: Any, exponent: Any) -> Any:
+def checked_power(base: Expression, exponent: Expression) -> Expression:
     """Return ``base ** exponent`` unless the result is too large."""
     if power_digits(_digits(base), _digits(exponent)) > MAX_DIGITS:
         raise TooLargeError
     return base**exponent
 
 
-def check_argument(function: str, arguments: list[Any]) -> None:
+def check_argument(function: str, arguments: Sequence[object]) -> None:
     """Raise ``TooLargeError`` if a fast-growing function of these arguments is too large; ``function`` is its name."""
     digits = _digits(arguments)
     if function == "exp":
@@ -60,7 +65,7 @@ def binomial_digits(upper_digits: float, lower_digits: float) -> float:
     return min(power_digits(0.31, upper_digits), power_digits(upper_digits, lower_digits))
 
 
-def _digits(expression: Any) -> float:
+def _digits(expression: object) -> float:
     """Return an upper bound of the decimal logarithm of the largest number inside ``expression``; 0 for symbols."""
     if isinstance(expression, (list, tuple, set)):
         return max(map(_digits, expression), default=0.0)
@@ -79,7 +84,7 @@ def _digits(expression: Any) -> float:
     return sum(max(part, 0.0) for part in parts) if kind == "Mul" else max(parts) + math.log10(len(parts))
 
 
-def _literal_digits(value: Any) -> float:
+def _literal_digits(value: Expression) -> float:
     if isinstance(value, bool) or not (isinstance(value, (int, float)) or getattr(value, "is_Number", False)):
         return 0.0
     if isinstance(value, int) or getattr(value, "is_Integer", False):

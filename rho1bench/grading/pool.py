@@ -1,6 +1,6 @@
 """A pool of grading workers: each question has a time limit, and a hang costs that one answer.
 
-The parent's half of :mod:`rho1bench.grading.worker`. Questions are asked from cheap to dear, first with a
+The parent's half of :mod:`rho1bench.grading.worker`. Questions are asked from cheap to expensive, first with a
 short limit; those that need longer wait until all others are done and then get the full one, so that a few hanging
 answers do not hold up the rest.
 """
@@ -22,17 +22,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from rho1bench.errors import MissingPackageError
 from rho1bench.grading.verdict import Verdict
-from rho1bench.grading.worker import WALL_PER_CPU_SECOND
+from rho1bench.grading.worker import WALL_PER_CPU_SECOND, Reply
 
 TIME_LIMIT = 3.0
 """CPU seconds for one verdict, the protocol's own limit (there of wall time)."""
 FIRST_LIMIT = 0.2
-_DEAR = re.compile(r"\\binom|!|\^.*\^.*\^")
-_DEAREST = re.compile(r"\\(?:sum|prod|int|lim)|\^\{?-?\d{3}")
+_EXPENSIVE = re.compile(r"\\binom|!|\^.*\^.*\^")
+_MOST_EXPENSIVE = re.compile(r"\\(?:sum|prod|int|lim)|\^\{?-?\d{3}")
 """What answers that never end tend to hold; they are asked last."""
 _GRACE_SECONDS = 30.0
 _MAX_RESTARTS = 3
@@ -49,9 +49,9 @@ class Question:
 
 
 def _expected_cost(question: Question) -> tuple[bool, bool, int]:
-    """Order questions from cheap to dear, so that those which hang come when the rest is done."""
-    dearest, dear = (pattern.search(question.pred) is not None for pattern in (_DEAREST, _DEAR))
-    return dearest, dear, len(question.pred) + len(question.gold)
+    """Order questions from cheap to expensive, so that those which hang come when the rest is done."""
+    most, expensive = (pattern.search(question.pred) is not None for pattern in (_MOST_EXPENSIVE, _EXPENSIVE))
+    return most, expensive, len(question.pred) + len(question.gold)
 
 
 class _Worker:
@@ -124,7 +124,7 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def _receive(process: subprocess.Popen[bytes], seconds: float | None) -> dict[str, Any] | None:
+def _receive(process: subprocess.Popen[bytes], seconds: float | None) -> Reply | None:
     """Return the next reply line, or None when the process is gone or silent for ``seconds`` of wall time."""
     pipe, parts = _pipe(process.stdout), b""
     while not parts.endswith(b"\n"):
@@ -133,7 +133,7 @@ def _receive(process: subprocess.Popen[bytes], seconds: float | None) -> dict[st
         if not chunk:
             return None
         parts += chunk
-    return cast("dict[str, Any]", json.loads(parts))
+    return cast("Reply", json.loads(parts))
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -11,21 +11,17 @@ import json
 import os
 import re
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import DataError, RunError
 from rho1bench.grading.grader import Answer, grade_answers
-from rho1bench.grading.paper.gold import TASKS, gold_answer, written_answer
+from rho1bench.grading.paper.gold import TASKS, Row, gold_answer, written_answer
 from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import WorkerPool
-from rho1bench.grading.verdict import Grade, Verdict
+from rho1bench.grading.report import Summary, summarize, verdict_keys
+from rho1bench.system.data_root import DATA_VARIABLE, cache_folder, named_folder
 from rho1bench.system.files import write_jsonl
-
-Row = Mapping[str, Any]
 
 
 def grade_file(
@@ -35,7 +31,7 @@ def grade_file(
     data_root: Path | None = None,
     *,
     pool: WorkerPool | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Grade the outputs in ``input``, write them with their verdicts to ``output``, return the summary.
 
     ``task`` (a data set's or a task's name) overrides what the lines (or the file's path) say. ``data_root`` is laid
@@ -53,12 +49,12 @@ def grade_file(
     _check_output(input, output)
     rows, answers = read_answers(input, task, data_root)
     grades = grade_answers(answers, pool=pool)
-    graded = [dict(row) | _verdict_keys(grade) for (_, row), grade in zip(rows, grades, strict=True)]
+    graded = [dict(row) | verdict_keys(grade) for (_, row), grade in zip(rows, grades, strict=True)]
     try:
         write_jsonl(output, graded)
     except OSError as error:
         raise RunError(f"{output}: cannot be written ({error}). Choose another --output and run again.") from error
-    return _summary([place for place, _ in rows], graded, answers, grades, time.monotonic() - began)
+    return summarize(rows, answers, grades, time.monotonic() - began)
 
 
 def _check_output(input: Path, output: Path) -> None:
@@ -112,42 +108,6 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _verdict_keys(grade: Grade) -> dict[str, str]:
-    return {"pred": grade.pred, "paper": grade.paper.value, "verified": grade.verified.value}
-
-
-def _summary(
-    places: Sequence[int], graded: Sequence[Row], answers: Sequence[Answer], grades: Sequence[Grade], seconds: float
-) -> dict[str, Any]:
-    disagreements = [
-        {"line": place, "task": answer.task}
-        | {key: row[key] for key in ("idx", "doc_id") if key in row}
-        | {"gold": answer.gold}
-        | _verdict_keys(grade)
-        for place, row, answer, grade in zip(places, graded, answers, grades, strict=True)
-        if (grade.paper is Verdict.CORRECT) != (grade.verified is Verdict.CORRECT)
-    ]
-    by_task: dict[str, list[Grade]] = {}
-    for answer, grade in zip(answers, grades, strict=True):
-        by_task.setdefault(answer.task, []).append(grade)
-    return {
-        "n": len(grades),
-        "seconds": round(seconds, 3),
-        "tasks": {task: _counts(task_grades) for task, task_grades in by_task.items()},
-        "disagreements": disagreements,
-    }
-
-
-def _counts(grades: Sequence[Grade]) -> dict[str, Any]:
-    counts: dict[str, Any] = {"n": len(grades)}
-    for kind in ("paper", "verified"):
-        verdicts = Counter(getattr(grade, kind) for grade in grades)
-        counts[kind] = {verdict.value: verdicts[verdict] for verdict in Verdict}
-        counts[f"{kind}_accuracy"] = round(100 * verdicts[Verdict.CORRECT] / len(grades), 1)
-    return counts
-
-
-DATA_VARIABLE = "RHO1BENCH_DATA"
 _ALIASES = {
     "math500": "math", "math_oai": "math", "minerva_math": "math", "sat": "sat_math", "gsmhard": "gsm_hard",
     "gsm-hard": "gsm_hard", "mmlu-stem": "mmlu_stem",
@@ -155,26 +115,21 @@ _ALIASES = {
 
 
 class Lookup:
-    """Test rows of a local data folder, read when first asked for."""
+    """Test rows of a data folder (the one given, else ``RHO1BENCH_DATA``), else of the cache; read when asked for."""
 
     def __init__(self, data_root: Path | None) -> None:
-        self._given = data_root
+        self.root = data_root or named_folder()
         self._rows: dict[str, dict[str, Row]] = {}
 
-    @cached_property
-    def root(self) -> Path | None:
-        """The data folder: the one given, else ``RHO1BENCH_DATA``, else None."""
-        named = os.environ.get(DATA_VARIABLE)
-        return self._given or (Path(named) if named else None)
-
-    def row(self, task: str, idx: Any, where: str) -> Row | None:
+    def row(self, task: str, idx: object, where: str) -> Row | None:
         """Return the row of ``task`` whose ``idx`` (else line number, from 0) is ``idx``; None without data."""
-        if self.root is None:
+        path = (self.root or cache_folder()) / "math" / task / "test.jsonl"
+        if self.root is None and not path.is_file():
             return None
         if task not in self._rows:
-            self._rows[task] = self._read(self.root / "math" / task / "test.jsonl")
+            self._rows[task] = self._read(path)
         if str(idx) not in self._rows[task]:
-            raise DataError(f"{where}: {task} has no row {idx!r} in {self.root / 'math' / task / 'test.jsonl'}.")
+            raise DataError(f"{where}: {task} has no row {idx!r} in {path}.")
         return self._rows[task][str(idx)]
 
     @staticmethod

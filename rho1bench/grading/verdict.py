@@ -1,6 +1,6 @@
 """What grading says about one answer: two verdicts side by side.
 
-``paper`` follows the protocol behind the published tables (PAPER.md section 3, appendix E); ``verified`` is our own
+``paper`` follows the protocol behind the published tables (paper section 3.2, appendix E); ``verified`` is our own
 strict reading. Both use the same five words, so that counts and disagreements can be tabulated.
 """
 

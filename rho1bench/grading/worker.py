@@ -16,7 +16,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 from rho1bench.errors import MissingPackageError
 from rho1bench.grading.magnitude import TooLargeError
@@ -29,6 +29,25 @@ MEMORY_BYTES = 2 * 2**30
 WALL_PER_CPU_SECOND = 10.0
 _IDLE_PACKAGES = ("numpy", "scipy", "lark")
 """What sympy imports if it is there, and never uses for these questions: 0.6 s of a worker's 1.5 s to start."""
+
+
+class Request(TypedDict):
+    """What the pool asks: the fields of its ``Question`` and the CPU seconds that it may take."""
+
+    kind: str
+    pred: str
+    gold: str
+    task: str
+    seconds: float
+
+
+class Reply(TypedDict, total=False):
+    """What the worker answers: one of ``ready``, ``failed`` (why), ``verdict`` and ``died`` (both a verdict's word)."""
+
+    ready: bool
+    failed: str
+    verdict: str
+    died: str
 
 
 def _paper(pred: str, gold: str, task: str) -> bool:
@@ -99,7 +118,7 @@ def _limit_memory() -> None:
 
 def _answer(requests: BinaryIO, replies: BinaryIO) -> None:
     while line := _read_line(requests):
-        request: dict[str, Any] = json.loads(line)
+        request: Request = json.loads(line)
         seconds = request["seconds"]
         signal.setitimer(signal.ITIMER_PROF, seconds)
         signal.setitimer(signal.ITIMER_REAL, seconds * WALL_PER_CPU_SECOND)
@@ -109,7 +128,7 @@ def _answer(requests: BinaryIO, replies: BinaryIO) -> None:
         _send(replies, reply)
 
 
-def _judge(request: dict[str, Any]) -> dict[str, Any]:
+def _judge(request: Request) -> Reply:
     try:
         right = JUDGES[request["kind"]](request["pred"], request["gold"], request["task"])
     except TooLargeError:
@@ -129,7 +148,7 @@ def _read_line(stream: BinaryIO) -> bytes:
     return b"".join(parts)
 
 
-def _send(stream: BinaryIO, message: dict[str, Any]) -> None:
+def _send(stream: BinaryIO, message: Reply) -> None:
     stream.write(json.dumps(message).encode() + b"\n")
 
 

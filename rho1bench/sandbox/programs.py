@@ -17,8 +17,8 @@ from typing import Literal
 
 from rho1bench.errors import DataError
 from rho1bench.sandbox.capture import OUTPUT_BYTES
-from rho1bench.sandbox.fork_server import Ended, WarmParent
-from rho1bench.sandbox.isolation import Walls
+from rho1bench.sandbox.fork_server import ForkServer, ProgramEnd
+from rho1bench.sandbox.isolation import Isolation
 
 Outcome = Literal["ok", "error", "timeout", "memory", "output_limit", "killed"]
 
@@ -36,10 +36,10 @@ class ProgramResult:
 def run_program(source: str, timeout: float = 5.0, memory_mb: int = 512) -> ProgramResult:
     """Run Python ``source`` as ``__main__`` with ``timeout`` wall seconds and ``memory_mb`` MiB of address space.
 
-    The memory is counted beyond what the warm parent's imports take. Whatever the program leaves running is killed,
+    The memory is counted beyond what the fork server's imports take. Whatever the program leaves running is killed,
     and its scratch folder is removed. Raises ``SandboxError`` if no process for programs can be started.
     """
-    return _result(_shared_parent().run(source, timeout, memory_mb))
+    return _result(_shared_server().run(source, timeout, memory_mb))
 
 
 def run_programs(
@@ -69,30 +69,30 @@ def run_file(path: Path, timeout: float = 5.0, memory_mb: int = 512) -> str:
     return json.dumps(asdict(run_program(source, timeout, memory_mb)))
 
 
-def walls_in_force() -> Walls:
+def isolation_in_force() -> Isolation:
     """Return what isolates programs on this machine; raises ``SandboxError`` if nothing does and it is not allowed."""
-    parent = WarmParent(modules=())
+    server = ForkServer(modules=())
     try:
-        return parent.walls
+        return server.isolation
     finally:
-        parent.close()
+        server.close()
 
 
-_parents: dict[int, WarmParent] = {}
-"""The warm parent of this process, by process id: a forked process starts one of its own."""
+_servers: dict[int, ForkServer] = {}
+"""The fork server of this process, by process id: a forked process starts one of its own."""
 
 
-def _shared_parent() -> WarmParent:
-    return _parents.setdefault(os.getpid(), WarmParent())
+def _shared_server() -> ForkServer:
+    return _servers.setdefault(os.getpid(), ForkServer())
 
 
 @atexit.register
-def _close_shared_parent() -> None:
-    if parent := _parents.pop(os.getpid(), None):
-        parent.close()
+def _close_shared_server() -> None:
+    if server := _servers.pop(os.getpid(), None):
+        server.close()
 
 
-def _result(end: Ended) -> ProgramResult:
+def _result(end: ProgramEnd) -> ProgramResult:
     lines = end.stderr.strip().splitlines()
     error = lines[-1].strip() if lines else ""
     code = os.waitstatus_to_exitcode(end.status)
@@ -104,7 +104,7 @@ def _result(end: Ended) -> ProgramResult:
     elif end.ended == "memory":
         outcome, error = "memory", "MemoryError"
     elif end.ended == "lost":
-        outcome, error = "killed", "killed together with the process that watched it"
+        outcome, error = "killed", "killed together with the process that supervised it"
     elif code < 0:
         outcome, error = "killed", f"killed by {signal.Signals(-code).name}"
     elif code == 0:

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from rho1bench.corpus.masking import position_ids
-from rho1bench.corpus.packed_corpus import PackedCorpus
-from rho1bench.corpus.packing import Array
+from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.build import check_tokenizer
 from rho1bench.modeling.causal_lm import (

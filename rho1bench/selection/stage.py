@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from rho1bench.corpus.packed_corpus import PackedCorpus
-from rho1bench.corpus.packing import Array
+from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import ScoreStoreError
 from rho1bench.modeling.distributed import Processes
 from rho1bench.pipeline.stage import StageContext

@@ -6,8 +6,10 @@ published ones.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -70,6 +72,27 @@ KNOWN_MODELS: Mapping[str, ModelShape] = {
     "microsoft/rho-math-7b-v0.1": _MISTRAL_7B,
 }
 """By hub id (paper section 3.1 and table 5)."""
+
+
+def find_shape(model: str, revision: str | None = None) -> ModelShape | None:
+    """Return the shape of a known hub id, of a folder's ``config.json``, or of one in the hub's local cache."""
+    if model in KNOWN_MODELS:
+        return KNOWN_MODELS[model]
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        from huggingface_hub import try_to_load_from_cache
+
+        try:
+            cached = try_to_load_from_cache(model, "config.json", revision=revision)
+        except ValueError:  # no hub id
+            return None
+        if not isinstance(cached, str):
+            return None
+        path = Path(cached)
+    try:
+        return shape_of_config(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:

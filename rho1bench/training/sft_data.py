@@ -22,13 +22,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rho1bench.corpus.sources.hub_rows import HubRows
-from rho1bench.corpus.sources.local_rows import file_rows, text_of
+from rho1bench.corpus.sources.local_rows import Row, file_rows, text_of
 from rho1bench.corpus.tokenizer import SpecialTokens
 from rho1bench.errors import DataError
 from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, Source
+from rho1bench.recipe.models.corpus import named_files
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 IGNORED = -100
 
@@ -50,7 +54,7 @@ def read_samples(sources: Sequence[Source], seed: int) -> Iterator[tuple[Segment
             yield from source_rows(source)
 
 
-def tokenise(segments: Sequence[Segment], tokenizer: Any, special: SpecialTokens) -> TokenisedSample:
+def tokenise(segments: Sequence[Segment], tokenizer: Tokenizer, special: SpecialTokens) -> TokenisedSample:
     """Join the segments as ``<s> ... </s>``; a sample that ends with the assistant's turn learns to stop there."""
     input_ids, labels = list(special.begin), [IGNORED] * len(special.begin)
     for role, text in segments:
@@ -62,7 +66,7 @@ def tokenise(segments: Sequence[Segment], tokenizer: Any, special: SpecialTokens
 
 
 def fitting_samples(
-    sources: Sequence[Source], seed: int, tokenizer: Any, special: SpecialTokens, max_length: int
+    sources: Sequence[Source], seed: int, tokenizer: Tokenizer, special: SpecialTokens, max_length: int
 ) -> tuple[list[TokenisedSample], int]:
     """Return the samples of at most ``max_length`` tokens and how many longer ones were left out.
 
@@ -94,7 +98,7 @@ _PAIRS = (("query", "response"), ("question", "solution"), ("instruction", "outp
 _COLUMNS = ("segments", "prompt", "completion", "messages", "conversations", "input", *(sum(_PAIRS, ())))
 _SPEAKERS = {"human": "user", "gpt": "assistant", "bing": "assistant", "ipython": "tool", "function": "tool"}
 _OUTPUT = re.compile(r"(?<=```output)(\n.*?\n```\n?)", re.DOTALL)
-"""What stands between a model's opening fence of an output and the text that it goes on with."""
+"""What stands between a model's opening fence of an output and the text with which it continues."""
 
 
 def source_rows(source: LocalSource | HubSource) -> Iterator[tuple[Segment, ...]]:
@@ -109,17 +113,17 @@ def source_rows(source: LocalSource | HubSource) -> Iterator[tuple[Segment, ...]
             yield row_segments(row[1], row[0])
 
 
-def _rows(source: LocalSource | HubSource) -> Iterator[Any]:
+def _rows(source: LocalSource | HubSource) -> Iterator[Row | DataError]:
     if isinstance(source, HubSource):
         yield from HubRows(source, None)
         return
-    for path in source.files():
+    for path in named_files(source.path):
         if not path.is_file():
             raise DataError(f"{path}: no such file. Check the source's `path` in the recipe.")
         yield from file_rows(path, None, 0, _COLUMNS)
 
 
-def row_segments(row: dict[str, Any], where: str) -> tuple[Segment, ...]:
+def row_segments(row: dict[str, object], where: str) -> tuple[Segment, ...]:
     """Return the (role, text) segments of one row; raises DataError."""
     if "segments" in row:
         return _segments(row["segments"], where)
@@ -135,7 +139,7 @@ def row_segments(row: dict[str, Any], where: str) -> tuple[Segment, ...]:
     return ("user", text_of(row, "prompt", where)), ("assistant", text_of(row, "completion", where))
 
 
-def _segments(value: Any, where: str) -> tuple[Segment, ...]:
+def _segments(value: object, where: str) -> tuple[Segment, ...]:
     if not isinstance(value, list) or not value:
         raise DataError(f"{where}: `segments` must be a non-empty list of objects with role and text.")
     segments = []
@@ -146,7 +150,7 @@ def _segments(value: Any, where: str) -> tuple[Segment, ...]:
     return _with_answer(segments, where)
 
 
-def _messages(value: Any, key: str, where: str) -> list[Segment]:
+def _messages(value: object, key: str, where: str) -> list[Segment]:
     if not isinstance(value, list) or not value:
         raise DataError(f"{where}: `{key}` must be a non-empty list of objects with role and content.")
     messages = []

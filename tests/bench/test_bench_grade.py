@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+
+import pytest
 
 from rho1bench.bench.grade import HANGING, GradeBench, example_answers, report
 from rho1bench.bench.naive_grading import grade_naively
 from rho1bench.grading import Verdict, grade_answers
 from rho1bench.grading.paper.equality import quick_equal
 from rho1bench.grading.pool import FIRST_LIMIT, Question, WorkerPool
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    workers = WorkerPool(2)
+    yield workers
+    workers.close()
 
 
 def test_naive_way_agrees(pool: WorkerPool) -> None:

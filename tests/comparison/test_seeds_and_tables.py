@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy import stats
 
 from rho1bench.comparison.console_table import comparison_table
+from rho1bench.comparison.run_summary import RunSummary, SeedsSummary
 from rho1bench.comparison.seeds import summarise
 from rho1bench.errors import DataError
 from rho1bench.rendering import numbers as fmt
@@ -113,7 +114,8 @@ def test_unfinished_or_unlike_seeds_are_refused(out: Path) -> None:
 
 def printed(summary: dict[str, Any]) -> str:
     console = Console(width=110, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(comparison_table(summary))
+    kind = SeedsSummary if "pairs" in summary else RunSummary
+    console.print(comparison_table(kind.model_validate(summary)))
     return console.export_text()
 
 

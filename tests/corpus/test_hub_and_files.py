@@ -15,8 +15,7 @@ from corpus_runs import content, make_corpus
 from pydantic import TypeAdapter
 
 from rho1bench.corpus import packed_corpus
-from rho1bench.corpus.sources.documents import read_documents
-from rho1bench.corpus.sources.reader import SourceReader
+from rho1bench.corpus.sources.reader import SourceReader, read_documents
 from rho1bench.errors import DataError
 from rho1bench.recipe import Source
 
@@ -136,7 +135,7 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_message(tmp_path: Path) -> No
     program = (
         "import time\n"
         "time.sleep = lambda _: None\n"
-        "from rho1bench.corpus.sources.documents import read_documents\n"
+        "from rho1bench.corpus.sources.reader import read_documents\n"
         "from rho1bench.recipe import HubSource\n"
         "source = HubSource(type='hub', dataset='open-web-math/open-web-math', revision='a' * 40)\n"
         "next(iter(read_documents([source], 0)))\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rho1bench.corpus.sources.documents import read_documents
+from rho1bench.corpus.sources.reader import read_documents
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256, train_tokenizer, write_tokenizer
 from rho1bench.errors import DataError
 from rho1bench.recipe import MiniWorldSource

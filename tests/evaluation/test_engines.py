@@ -202,7 +202,7 @@ def test_a_mate_built_for_another_torch_is_named_with_its_uninstall_line(monkeyp
     monkeypatch.setattr(importlib.util, "find_spec", find)
     monkeypatch.setattr(vllm_setup.importlib, "import_module", broken)
     with pytest.raises(EngineError, match=r"pip uninstall -y torchvision$"):
-        vllm_setup.check_mates()
+        vllm_setup.check_companions()
 
 
 def test_the_version_of_vllm_is_answered_without_patching():

@@ -15,7 +15,7 @@ from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Request
 from rho1bench.evaluation.engines.hf import HFEngine, RowDraws
 from rho1bench.evaluation.engines.vllm import whole_prompts
-from rho1bench.evaluation.harness.lm_eval_model import _requests, sample_seed
+from rho1bench.evaluation.harness.lm_eval_model import engine_requests, sample_seed
 
 PROMPT = "Question: Tom has 3 books and buys 4. How many books does Tom have?\nAnswer:"
 LOGITS = torch.tensor([2.0, 0.0, 1.0, -1.0])
@@ -69,7 +69,7 @@ def test_each_sample_of_a_document_gets_its_own_seed():
     options: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "until": ["x"]}
     instance = SimpleNamespace(task_name="t", doc_id=0, idx=0, args=("prompt", options))
     other = SimpleNamespace(task_name="t", doc_id=1, idx=0, args=("prompt 2", {"until": "x"}))
-    requests = _requests([instance, instance, other, instance])
+    requests = engine_requests([instance, instance, other, instance])
     assert [r.seed for r in requests] == [
         sample_seed("prompt", 0),
         sample_seed("prompt", 1),

@@ -13,6 +13,7 @@ from rho1bench.leaderboard.records.compare import compare_records
 from rho1bench.leaderboard.records.record import (
     SCHEMA,
     Record,
+    TaskRecord,
     as_json,
     average_of,
     eval_fingerprint,
@@ -70,7 +71,9 @@ def fake_record(
         "training": None if training is None else fake_training(**{"seed": seed, **training}),
         "evaluation": _evaluation(engine),
         "command": f"rho1bench eval example/{name} --suite {suite}",
-        "average": average_of(tasks),
+        "average": average_of({name: TaskRecord.model_validate(task) for name, task in tasks.items()}).model_dump(
+            mode="json"
+        ),
         "tasks": tasks,
         "curve": [_point(index, len(curve), share, tasks, generator) for index, share in enumerate(curve)],
         "comparison": None,

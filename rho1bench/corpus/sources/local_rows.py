@@ -1,6 +1,6 @@
 """Rows of local files, read one by one: JSON lines (plain or gzip) and Parquet, and the bad ones among them.
 
-A bad row is a value, not an end: the caller decides what becomes of it (``on_bad_line``). No row is held in memory
+A bad row is a value, not the end: the caller decides what becomes of it (``on_bad_line``). No row is held in memory
 beyond ``max_bytes``, so one endless line costs nothing.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from rho1bench.errors import DataError
+from rho1bench.recipe import LocalSource
+from rho1bench.recipe.models.corpus import named_files
 
 _PIECE = 2**16
 _PARQUET_ROWS = 256
@@ -27,8 +29,38 @@ class BadRow(DataError):
         self.kind, self.where = kind, where
 
 
-Row = tuple[str, dict[str, Any]]
+Row = tuple[str, dict[str, object]]
 """Where it stands (``file:line``), and its fields."""
+Position = dict[str, Any]
+"""Where a reader stands, as JSON: its keys, and the types of their values, are known to that reader alone."""
+
+
+class LocalRows:
+    """The rows of the files of one source, file by file; ``position`` is where a later reader resumes."""
+
+    def __init__(self, source: LocalSource, max_bytes: int | None, position: Position | None) -> None:
+        self._files = named_files(source.path)
+        self._columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
+        self._max_bytes = max_bytes
+        self._file = int(position["file"]) if position else 0
+        self._row = int(position["row"]) if position else 0
+        missing = next((path for path in self._files if not path.is_file()), None)
+        if missing is not None or not self._files:
+            raise DataError(
+                f"{missing or source.path}: no such file. Check the source's `path` in the recipe: a .jsonl, .jsonl.gz "
+                "or .parquet file, a folder with such files, or a glob."
+            )
+
+    def position(self) -> Position:
+        """Return the place after the last row given out, as JSON."""
+        return {"file": self._file, "row": self._row}
+
+    def __iter__(self) -> Iterator[Row | DataError]:
+        while self._file < len(self._files):
+            for row in file_rows(self._files[self._file], self._max_bytes, self._row, self._columns):
+                self._row += 1
+                yield row
+            self._file, self._row = self._file + 1, 0
 
 
 def file_rows(path: Path, max_bytes: int | None, skip: int, columns: Sequence[str]) -> Iterator[Row | BadRow]:
@@ -55,12 +87,12 @@ def json_rows(path: Path, max_bytes: int | None = None, skip: int = 0) -> Iterat
                         "too_long", f"{path}:{number}", f"a line of {line} bytes; max_line_bytes: {max_bytes}."
                     )
     except (OSError, EOFError, zlib.error) as error:
-        if skip == 0:  # else a reader before this one has told already
+        if skip == 0:  # else an earlier reader has reported it
             yield BadRow("unreadable", f"{path}:{number + 1}", f"cannot be read from here on: {error}")
 
 
 def parquet_rows(path: Path, skip: int, columns: Sequence[str]) -> Iterator[Row | BadRow]:
-    """Yield the rows of a Parquet file after the first ``skip``; whole row groups are passed over unread."""
+    """Yield the rows of a Parquet file after the first ``skip``; whole row groups are skipped unread."""
     import pyarrow
     import pyarrow.parquet
 
@@ -81,7 +113,7 @@ def parquet_rows(path: Path, skip: int, columns: Sequence[str]) -> Iterator[Row 
             yield BadRow("unreadable", f"{path}:{number + 1}", f"cannot be read from here on: {error}")
 
 
-def text_of(row: dict[str, Any], field: str | Sequence[str], where: str, max_bytes: int | None = None) -> str:
+def text_of(row: dict[str, object], field: str | Sequence[str], where: str, max_bytes: int | None = None) -> str:
     """Return the non-empty text of ``row[field]``, several fields joined by line breaks; raises BadRow.
 
     A field may hold chat turns: a list of objects, whose ``content`` (or ``value``) are joined.
@@ -101,7 +133,7 @@ def text_of(row: dict[str, Any], field: str | Sequence[str], where: str, max_byt
     return text
 
 
-def _field_text(row: dict[str, Any], field: str, where: str) -> str:
+def _field_text(row: dict[str, object], field: str, where: str) -> str:
     if field not in row:
         found = ", ".join(map(repr, row)) or "no fields"
         raise BadRow("no_text", where, f"no field {field!r}; the line has {found}.")

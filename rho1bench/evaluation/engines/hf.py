@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
@@ -23,6 +23,11 @@ from rho1bench.evaluation.engines import (
     too_long,
 )
 
+if TYPE_CHECKING:
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 BATCH_SIZE = 64
 """Rows decoded together; more would only spill the KV cache out of the processor's cache."""
 
@@ -37,18 +42,23 @@ class HFEngine:
         import torch
         import transformers
 
-        from rho1bench.evaluation.engines.vllm_setup import check_mates
+        from rho1bench.evaluation.engines.vllm_setup import check_companions
 
-        check_mates()
+        check_companions()
         self.version = transformers.__version__
         self.boots = 0
         self.settings = settings
-        self._lm: Any = None
+        self._lm: HFLM | None = None
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
     @property
-    def lm(self) -> Any:
+    def lm(self) -> HFLM:
         """lm-eval's ``HFLM``."""
+        return self._model
+
+    @property
+    def _model(self) -> HFLM:
+        assert self._lm is not None, "no checkpoint is loaded"
         return self._lm
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -78,10 +88,11 @@ class HFEngine:
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Complete the prompts in batches of like length; a row that is finished is handed out at once."""
-        encoded = [self._lm.tok_encode(request.prompt) for request in requests]
+        lm = self._model
+        encoded = [lm.tok_encode(request.prompt) for request in requests]
         groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
         for place, (tokens, request) in enumerate(zip(encoded, requests, strict=True)):
-            room = fit(len(tokens), request.max_gen_toks, self._lm.max_length)
+            room = fit(len(tokens), request.max_gen_toks, lm.max_length)
             if room > 0:
                 groups.setdefault((request.until, room), []).append(place)
             else:
@@ -92,12 +103,12 @@ class HFEngine:
                 batch = places[start : start + BATCH_SIZE]
                 prompts = [encoded[place] for place in batch]
                 draws = RowDraws([requests[place].sampling for place in batch])
-                for index, row in decoded_rows(self._lm.model, self._lm.tokenizer, prompts, until, room, draws):
+                for index, row in decoded_rows(lm.model, lm.tokenizer, prompts, until, room, draws):
                     yield batch[index], self._generation(len(prompts[index]), row, until)
 
     def _generation(self, num_prompt_tokens: int, row: list[int], until: tuple[str, ...]) -> Generation:
-        ended = row[-1:] == [self._lm.tokenizer.eos_token_id]
-        text = self._lm.tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=False)
+        ended = row[-1:] == [self._model.tokenizer.eos_token_id]
+        text = self._model.tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=False)
         cut = cut_at(text, until)
         reason: FinishReason = "stop" if ended or len(cut) < len(text) else "length"
         return Generation(cut, reason, num_prompt_tokens, len(row))
@@ -114,7 +125,7 @@ class RowDraws:
         self._sampling = sampling
         self._random = [random.Random(row[2] if row else 0) for row in sampling]
 
-    def choose(self, logits_BV: Any, places: Sequence[int]) -> Any:
+    def choose(self, logits_BV: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
         """Return the next tokens, of shape (B, 1), for the rows at ``places``."""
         ids_B1 = logits_BV.argmax(-1, keepdim=True)
         drawn = [index for index, place in enumerate(places) if self._sampling[place] is not None]
@@ -122,7 +133,7 @@ class RowDraws:
             ids_B1[drawn] = self._draw(logits_BV[drawn], [places[index] for index in drawn])
         return ids_B1
 
-    def _draw(self, logits_BV: Any, places: Sequence[int]) -> Any:
+    def _draw(self, logits_BV: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
         """Draw for each row among the likeliest tokens that together have probability ``top_p``."""
         import torch
 
@@ -140,7 +151,12 @@ class RowDraws:
 
 
 def decoded_rows(
-    model: Any, tokenizer: Any, prompts: list[list[int]], until: tuple[str, ...], room: int, draws: RowDraws
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[int]],
+    until: tuple[str, ...],
+    room: int,
+    draws: RowDraws,
 ) -> Iterator[tuple[int, list[int]]]:
     """Yield each prompt's place and continuation up to a stop string, the end token (kept) or ``room`` tokens.
 
@@ -191,7 +207,7 @@ def decoded_rows(
 class _RowEnds:
     """Tells which rows are finished, looking at no more than their last few tokens."""
 
-    def __init__(self, tokenizer: Any, until: tuple[str, ...]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, until: tuple[str, ...]) -> None:
         self._tokenizer = tokenizer
         self._until = until
         # A token has at least one byte, so a stop string of n bytes spans at most n tokens.

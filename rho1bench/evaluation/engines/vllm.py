@@ -10,13 +10,26 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length, cpu_threads, fit, too_long
+from rho1bench.evaluation.engines import (
+    EngineSettings,
+    Generation,
+    Request,
+    context_length,
+    cpu_threads,
+    fit,
+    too_long,
+    vllm_internals,
+)
 from rho1bench.evaluation.engines.vllm_setup import output_to, prepare_vllm
 from rho1bench.system.files import read_json
+
+if TYPE_CHECKING:
+    from lm_eval.models.vllm_causallms import VLLM
+    from vllm import RequestOutput, SamplingParams, TokensPrompt
 
 MAX_CPU_CACHE_BYTES = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 """A CPU's KV cache takes an eighth of the memory at most, or 1 GiB on a small machine."""
@@ -32,13 +45,18 @@ class VLLMEngine:
         self.boots = 0
         self.settings = settings
         self._architecture: str | None = None
-        self._lm: Any = None
+        self._lm: VLLM | None = None
         self._on_cpu = self.version.endswith("+cpu")
         self.dtype = "float32" if self._on_cpu else "auto"
 
     @property
-    def lm(self) -> Any:
+    def lm(self) -> VLLM:
         """lm-eval's ``VLLM``."""
+        return self._model
+
+    @property
+    def _model(self) -> VLLM:
+        assert self._lm is not None, "no checkpoint is loaded"
         return self._lm
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -47,7 +65,7 @@ class VLLMEngine:
         try:
             with output_to(self.settings.log):
                 if self._lm is not None and architecture == self._architecture:
-                    self._swap(checkpoint.folder)
+                    vllm_internals.reload_weights(self._lm.model, str(checkpoint.folder), on_cpu=self._on_cpu)
                 else:
                     self.close()
                     self._boot(checkpoint.folder)
@@ -58,13 +76,6 @@ class VLLMEngine:
             ) from error
         self._architecture = architecture
 
-    def _swap(self, folder: Path) -> None:
-        llm = self._lm.model
-        llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
-        if self._on_cpu:
-            llm.apply_model(_repack_output_layer)
-        llm.reset_prefix_cache()
-
     def _boot(self, folder: Path) -> None:
         import torch
 
@@ -73,12 +84,12 @@ class VLLMEngine:
             threads = cpu_threads(folder, self.settings)
             os.environ["OMP_NUM_THREADS"] = str(threads)
             set_num_threads(threads)
-        self._register_in_process(folder)
+        vllm_internals.register_model_classes(read_json(folder / "config.json").get("architectures") or [])
         from lm_eval.models.vllm_causallms import VLLM
 
         _log_to(self.settings.log)
         length = context_length(folder, self.settings)
-        options: dict[str, Any] = {"kv_cache_memory_bytes": self._cache_bytes(folder)} if self._on_cpu else {}
+        cache = {"kv_cache_memory_bytes": self._cache_bytes(folder)} if self._on_cpu else {}
         self._lm = VLLM(
             str(folder),
             dtype=self.dtype,
@@ -91,20 +102,11 @@ class VLLMEngine:
             enforce_eager=self._on_cpu,
             enable_prefix_caching=False,
             use_tqdm_on_load=False,
-            **options,
+            **cache,
         )
         self.boots += 1
         # vLLM's CPU worker replaces this function for the whole process; other stages run in it too.
         torch.set_num_threads = set_num_threads
-
-    def _register_in_process(self, folder: Path) -> None:
-        """Hand vLLM the model class, which it would otherwise look at in a fresh process of its own (10 s)."""
-        from vllm import ModelRegistry
-
-        for architecture in read_json(folder / "config.json").get("architectures") or []:
-            entry = ModelRegistry.models.get(architecture)
-            if entry is not None and hasattr(entry, "load_model_cls"):
-                ModelRegistry.register_model(architecture, entry.load_model_cls())
 
     def _cache_bytes(self, folder: Path) -> int:
         """Room for a full batch of full contexts, within a bound."""
@@ -122,7 +124,7 @@ class VLLMEngine:
 
         if not requests:
             return
-        lm = self._lm
+        lm = self._model
         ends = [] if lm.eot_token_id is None else [lm.tokenizer.decode(lm.eot_token_id)]
         encoded = lm.tok_encode([request.prompt for request in requests])
         places, inputs, params = [], [], []
@@ -145,7 +147,7 @@ class VLLMEngine:
                     skip_special_tokens=False,
                 )
             )
-        for index, output in self._all_outputs(inputs, params):
+        for index, output in self._outputs(inputs, params):
             first = output.outputs[0]
             yield (
                 places[index],
@@ -157,43 +159,28 @@ class VLLMEngine:
                 ),
             )
 
-    def _all_outputs(self, inputs: list[Any], params: list[Any]) -> Iterator[tuple[int, Any]]:
-        config = self._lm.model.llm_engine.vllm_config
-        on_cpu = config.device_config.device_type == "cpu"
+    def _outputs(
+        self, inputs: Sequence[TokensPrompt], params: Sequence[SamplingParams]
+    ) -> Iterator[tuple[int, RequestOutput]]:
+        llm = self._model.model
+        on_cpu = vllm_internals.is_cpu(llm)
         lengths = [
             len(tokens["prompt_token_ids"]) if on_cpu and p.seed is not None else 0
             for tokens, p in zip(inputs, params, strict=True)
         ]
-        for batch in whole_prompts(lengths, config.scheduler_config.max_num_batched_tokens):
-            for index, output in self._outputs([inputs[i] for i in batch], [params[i] for i in batch]):
+        for batch in whole_prompts(lengths, vllm_internals.tokens_per_step(llm)):
+            found = vllm_internals.completions(llm, [inputs[i] for i in batch], [params[i] for i in batch])
+            for index, output in found:
                 yield batch[index], output
-
-    def _outputs(self, inputs: list[Any], params: list[Any]) -> Iterator[tuple[int, Any]]:
-        if not inputs:
-            return
-        engine = self._lm.model.llm_engine
-        names = self._lm.model.enqueue(inputs, params, use_tqdm=False)
-        # vLLM adds random letters to the number that it hands back, and tells the bare number with the output.
-        waiting = {name.partition("-")[0]: index for index, name in enumerate(names)}
-        try:
-            while waiting:
-                for output in engine.step():
-                    if output.finished:
-                        yield waiting.pop(output.request_id), output
-        finally:
-            if waiting:
-                engine.abort_request(list(waiting))
 
     def close(self) -> None:
         """Free the model and vLLM's process-wide state, so that another boot can follow."""
         if self._lm is None:
             return
-        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
-
         self._lm = None
         gc.collect()
         with output_to(self.settings.log):
-            cleanup_dist_env_and_memory()
+            vllm_internals.free_process_state()
 
 
 def whole_prompts(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -215,19 +202,6 @@ def whole_prompts(lengths: Sequence[int], budget: int) -> list[list[int]]:
         batches[-1].append(place)
         room -= length + 1
     return batches
-
-
-def _repack_output_layer(model: Any) -> None:
-    """Renew the packed copy of the output layer's weights, which a reload leaves as it was.
-
-    vLLM's CPU build multiplies with a packed copy of each weight. A reload renews the copies of the layers that it
-    reads from the checkpoint; an output layer tied to the embeddings is not among them, and would keep the old weights.
-    """
-    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
-
-    for module in model.modules():
-        if isinstance(module, ParallelLMHead):
-            module.quant_method.process_weights_after_loading(module)
 
 
 def _log_to(log: Path) -> None:

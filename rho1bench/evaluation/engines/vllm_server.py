@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
@@ -27,6 +27,9 @@ from rho1bench.evaluation.engines import EngineSettings, Generation, Request, co
 from rho1bench.evaluation.engines.openai import OpenAIEngine
 from rho1bench.evaluation.engines.vllm_setup import prepare_vllm
 from rho1bench.system.paths import PACKAGE
+
+if TYPE_CHECKING:
+    from rho1bench.evaluation.engines.openai_lm import ServedLM
 
 SECONDS_TO_BOOT = 900.0
 _NAME = "model"
@@ -92,7 +95,7 @@ class ServedVLLM:
         self._client: OpenAIEngine | None = None
 
     @property
-    def lm(self) -> Any:
+    def lm(self) -> ServedLM:
         """lm-eval's view of the served model."""
         return self._engine.lm
 

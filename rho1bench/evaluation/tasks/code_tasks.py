@@ -10,10 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from rho1bench.evaluation.data.general_sets import EXEMPLARS, read_splits
 from rho1bench.sandbox import run_programs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 HUMANEVAL_SECONDS = 3.0
 MBPP_SECONDS = 10.0
@@ -21,10 +24,39 @@ MBPP_SECONDS = 10.0
 
 MBPP_EXEMPLARS = slice(1, 4)
 
-Doc = dict[str, Any]
+
+class CodeDoc(TypedDict):
+    """One problem: what the model is asked, and what stands around its completion in the program that is run."""
+
+    task_id: str | int
+    prompt: str
+    solution: str
+    before: str
+    after: str
+    seconds: float
 
 
-def humaneval_docs(folder: str, path: str, revisions: Mapping[str, str], **_: object) -> dict[str, Any]:
+class HumanEvalRow(TypedDict):
+    """A row of the data set, as far as it is used."""
+
+    task_id: str
+    prompt: str
+    canonical_solution: str
+    test: str
+    entry_point: str
+
+
+class MbppRow(TypedDict):
+    """A row of the data set, as far as it is used."""
+
+    task_id: int
+    text: str
+    code: str
+    test_setup_code: str
+    test_list: list[str]
+
+
+def humaneval_docs(folder: str, path: str, revisions: Mapping[str, str], **_: object) -> dict[str, Dataset]:
     """Return the ``test`` split; a completion continues the prompt, inside a function. Raises DataError."""
     from datasets import Dataset
 
@@ -32,7 +64,7 @@ def humaneval_docs(folder: str, path: str, revisions: Mapping[str, str], **_: ob
     return {"test": Dataset.from_list([_humaneval_doc(row) for row in rows])}
 
 
-def _humaneval_doc(row: Doc) -> Doc:
+def _humaneval_doc(row: HumanEvalRow) -> CodeDoc:
     return {
         "task_id": row["task_id"],
         "prompt": row["prompt"],
@@ -43,7 +75,7 @@ def _humaneval_doc(row: Doc) -> Doc:
     }
 
 
-def mbpp_docs(folder: str, path: str, name: str, revisions: Mapping[str, str], **_: object) -> dict[str, Any]:
+def mbpp_docs(folder: str, path: str, name: str, revisions: Mapping[str, str], **_: object) -> dict[str, Dataset]:
     """Return the splits ``exemplars`` and ``test``; a completion is a whole program. Raises DataError."""
     from datasets import Dataset
 
@@ -57,7 +89,7 @@ def mbpp_docs(folder: str, path: str, name: str, revisions: Mapping[str, str], *
     }
 
 
-def _mbpp_doc(row: Doc) -> Doc:
+def _mbpp_doc(row: MbppRow) -> CodeDoc:
     from lm_eval.utils import apply_template
 
     return {
@@ -80,12 +112,12 @@ def _mbpp_template() -> str:
     return str(load_yaml(place, resolve_func=False)["doc_to_text"])
 
 
-def program(doc: Mapping[str, Any], completion: str) -> str:
+def program(doc: CodeDoc, completion: str) -> str:
     """Return the whole program: what stands before the completion, the completion, and the tests."""
     return f"{doc['before']}{completion}\n\n{doc['after']}"
 
 
-def run_samples(completions: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list[list[str]]:
+def run_samples(completions: Sequence[Sequence[str]], docs: Sequence[CodeDoc]) -> list[list[str]]:
     """Return how each program of each document ended (``ok``, ``error``, ``timeout``, ...); equal programs run once."""
     programs = [[program(doc, text) for text in texts] for texts, doc in zip(completions, docs, strict=True)]
     seconds = docs[0]["seconds"]
@@ -94,12 +126,12 @@ def run_samples(completions: Sequence[Sequence[str]], docs: Sequence[Doc]) -> li
     return [[outcomes[source] for source in sources] for sources in programs]
 
 
-def pass_at_1(doc: Doc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
+def pass_at_1(doc: CodeDoc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
     """Return pass@1 of a document from how its programs ended."""
     return {"pass@1": pass_at_k(len(outcomes[0]), outcomes[0].count("ok"), 1)}
 
 
-def pass_at_10(doc: Doc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
+def pass_at_10(doc: CodeDoc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
     """Return pass@10 of a document from how its programs ended."""
     return {"pass@10": pass_at_k(len(outcomes[0]), outcomes[0].count("ok"), 10)}
 

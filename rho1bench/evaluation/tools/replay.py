@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import DataError
 from rho1bench.evaluation.tools.tool_loop import NOTHING_TO_SHOW, ToolSettings, shown_output
@@ -68,7 +67,7 @@ class Replay:
     seconds: float
     differing: tuple[Mismatch, ...]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, int | float]:
         """Return the counts and the wall seconds alone."""
         return {key: value for key, value in asdict(self).items() if key != "differing"}
 
@@ -154,7 +153,7 @@ def _transcripts(line: str, where: str) -> list[str]:
     return texts
 
 
-def _texts(row: Mapping[str, Any]) -> Any:
+def _texts(row: Mapping[str, object]) -> object:
     if "code" in row:
         return row["code"]
     return [row["completion"]] if "completion" in row else None

@@ -1,4 +1,4 @@
-r"""Equality by the paper's protocol (PAPER.md section 3): does a prediction count as the gold answer?
+r"""Equality by the paper's protocol (paper section 3.2, appendix E): does a prediction count as the gold answer?
 
 Both strings are in the paper's normal form. Rules are asked in turn; each says yes, no, or nothing. Only the last one
 needs computer algebra, which is handed in as a function: with :func:`rho1bench.grading.paper.symbolic.same_value` the

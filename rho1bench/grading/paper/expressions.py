@@ -11,11 +11,10 @@ import ast
 import operator
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
-from rho1bench.grading.magnitude import check_argument, checked_power
+from rho1bench.grading.magnitude import Expression, check_argument, checked_power
 
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+_BINARY: dict[type[ast.operator], Callable[[Expression, Expression], Expression]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -30,13 +29,13 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.LShift: operator.lshift,
     ast.RShift: operator.rshift,
 }
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+_UNARY: dict[type[ast.unaryop], Callable[[Expression], Expression]] = {
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
     ast.Invert: operator.invert,
     ast.Not: operator.not_,
 }
-_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+_COMPARE: dict[type[ast.cmpop], Callable[[Expression, Expression], Expression]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -57,7 +56,7 @@ class UnreadableExpressionError(ValueError):
     """The text is no expression of the kinds that may be read from data."""
 
 
-def read_expression(text: str) -> Any:
+def read_expression(text: str) -> Expression:
     """Return the sympy object (or tuple, list, set, bool, str) that ``text`` stands for, as ``sympy.parse_expr`` would.
 
     Raises:
@@ -68,21 +67,21 @@ def read_expression(text: str) -> Any:
     return _read(text, standard_transformations)
 
 
-def read_power_expression(text: str) -> Any:
+def read_power_expression(text: str) -> Expression:
     """Like :func:`read_expression`, but as ``sympify`` reads strings: ``^`` is a power."""
     from sympy.parsing.sympy_parser import convert_xor, standard_transformations
 
     return _read(text, (*standard_transformations, convert_xor))
 
 
-def read_rational_expression(text: str) -> Any:
+def read_rational_expression(text: str) -> Expression:
     """Like :func:`read_expression`, but as ``sympy.N`` reads strings: ``^`` is a power and decimals are exact."""
     from sympy.parsing.sympy_parser import convert_xor, rationalize, standard_transformations
 
     return _read(text, (*standard_transformations, rationalize, convert_xor))
 
 
-def _read(text: str, transformations: tuple[Any, ...]) -> Any:
+def _read(text: str, transformations: tuple[Callable[..., Expression], ...]) -> Expression:
     from sympy.parsing.sympy_parser import stringify_expr
 
     if text[:1] in QUOTES and isinstance(quoted := ast.literal_eval(text), str):
@@ -95,11 +94,11 @@ def _read(text: str, transformations: tuple[Any, ...]) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _names() -> dict[str, Any]:
+def _names() -> dict[str, Expression]:
     """Return what a name in an expression may mean: sympy's mathematical classes and constants, and some functions."""
     import sympy
 
-    names: dict[str, Any] = {
+    names: dict[str, Expression] = {
         name: value
         for name, value in vars(sympy).items()
         if isinstance(value, sympy.Basic) or (isinstance(value, type) and issubclass(value, sympy.Basic))
@@ -108,7 +107,7 @@ def _names() -> dict[str, Any]:
     return names | {function.__name__: function for function in _BUILTINS} | {"max": sympy.Max, "min": sympy.Min}
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr) -> Expression:
     match node:
         case ast.Constant(value=value):
             return value
@@ -133,7 +132,7 @@ def _value(node: ast.expr) -> Any:
     raise UnreadableExpressionError(ast.dump(node))
 
 
-def _called(function: Any, arguments: list[Any]) -> Any:
+def _called(function: Expression, arguments: list[Expression]) -> Expression:
     name = getattr(function, "__name__", "")
     if name == "pow" and len(arguments) == 2:
         return checked_power(*arguments)
@@ -142,15 +141,15 @@ def _called(function: Any, arguments: list[Any]) -> Any:
     return function(*arguments)
 
 
-def _lookup(name: str) -> Any:
+def _lookup(name: str) -> Expression:
     if name not in _names():
         raise UnreadableExpressionError(name)
     return _names()[name]
 
 
-def _logic(is_and: bool, operands: list[ast.expr]) -> Any:
+def _logic(is_and: bool, operands: list[ast.expr]) -> Expression:
     """Evaluate ``and``/``or`` as Python does: the operand that settled it."""
-    value: Any = None
+    value: Expression = None
     for operand in operands:
         value = _value(operand)
         if bool(value) is not is_and:
@@ -158,9 +157,9 @@ def _logic(is_and: bool, operands: list[ast.expr]) -> Any:
     return value
 
 
-def _comparison(node: ast.Compare) -> Any:
+def _comparison(node: ast.Compare) -> Expression:
     values = [_value(node.left), *map(_value, node.comparators)]
-    result: Any = True
+    result: Expression = True
     for sign, left, right in zip(node.ops, values, values[1:], strict=False):
         result = _COMPARE[type(sign)](left, right)
         if not result:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 
 from rho1bench.grading.paper.normal_form import normalise
+from rho1bench.paper.protocol import CHOICE_TASKS
 
-CHOICE_TASKS = frozenset({"mathqa", "mmlu_stem", "sat_math"})
 NO_CHOICE = "placeholder"
 """What the protocol records when a multiple-choice completion names no option."""
 

@@ -1,7 +1,7 @@
 """The gold answer of a test row: where each of the ten data sets keeps it, in normal form and as written.
 
-PAPER.md section 3; the rows are those of the authors' harness. MATH's gold answer is extracted from the worked solution
-by the rules that read completions.
+Paper section 3.2 and appendix E; the rows are those of the authors' harness. MATH's gold answer is extracted from the
+worked solution by the rules that read completions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rho1bench.grading.paper.extraction import extract_answer
 from rho1bench.grading.paper.normal_form import normalise
 
 Row = Mapping[str, Any]
+"""A row of a data set or a line of saved outputs: JSON, whose values may be anything."""
 _OPTIONS = "ABCDE"
 
 
@@ -76,7 +77,7 @@ def _option_letter(row: Row) -> str:
     return letter
 
 
-_READERS: dict[str, Callable[[Row], Any]] = {
+_READERS: dict[str, Callable[[Row], object]] = {
     "gsm8k": _after_marks,
     "math": lambda row: extract_answer(row["solution"], "math"),
     "svamp": lambda row: row["Answer"],

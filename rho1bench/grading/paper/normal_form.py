@@ -74,7 +74,7 @@ def _without_short_left_side(text: str) -> str:
 
 
 def _braced_fractions(text: str) -> str:
-    r"""Give ``\frac12``, ``\frac1{23}`` and their like braces; one that is too short to mend leaves the text alone."""
+    r"""Give ``\frac12``, ``\frac1{23}`` and their like braces; one that is too short for that leaves the text alone."""
     head, *tails = text.split(r"\frac")
     if any(len(tail) < 2 and tail != "{" for tail in tails):
         return text

@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from rho1bench.errors import MissingPackageError
-from rho1bench.grading.magnitude import TooLargeError, check_size
+from rho1bench.grading.magnitude import Expression, TooLargeError, check_size
 from rho1bench.grading.paper.equality import close
 from rho1bench.grading.paper.expressions import (
     QUOTES,
@@ -61,7 +60,7 @@ def same_value(pred: str, gold: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _read(text: str) -> Any:
+def _read(text: str) -> Expression:
     from sympy.parsing.latex import parse_latex
 
     forms = dict.fromkeys((text.replace(r"\\", "\\"), text))
@@ -81,12 +80,7 @@ def _is_opaque(text: str) -> bool:
     return "\\" in text and isinstance(_read(text), str)
 
 
-def forget() -> None:
-    """Forget what was read before (for measurements)."""
-    _read.cache_clear()
-
-
-def _holds(test: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
+def _holds(test: Callable[[Expression, Expression], Expression], left: Expression, right: Expression) -> bool:
     try:
         return bool(test(left, right))
     except TooLargeError:
@@ -95,11 +89,11 @@ def _holds(test: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
         return False
 
 
-def _same_expression(left: Any, right: Any) -> Any:
+def _same_expression(left: Expression, right: Expression) -> Expression:
     return str(left) == str(right) or left == right
 
 
-def _no_difference(left: Any, right: Any) -> Any:
+def _no_difference(left: Expression, right: Expression) -> Expression:
     from sympy import Expr, simplify
 
     # Expr.equals would hand a string to sympify, which evaluates it as Python.
@@ -110,22 +104,22 @@ def _no_difference(left: Any, right: Any) -> Any:
     return type(left).equals is not Expr.equals and simplify(left - right) == 0
 
 
-def _same_equation(left: Any, right: Any) -> Any:
+def _same_equation(left: Expression, right: Expression) -> Expression:
     return abs(left.lhs - left.rhs).equals(abs(right.lhs - right.rhs))
 
 
-def _same_number(left: Any, right: Any) -> bool:
+def _same_number(left: Expression, right: Expression) -> bool:
     return close(_to_float(left), _to_float(right))
 
 
-def _to_float(value: Any) -> float:
+def _to_float(value: Expression) -> float:
     from sympy import N
 
     return float(N(read_rational_expression(value) if isinstance(value, str) else value))
 
 
-def _same_matrix(left: Any, right: Any) -> Any:
-    def rounded(matrix: Any) -> Any:
+def _same_matrix(left: Expression, right: Expression) -> Expression:
+    def rounded(matrix: Expression) -> Expression:
         return matrix.applyfunc(lambda entry: round(entry, MATRIX_DECIMALS))
 
     return left.shape == right.shape and rounded(left).equals(rounded(right))

@@ -1,4 +1,4 @@
-r"""The rules of the strict verdict, from the cheapest to the dearest.
+r"""The rules of the strict verdict, from the cheapest to the most expensive.
 
 As in :mod:`rho1bench.grading.paper.equality`, algebra is handed in as a function, so that the quick path (which refuses
 it) and the slow one run the same rules and cannot disagree. All rules treat the two answers alike.
@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable
 
 from rho1bench.grading.numeric import clearly_different
-from rho1bench.grading.paper.extraction import CHOICE_TASKS
 from rho1bench.grading.strict.normal_form import squeezed, tidy
 from rho1bench.grading.strict.quantity import read_quantity, same_quantity, split_unit
 from rho1bench.grading.strict.structures import Collection, is_relation, named_value, read_collection, sides
 from rho1bench.grading.strict.text_answers import clock_time, is_text, option_letter, same_ratio, same_text
+from rho1bench.paper.protocol import CHOICE_TASKS
 
 MAX_LENGTH = 1000
 """Characters; a longer answer is never parsed. No gold answer comes near."""

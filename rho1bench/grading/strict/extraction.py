@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rho1bench.grading.paper.extraction import CHOICE_TASKS
+from rho1bench.paper.protocol import CHOICE_TASKS
 
 _LEAD = r"(?:answer|choice|option) is:?\s*(?:option\s+|choice\s+)?"
 _WRAP = r"(?:\$|\\\(|\\boxed\{|\\text\{|\\textbf\{|\*\*)*"

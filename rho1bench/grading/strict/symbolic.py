@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import re
 from functools import lru_cache
-from typing import Any
 
-from rho1bench.grading.magnitude import check_size
+from rho1bench.grading.magnitude import Expression, check_size
 from rho1bench.grading.strict.quantity import read_quantity, stands_for
 
 DECIMALS = 6
@@ -28,7 +27,7 @@ def same_by_algebra(left: str, right: str) -> bool:
         return False
     if (decided := _decimal_against_exact(left, right, left_read, right_read)) is not None:
         return decided
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "float_rounding": DECIMALS,
         "numeric_precision": PRECISION,
         "strict": True,
@@ -40,7 +39,7 @@ def same_by_algebra(left: str, right: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _read(text: str) -> Any:
+def _read(text: str) -> Expression:
     """Read one tidy answer; None where math-verify finds no expression."""
     from math_verify import LatexExtractionConfig, parse
 
@@ -52,7 +51,7 @@ def _read(text: str) -> Any:
     return check_size(next((item for item in found if not isinstance(item, str)), None))
 
 
-def _decimal_against_exact(left: str, right: str, left_read: Any, right_read: Any) -> bool | None:
+def _decimal_against_exact(left: str, right: str, left_read: Expression, right_read: Expression) -> bool | None:
     """Compare a written decimal with an irrational constant: it must be the constant, cut or rounded, to six digits."""
     from fractions import Fraction
 
@@ -69,7 +68,7 @@ def _decimal_against_exact(left: str, right: str, left_read: Any, right_read: An
     return None
 
 
-def _same_magnitude(left: Any, right: Any) -> bool:
+def _same_magnitude(left: Expression, right: Expression) -> bool:
     """Guard against rounding to a number of decimals: tiny numbers are not all alike."""
     if not (getattr(left, "is_number", False) and getattr(right, "is_number", False)):
         return True

@@ -10,7 +10,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -69,7 +68,7 @@ def _cells(row: RowView, table: str, marked: str) -> Markup:
 
 
 def _cell(cell: CellView, link: str, table: str, marked: str) -> str:
-    # Thousands of these: plain strings. Their texts are numbers that `page_view` wrote, not words from outside.
+    # Thousands of these: plain strings. Their texts are numbers that `pages.text` wrote, not words from outside.
     text = f'<a href="{link}">{cell.text}</a>' if link and cell.text != fmt.NONE else cell.text
     if cell.marked:
         text += f'<span class="hidden">{marked}</span>'
@@ -82,7 +81,7 @@ def _cell(cell: CellView, link: str, table: str, marked: str) -> str:
     return f'<td class="best">{text}</td>' if cell.marked else f"<td>{text}</td>"
 
 
-def _panels(figures: Sequence[Figure]) -> list[dict[str, Any]]:
+def _panels(figures: Sequence[Figure]) -> list[dict[str, object]]:
     return [{"svg": svg(_chart(figure)), "view": figure_view(figure)} for figure in figures]
 
 

@@ -36,7 +36,7 @@ def _cells(row: RowView) -> Markup:
 
 
 def _cell(cell: CellView, link: str) -> str:
-    # Thousands of these: plain strings. Their texts are numbers that `page_view` wrote, not words from outside.
+    # Thousands of these: plain strings. Their texts are numbers that `pages.text` wrote, not words from outside.
     text = f"[{cell.text}]({link})" if link and cell.text != fmt.NONE else cell.text
     text = f"**{text}**" if cell.marked else text
     text += f" <sup>{cell.note}</sup>" if cell.note else ""

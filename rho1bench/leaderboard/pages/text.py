@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rho1bench.leaderboard.records.entry import Origin
+from rho1bench.leaderboard.records.record_summary import Origin
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.paper_rows import ARXIV
 from rho1bench.leaderboard.tables.table import Cell, Column, Fact, Group, Row, Table

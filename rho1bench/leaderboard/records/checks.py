@@ -2,7 +2,7 @@
 
 A record is checked by itself (strict JSON, schema, hash, and every number that follows from its scores), in its place
 (the file's name is its id) and among the others (one evaluation a column, no row twice, the baseline is there).
-Everything is reported at once. Whether the pages are stale is for ``building`` to say.
+Everything is reported at once. ``pages.build`` tells whether the pages are stale.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from rho1bench.comparison.statistics import mcnemar_exact_p
 from rho1bench.leaderboard.records import record as rec
 from rho1bench.leaderboard.records.compare import differing_parts
-from rho1bench.leaderboard.records.entry import Entry, reduced
 from rho1bench.leaderboard.records.read import CLOSE, RECORDS, close, read_one
 from rho1bench.leaderboard.records.record import ComparisonRecord, Record
+from rho1bench.leaderboard.records.record_summary import RecordSummary, summarize
 from rho1bench.system.files import read_json
 
 _KEPT_RECIPE = re.compile(r"\bresults/(recipes/[a-z0-9._-]+\.yaml)\b")
 
 
-def read_records(results: Path) -> tuple[list[Entry], list[str]]:
-    """Return the records under ``results/records`` in the order of their ids, reduced, and every problem of them.
+def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
+    """Return the records under ``results/records`` in the order of their ids, summarized, and every problem of them.
 
     A record with a problem of its own is left out. They are read one by one, so that thousands fit into memory.
     """
@@ -39,7 +38,7 @@ def read_records(results: Path) -> tuple[list[Entry], list[str]]:
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
-            records.append(reduced(record))
+            records.append(summarize(record))
             problems += [f"{place}: {problem}" for problem in _recipe_problems(record, results)]
     return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))
 
@@ -59,10 +58,10 @@ def _recipe_problems(record: Record, results: Path) -> Iterator[str]:
         yield f"{match[1]} is not the recipe that it was made with"
 
 
-def _among(records: Iterable[Entry], results: Path) -> Iterator[str]:
+def _among(records: Iterable[RecordSummary], results: Path) -> Iterator[str]:
     """Yield what is wrong among records that are right by themselves."""
     by_id = {record.id: record for record in records}
-    columns: dict[tuple[str, str, int | None], list[Entry]] = defaultdict(list)
+    columns: dict[tuple[str, str, int | None], list[RecordSummary]] = defaultdict(list)
     for record in by_id.values():
         columns[record.suite, record.scale, record.limit].append(record)
     for column in columns.values():
@@ -73,7 +72,7 @@ def _among(records: Iterable[Entry], results: Path) -> Iterator[str]:
             yield from _comparison_problems(record, record.comparison, by_id.get(record.comparison.baseline))
 
 
-def _unlike(column: list[Entry], results: Path) -> Iterator[str]:
+def _unlike(column: list[RecordSummary], results: Path) -> Iterator[str]:
     first = column[0]
     for other in column[1:]:
         if other.eval_fingerprint != first.eval_fingerprint:
@@ -82,8 +81,8 @@ def _unlike(column: list[Entry], results: Path) -> Iterator[str]:
             yield f"{RECORDS}/{other.id}.json: may not stand in one column with {first.id}, it differs in {parts}"
 
 
-def _twice(column: list[Entry]) -> Iterator[str]:
-    seen: dict[tuple[Any, ...], str] = {}
+def _twice(column: list[RecordSummary]) -> Iterator[str]:
+    seen: dict[tuple[object, ...], str] = {}
     for record in column:
         model, training = record.model, record.training
         identity = (
@@ -96,7 +95,9 @@ def _twice(column: list[Entry]) -> Iterator[str]:
         seen[identity] = record.id
 
 
-def _comparison_problems(record: Entry, comparison: ComparisonRecord, baseline: Entry | None) -> Iterator[str]:
+def _comparison_problems(
+    record: RecordSummary, comparison: ComparisonRecord, baseline: RecordSummary | None
+) -> Iterator[str]:
     place = f"{RECORDS}/{record.id}.json"
     if baseline is None:
         yield f"{place}: its baseline {comparison.baseline} has no record, or a broken one"

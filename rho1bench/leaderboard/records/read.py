@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
+from rho1bench.comparison.result_files import JsonObject, schema_problems
 from rho1bench.leaderboard.records import record as rec
 from rho1bench.leaderboard.records.record import Record
+from rho1bench.paper.protocol import RANKED_SUITES
 from rho1bench.paper.suites import SUITES
-from rho1bench.paper.tables import paper_tables
 
 RECORDS = "records"
 CLOSE = 1e-9
@@ -31,7 +32,7 @@ def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
         data = _strict_json(path.read_text(encoding="utf-8"))
         record = Record.model_validate(data)
     except ValidationError as error:
-        return None, list(_schema_problems(error))
+        return None, list(schema_problems(error, _SHOWN))
     except (OSError, ValueError) as error:
         return None, [f"cannot be read: {error}"]
     problems = list(_own_problems(record, data))
@@ -43,28 +44,20 @@ def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
 def _strict_json(text: str) -> Any:
     """Parse JSON without its usual laxness: NaN, infinity and keys that come twice are errors."""
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
             twice = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
             raise ValueError(f"the key {twice[0]!r} comes twice in one object")
         return found
 
-    def no_number(name: str) -> Any:
+    def no_number(name: str) -> NoReturn:
         raise ValueError(f"{name} is no number in JSON")
 
     return json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
 
 
-def _schema_problems(error: ValidationError) -> Iterator[str]:
-    details = error.errors(include_url=False)
-    for detail in details[:_SHOWN]:
-        yield f"{'.'.join(map(str, detail['loc'])) or 'the record'}: {detail['msg']}"
-    if len(details) > _SHOWN:
-        yield f"and {len(details) - _SHOWN} further problems of form"
-
-
-def _own_problems(record: Record, data: Mapping[str, Any]) -> Iterator[str]:
+def _own_problems(record: Record, data: JsonObject) -> Iterator[str]:
     if rec.record_sha256(data) != record.sha256:
         yield "sha256 does not match its content: the record was changed after it was written. Pack the run again."
     if rec.eval_fingerprint(data) != record.eval_fingerprint:
@@ -76,7 +69,7 @@ def _own_problems(record: Record, data: Mapping[str, Any]) -> Iterator[str]:
     for name, task in record.tasks.items():
         for problem in _task_problems(task):
             yield f"tasks.{name}: {problem}"
-    yield from _average_problems(record, data)
+    yield from _average_problems(record)
     yield from _scale_problems(record)
 
 
@@ -96,12 +89,12 @@ def _task_problems(task: rec.TaskRecord) -> Iterator[str]:
             yield f"the {judge} verdicts are {sum(counts.values())}, the documents {task.n}"
 
 
-def _average_problems(record: Record, data: Mapping[str, Any]) -> Iterator[str]:
-    expected = rec.average_of(data["tasks"])
+def _average_problems(record: Record) -> Iterator[str]:
+    expected = rec.average_of(record.tasks)
     average = record.average
-    if not close(average.score, expected["score"]) or average.n != expected["n"]:
-        yield f"average {average.score} (n {average.n}) is not the mean of its tasks, {expected['score']}"
-    if not _all_close(average.ci, expected["ci"]) or not average.ci[0] <= average.score <= average.ci[1]:
+    if not close(average.score, expected.score) or average.n != expected.n:
+        yield f"average {average.score} (n {average.n}) is not the mean of its tasks, {expected.score}"
+    if not _all_close(average.ci, expected.ci) or not average.ci[0] <= average.score <= average.ci[1]:
         yield f"average: ci {list(average.ci)} does not follow from its tasks"
 
 
@@ -109,9 +102,7 @@ def _scale_problems(record: Record) -> Iterator[str]:
     whole = all(task.is_whole for task in record.tasks.values())
     if record.scale == "full" and (not whole or record.limit is not None):
         yield "scale is full, but not every row of every test set was asked"
-    if record.scale == "full" and record.suite not in {table["suite"] for table in paper_tables()["tables"]} | {
-        "rho1_general15"
-    }:
+    if record.scale == "full" and record.suite not in RANKED_SUITES:
         yield f"scale is full, but {record.suite} is none of the paper's suites"
 
 

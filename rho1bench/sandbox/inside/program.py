@@ -1,7 +1,7 @@
-"""The program's own process: takes its limits upon itself, then runs the source as an interpreter of its own would.
+"""The program's own process: sets its limits, then runs the source as an interpreter of its own would.
 
 What a fresh ``python program.py`` shows to a program is shown here too: a ``__main__`` of its own, its own random
-state, nothing on stdin, the interpreter's exit code and last words. What the warm parent imported is its own copy.
+state, nothing on stdin, the interpreter's exit code and error output. What the fork server imported is its own copy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROCESSES = 64
 def enter(output: int, errors: int, timeout: float, address_space: int, above: int) -> None:
     """Become the program's process: own session, streams in place, no other descriptor, limits taken.
 
-    ``above`` is the process that must still be the parent: the keeper, or within walls the first process there.
+    ``above`` is the process that must still be the parent: the supervisor or, if isolated, the namespace's first one.
     """
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
@@ -59,7 +59,7 @@ def take_limits(timeout: float, address_space: int) -> None:
 
 
 def _reseed() -> None:
-    """Give packages that drew their random state in the warm parent another one; ``random`` does so by itself."""
+    """Give packages that drew their random state in the fork server another one; ``random`` does so by itself."""
     if numpy_random := sys.modules.get("numpy.random"):
         numpy_random.seed()
     if sympy_random := sys.modules.get("sympy.core.random"):
@@ -83,7 +83,7 @@ def run(source: str) -> NoReturn:
     except BaseException as error:
         # The frame of this function is no part of the program.
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-        code = _last_words(error)
+        code = _show_error(error)
     _finish(code)
 
 
@@ -96,7 +96,7 @@ def _exit_code(request: SystemExit) -> int:
     return 1
 
 
-def _last_words(error: BaseException) -> int:
+def _show_error(error: BaseException) -> int:
     """Show an uncaught exception as the interpreter does, by the program's own hook if it set one."""
     with contextlib.suppress(Exception):
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The warm parent: imports what programs use, then forks a keeper for every request that comes over its socket.
+"""The fork server: imports what programs use, then forks a supervisor for every request that comes over its socket.
 
 Started as a script (``python -s -P server_main.py SETTINGS``, a JSON object) with an empty environment. It has one
 thread, reads nothing of a request but its descriptors, and ends when its socket is closed at the other side.
@@ -26,7 +26,7 @@ READY = b"ready"
 
 
 class Settings(TypedDict):
-    """What the caller tells the parent: where to listen, what to import, from where, and which walls to raise."""
+    """What the caller decides: where to listen, what to import and from where, and how programs are isolated."""
 
     control: int
     modules: list[str]
@@ -36,7 +36,7 @@ class Settings(TypedDict):
     root: str
 
 
-def warm(modules: list[str]) -> None:
+def import_modules(modules: list[str]) -> None:
     """Import ``modules``; what is not installed is left to the programs, which will say so."""
     for name in modules:
         with contextlib.suppress(ImportError):
@@ -44,32 +44,32 @@ def warm(modules: list[str]) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Take the path of ordinary programs, warm up, and leave no trace of this package to them."""
+    """Set the path of ordinary programs, import, and leave no trace of this package to them."""
     sys.path[:] = sys.path[1:] + [path for path in settings["paths"] if path not in sys.path]
     sys.dont_write_bytecode = True
-    warm(settings["modules"])
+    import_modules(settings["modules"])
     for name in [name for name in sys.modules if name.partition(".")[0] == "rho1bench"]:
         del sys.modules[name]
     os.environ.clear()
     gc.collect()
-    gc.freeze()  # a collection in a child would otherwise copy every page of the parent
+    gc.freeze()  # a collection in a child would otherwise copy every page of the fork server
 
 
-def raise_walls(settings: Settings) -> None:
-    """Build what the caller asked for, and try it; raises ``OSError`` if programs cannot be enclosed here."""
+def isolate(settings: Settings) -> None:
+    """Set up the isolation that the caller chose, and try it; raises ``OSError`` if it does not work here."""
     if settings["isolation"] == "none":
         return
     if settings["isolation"] == "namespaces":
-        namespaces.build(settings["root"], settings["shown"])
+        namespaces.build_root(settings["root"], settings["shown"])
     namespaces.drop_root()
     with contextlib.suppress(OSError):  # where the kernel has no keyrings, there is none to leave
         syscalls.leave_keyring()
     namespaces.probe()
 
 
-def serve(control: socket.socket, walled: bool) -> supervisor.Request:
-    """Fork a keeper for each request; returns only in the process of a program, which then is to run it."""
-    house = supervisor.House(os.getpid(), syscalls.address_space(), walled)
+def serve(control: socket.socket, isolated: bool) -> supervisor.Request:
+    """Fork a supervisor for each request; returns only in the process of a program, which then is to run it."""
+    info = supervisor.ForkServerInfo(os.getpid(), syscalls.address_space(), isolated)
     while True:
         descriptors = socket.recv_fds(control, 1, 3)[1]
         with contextlib.suppress(ChildProcessError):
@@ -80,17 +80,17 @@ def serve(control: socket.socket, walled: bool) -> supervisor.Request:
         if os.fork() == 0:
             control.close()
             line, output, errors = descriptors
-            return supervisor.keep(line, output, errors, house)
+            return supervisor.supervise(line, output, errors, info)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def main() -> supervisor.Request:
-    """Raise the walls, warm up, say so, and serve."""
+    """Set up isolation, import, report readiness, and serve."""
     settings: Settings = json.loads(sys.argv[1])
     control = socket.socket(fileno=settings["control"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    raise_walls(settings)
+    isolate(settings)
     prepare(settings)
     control.send(READY)
     return serve(control, settings["isolation"] != "none")

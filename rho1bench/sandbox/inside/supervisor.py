@@ -1,7 +1,7 @@
-"""The keeper of one program: forks it, waits for its end or its time limit, kills whatever it leaves, reports.
+"""The supervisor of one program: forks it, waits for its end or its time limit, kills whatever it leaves, reports.
 
-Stands between the warm parent and the program, holds the only descriptor over which a report can be made, and hears
-over the same one when the caller wants the program stopped or is gone.
+It is a child of the fork server and holds the only descriptor over which a report can be made; over the same one it
+learns that the caller wants the program stopped or is gone.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import NoReturn
 from rho1bench.sandbox.inside import namespaces, program, syscalls
 
 LENGTH = struct.Struct("!I")
-SWEEP_SECONDS = 5.0
-SECONDS_BETWEEN_LOOKS = 0.1
+KILL_SECONDS = 5.0
+MEMORY_CHECK_SECONDS = 0.1
 """How often the memory of all processes of a program is added up."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One program with its limits: wall seconds, MiB of memory beyond the warm parent's, its empty folder."""
+    """One program with its limits: wall seconds, MiB of memory beyond the fork server's, its empty folder."""
 
     source: str
     timeout: float
@@ -36,12 +36,12 @@ class Request:
 
 
 @dataclass(frozen=True)
-class House:
-    """What holds for all programs of a warm parent: its process, its bytes of address space, whether it has walls."""
+class ForkServerInfo:
+    """What holds for all programs of a fork server: its process id, bytes of address space, if it isolates them."""
 
-    parent: int
-    base: int
-    walled: bool
+    pid: int
+    address_space: int
+    isolated: bool
 
 
 @dataclass(frozen=True)
@@ -76,40 +76,42 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return bytes(data)
 
 
-def keep(line: int, output: int, errors: int, house: House) -> Request:
-    """Keep one program; returns only in the program's own process, in its limits, with its streams in place."""
-    keeper = os.getpid()
+def supervise(line: int, output: int, errors: int, server: ForkServerInfo) -> Request:
+    """Run one program; returns only in the program's own process, with its limits set and its streams in place."""
+    own_pid = os.getpid()
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        if os.getppid() != house.parent:
+        if os.getppid() != server.pid:
             os._exit(1)
         connection = socket.socket(fileno=line)
         request = Request(**receive(connection))  # type: ignore[arg-type]
-        if house.walled:
-            namespaces.enclose()
+        if server.isolated:
+            namespaces.unshare_namespaces()
         else:
             os.chdir(request.folder)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        hear, tell = os.pipe()
+        status_reader, status_writer = os.pipe()
         began = time.monotonic()
         child = os.fork()
         if child == 0:
             connection.close()
-            if house.walled:
-                namespaces.begin(tell)
-            memory = house.base + (request.memory_mb << 20)
-            program.enter(output, errors, request.timeout, memory, program.FIRST_PROCESS if house.walled else keeper)
+            if server.isolated:
+                namespaces.become_init(status_writer)
+            memory = server.address_space + (request.memory_mb << 20)
+            program.enter(
+                output, errors, request.timeout, memory, program.FIRST_PROCESS if server.isolated else own_pid
+            )
             return request
-        for descriptor in (output, errors, tell):
+        for descriptor in (output, errors, status_writer):
             os.close(descriptor)
-        limit = request.memory_mb << 20 if house.walled else None
-        _keep_until_end(connection, child, hear, _Watch(connection, child, began, request.timeout, limit))
+        limit = request.memory_mb << 20 if server.isolated else None
+        _wait_and_report(connection, child, status_reader, _Watch(connection, child, began, request.timeout, limit))
     except BaseException:
-        os._exit(1)  # the caller sees the line break off without a report
+        os._exit(1)  # the caller sees the connection end without a report
 
 
-def _keep_until_end(connection: socket.socket, child: int, hear: int, watch: _Watch) -> NoReturn:
+def _wait_and_report(connection: socket.socket, child: int, status_reader: int, watch: _Watch) -> NoReturn:
     ended = watch.wait()
     if ended != "exit":
         os.kill(child, signal.SIGKILL)
@@ -117,17 +119,17 @@ def _keep_until_end(connection: socket.socket, child: int, hear: int, watch: _Wa
     seconds = time.monotonic() - watch.began
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
-    sweep()
-    told = os.read(hear, namespaces.STATUS.size)  # within walls, the child is not the program, but its first process
-    if told:
-        (status,) = namespaces.STATUS.unpack(told)
+    kill_orphans()
+    inner = os.read(status_reader, namespaces.STATUS.size)  # if isolated, the child is the namespace's first process
+    if inner:
+        (status,) = namespaces.STATUS.unpack(inner)
     send(connection, Report(ended, status, seconds))
     os._exit(0)
 
 
 @dataclass(frozen=True)
 class _Watch:
-    """What the keeper waits for: the end of ``child``, its time or memory limit, a word (or the end) of the caller."""
+    """What the supervisor waits for: ``child``'s end, a limit on time or memory, a message or the end of the caller."""
 
     connection: socket.socket
     child: int
@@ -145,7 +147,7 @@ class _Watch:
             left = self.began + self.timeout - time.monotonic()
             if left <= 0:
                 return "timeout"
-            ready = [descriptor for descriptor, _ in poll.poll(1000 * min(left, SECONDS_BETWEEN_LOOKS))]
+            ready = [descriptor for descriptor, _ in poll.poll(1000 * min(left, MEMORY_CHECK_SECONDS))]
             if end in ready:
                 return "exit"
             if ready:
@@ -154,9 +156,9 @@ class _Watch:
                 return "memory"
 
 
-def sweep() -> None:
-    """Kill all that is left: whoever lost its parent has become a child of the keeper, whatever session it is in."""
-    deadline = time.monotonic() + SWEEP_SECONDS
+def kill_orphans() -> None:
+    """Kill all that is left: a process that lost its parent has become a child of the supervisor, in any session."""
+    deadline = time.monotonic() + KILL_SECONDS
     while time.monotonic() < deadline:
         for pid in syscalls.children():
             with contextlib.suppress(ProcessLookupError, PermissionError):
