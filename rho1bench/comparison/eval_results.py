@@ -104,6 +104,8 @@ class EvalResults(ResultModel):
     tasks: dict[str, TaskResult]
     eval_fingerprint: str
     seconds: float
+    code_sha256: str | None = None
+    """Of the code of rho1bench that evaluated."""
     samples_sha256: dict[str, str] = {}
     """Of the file of samples of each task."""
     sha256: str | None = None

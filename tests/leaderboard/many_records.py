@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
-from fake_records import Json, compared, fake_pair, fake_record, sealed, write_results
+from fake_records import Json, fake_pair, fake_record, sealed, write_results
 
 from rho1bench.system.files import sha256_bytes
 
@@ -55,10 +55,9 @@ def _clones() -> Iterator[Json]:
         )
     ]
     partial = fake_record("trial", limit=8, rows=REAL_ROWS)
-    by_seed = [[compared(slm, clm, seed) for seed in range(4)] for slm, clm in templates]
     for index in count():
-        for slms, (_, clm) in zip(by_seed, templates, strict=True):
-            yield _renamed(slms[index % 4], "slm", index)
+        for slm, clm in templates:
+            yield _renamed(slm, "slm", index)
             yield _renamed(clm, "clm", index)
         yield _renamed(partial, "trial", index)
 
@@ -75,7 +74,7 @@ def _renamed(record: Json, stage: str, index: int) -> Json:
         "recipe_sha256": sha256_bytes(recipe.encode()),
         "seed": seed,
     }
-    model = {**record["model"], "name": name, "weights_sha256": sha256_bytes(f"{suite} {name}".encode())}
+    model = {**record["model"], "name": name, "weights_sha256": sha256_bytes(name.encode())}
     changed = {"id": f"{suite}/{name}{end}", "model": model, "training": training, "comparison": comparison}
     return sealed({**record, **changed})
 

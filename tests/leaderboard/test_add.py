@@ -37,7 +37,7 @@ def evaluated(folder: Path, label: str, *, seed: int = 0) -> Path:
     """Write what ``rho1bench eval`` leaves of a model on all rows of a suite, with the pinned data and prompts."""
     generator = np.random.default_rng(seed)
     scores = {task: [float(value) for value in generator.random(120) < 0.5] for task in SUITES[SUITE]}
-    write_label(folder, label, scores, {SUITE: list(scores)}, weights_sha256=f"{seed}" * 64)
+    write_label(folder, label, scores, {SUITE: list(scores)}, weights_sha256=f"{seed}" * 64, code_sha256="c" * 64)
     path = folder / label / "results.json"
     data = read_json(path)
     for name, task in data["rho1bench"]["tasks"].items():
@@ -70,6 +70,9 @@ def test_an_evaluation_is_added_and_the_pages_follow(tmp_path: Path, results: Pa
         f"records/{SUITE}/tiny.json", "LEADERBOARD.md", "leaderboard.html",
     }  # fmt: skip
     assert check_results(results) == []
+    record = read_json(results / f"records/{SUITE}/tiny.json")
+    assert record["code"] == {"training": None, "evaluation": "c" * 64}
+    assert f"evaluation {'c' * 12}" in (results / "leaderboard.html").read_text()
     assert add_and_build(tmp_path / "tiny", results) == []
     assert not list(tmp_path.rglob(".adding-*"))
 

@@ -18,6 +18,7 @@ from rho1bench.leaderboard.records.record import (
     SCHEMA,
     UNHASHED,
     CheckpointFacts,
+    CodeFacts,
     EvaluationFacts,
     Record,
     Scale,
@@ -86,6 +87,7 @@ def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record
         comparison=None,
         eval_fingerprint=UNHASHED,
         sha256=UNHASHED,
+        code=CodeFacts(training=None, evaluation=results.code_sha256) if results.code_sha256 else None,
     )
 
 

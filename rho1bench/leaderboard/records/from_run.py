@@ -29,6 +29,7 @@ from rho1bench.leaderboard.records.record import (
     settings_sha256,
     with_hashes,
 )
+from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.pipeline.manifest import MANIFEST, read_manifest
 from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import CompareStage, EvalStage, Recipe, ReportStage, ScoreStage, SFTStage, TrainStage
@@ -129,8 +130,14 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
         facts = training_facts(run, label)
         for suite in found.suites:
             name, file = f"{title} {label}, seed {recipe.seed}", f"{stem}.{label}.seed{recipe.seed}"
-            extra = {"training": facts, "command": run_command(run), "curve": _curve(run, facts, suite, scores)}
+            extra: dict[str, object] = {
+                "training": facts,
+                "command": run_command(run),
+                "curve": _curve(run, facts, suite, scores),
+            }
             base = base_record(found, suite, name, file)
+            if base.code is not None:
+                extra["code"] = base.code.model_copy(update={"training": training_code(recipe, label)})
             records[label, suite] = with_hashes(
                 base.model_copy(update=extra | ({"scale": "smoke"} if run.is_smoke else {}))
             )
@@ -162,6 +169,12 @@ def training_facts(run: Run, label: str) -> TrainingFacts:
         selected_tokens=training.selected_tokens,
         validation_loss=_validation_loss(run.stage_folder(label) / "metrics.jsonl"),
     )
+
+
+def training_code(recipe: Recipe, label: str) -> str:
+    """Return the hash of the code that trains a stage; :func:`check_run` holds that it made the run's."""
+    spec = recipe.stage(label, TrainStage).spec
+    return code_hash(spec.entry, spec.shipped)
 
 
 def selection_of(stage: TrainStage) -> JsonObject | None:
