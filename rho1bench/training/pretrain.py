@@ -38,7 +38,10 @@ def run(context: StageContext) -> None:
         return
     prepare_torch(context)
     stage = context.config(PretrainStage)
-    corpus = _checked_corpus(context, stage.corpus)
+    corpus = PackedCorpus(context.input(stage.corpus))
+    if is_main():
+        for name in filter(None, (stage.corpus, stage.validation)):
+            PackedCorpus(context.input(name)).check_files()
     tokenizer_folder = tokenizer_of(context, stage.corpus)
     lm = initial_model(context, stage, tokenizer_folder, corpus.block_size)
     scores = _token_scores(context, stage, corpus)
@@ -50,14 +53,6 @@ def run(context: StageContext) -> None:
     callback.flops_per_token = flops_per_token_of_model(lm, corpus.block_size)
     _add_hooks(context, stage, callback, corpus, scores, lm)
     train_and_save(context.folder, stage, trainer, callback, lm, tokenizer_folder)
-
-
-def _checked_corpus(context: StageContext, name: str) -> PackedCorpus:
-    """Open the corpus of stage ``name``; one process checks that its files are those that the stage wrote."""
-    corpus = PackedCorpus(context.input(name))
-    if is_main():
-        corpus.check_files()
-    return corpus
 
 
 def _add_hooks(
@@ -79,7 +74,7 @@ def _add_hooks(
     tokenizer_folder = tokenizer_of(context, stage.corpus)
     batch_size = stage.micro_batch_size or stage.batch_size
     if stage.validation is not None:
-        held_out = _checked_corpus(context, stage.validation)
+        held_out = PackedCorpus(context.input(stage.validation))
         _check_same_tokenizer(corpus, held_out)
         callback.hooks.append(
             validation_hook(callback, losses, held_out, stage.validation_steps, stage.max_steps, batch_size)
