@@ -7,14 +7,25 @@ memory that ends with it. Limits hold for time, memory, processes, open files, f
 in the kernel.
 """
 
+from rho1bench.sandbox.inside.checker import Checks
 from rho1bench.sandbox.isolation import UNSAFE, Isolation
-from rho1bench.sandbox.programs import Outcome, ProgramResult, isolation_in_force, run_file, run_program, run_programs
+from rho1bench.sandbox.programs import (
+    Outcome,
+    ProgramResult,
+    check_programs,
+    isolation_in_force,
+    run_file,
+    run_program,
+    run_programs,
+)
 
 __all__ = [
     "UNSAFE",
+    "Checks",
     "Isolation",
     "Outcome",
     "ProgramResult",
+    "check_programs",
     "isolation_in_force",
     "run_file",
     "run_program",
