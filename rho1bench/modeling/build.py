@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256, vocabulary_size
 from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.modeling.causal_lm import load_model, quiet_transformers
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
@@ -88,10 +88,10 @@ def _set_attention(model: Any, stage: TrainStage, origin: str) -> None:
 
 def _check_vocabulary(model: Any, name: str, folder: Path, tokenizer_folder: Path) -> None:
     wanted = load_raw_tokenizer(tokenizer_folder)
-    if model.config.vocab_size < wanted.get_vocab_size():
+    if model.config.vocab_size < vocabulary_size(tokenizer_folder):
         raise CheckpointError(
-            f"{name}: has a vocabulary of {model.config.vocab_size}, but the tokenizer in {tokenizer_folder} has "
-            f"{wanted.get_vocab_size()} tokens. Use the model's own tokenizer (a tokenizer stage with `pretrained:`)."
+            f"{name}: has a vocabulary of {model.config.vocab_size}, but the tokenizer in {tokenizer_folder} needs "
+            f"{vocabulary_size(tokenizer_folder)}. Use the model's own tokenizer (a tokenizer stage with `pretrained:`)."
         )
     if (folder / "tokenizer.json").is_file() and load_raw_tokenizer(folder).get_vocab() != wanted.get_vocab():
         raise CheckpointError(f"{name}: has another tokenizer than {tokenizer_folder}; use one tokenizer for both.")
@@ -101,7 +101,6 @@ def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> Any:
     """Return a Llama or Mistral with random weights that depend on ``seed`` and ``shape`` only."""
     import transformers
 
-    tokenizer = load_raw_tokenizer(tokenizer_folder)
     tokens = special_tokens(tokenizer_folder)
     special = {"bos_token_id": tokens.bos, "eos_token_id": tokens.eos, "pad_token_id": tokens.pad}
     settings = shape.model_dump(exclude={"rope_theta", "architecture"})
@@ -112,7 +111,7 @@ def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> Any:
     config = getattr(transformers, f"{name}Config")(
         **settings,
         **special,
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=vocabulary_size(tokenizer_folder),
         rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
         attention_dropout=0.0,
         dtype="float32",
