@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from rho1bench.corpus import tokenizer as tokenizers
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
 from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
@@ -75,7 +76,7 @@ def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote
         "Use the model's own tokenizer (a tokenizer stage with `pretrained:`).",
         init.pretrained,
     )
-    wanted = load_raw_tokenizer(tokenizer_folder).get_vocab_size()
+    wanted = tokenizers.vocabulary_size(tokenizer_folder)
     if vocabulary_size(model) < wanted:
         raise CheckpointError(
             f"{init.pretrained}: has a vocabulary of {vocabulary_size(model)}, but the tokenizer in "
@@ -133,13 +134,12 @@ def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> PreTra
     """Return a Llama or Mistral with random weights that depend on ``seed`` and ``shape`` only."""
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-    tokenizer = load_raw_tokenizer(tokenizer_folder)
     tokens = special_tokens(tokenizer_folder)
     special = {"bos_token_id": tokens.bos, "eos_token_id": tokens.eos, "pad_token_id": tokens.pad}
     settings = shape.model_dump(exclude={"rope_theta", "architecture"}) | special
     settings |= {
         "num_key_value_heads": shape.num_key_value_heads or shape.num_attention_heads,
-        "vocab_size": tokenizer.get_vocab_size(),
+        "vocab_size": tokenizers.vocabulary_size(tokenizer_folder),
         "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
         "attention_dropout": 0.0,
         "dtype": "float32",

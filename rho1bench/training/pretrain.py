@@ -15,6 +15,7 @@ from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
 from rho1bench.modeling.build import initial_model
 from rho1bench.modeling.causal_lm import check_document_masking, size_of_model
+from rho1bench.modeling.distributed import is_main
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import CorpusStage, PretrainStage, Selection
 from rho1bench.selection.score_store import TokenScores
@@ -68,6 +69,9 @@ def run(context: StageContext) -> None:
 
 
 def _inputs(context: StageContext, stage: PretrainStage) -> _Inputs:
+    if is_main():
+        for name in filter(None, (stage.corpus, stage.validation)):
+            PackedCorpus(context.input(name)).check_files()
     corpus = PackedCorpus(context.input(stage.corpus))
     held_out = None if stage.validation is None else PackedCorpus(context.input(stage.validation))
     if held_out is not None and held_out.tokenizer_sha256 != corpus.tokenizer_sha256:
