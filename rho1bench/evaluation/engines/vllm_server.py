@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length
+from rho1bench.evaluation.engines.codec import Codec
 from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.openai import OpenAIEngine
 from rho1bench.evaluation.engines.vllm_setup import prepare_vllm
@@ -87,7 +88,7 @@ class ServedVLLM:
     """The vllm engine with ``data_parallel_size`` copies; see :class:`rho1bench.evaluation.engines.Engine`."""
 
     name = "vllm"
-    answers_version = 1
+    answers_version = 2
 
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
@@ -114,7 +115,8 @@ class ServedVLLM:
         with one_message(self.name, f"load {checkpoint.folder}", self.settings.log):
             self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
         self.boots += 1
-        self._client = OpenAIEngine(replace(self.settings, base_url=self._server.base_url, served_model=_NAME))
+        settings = replace(self.settings, base_url=self._server.base_url, served_model=_NAME)
+        self._client = OpenAIEngine(settings, _as_in_process(checkpoint.folder))
         self._client.load(checkpoint)
 
     def _options(self, folder: Path) -> list[str]:
@@ -124,6 +126,7 @@ class ServedVLLM:
         options += ["--data-parallel-size", str(settings.data_parallel_size)]
         options += ["--max-model-len", str(context_length(folder, settings))]
         options += ["--max-num-seqs", str(settings.batch_size)]
+        options += ["--generation-config", "vllm"]  # no sampling settings but those of the requests
         return [*options, "--enforce-eager"] if self._on_cpu else options
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
@@ -137,6 +140,11 @@ class ServedVLLM:
         if self._server is not None:
             self._server.stop()
         self._client = self._server = None
+
+
+def _as_in_process(folder: Path) -> dict[str, object]:
+    """Return what makes the server answer as ``VLLMEngine`` does: special tokens in the text, the same end tokens."""
+    return {"skip_special_tokens": False, "stop_token_ids": sorted(Codec(folder).end_ids)}
 
 
 def _free_port() -> int:
