@@ -14,12 +14,13 @@ from pathlib import Path
 from rich.console import Console
 
 from rho1bench.comparison.eval_results import read_results
-from rho1bench.errors import CheckpointError, EngineError, RunError
+from rho1bench.errors import EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.evaluator import Evaluator, Job, by_architecture
+from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.evaluation.kept_results import select_settings
+from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.system.data_root import use_data_folder
@@ -107,15 +108,10 @@ def _check(checkpoint: Checkpoint, options: EvalOptions, message: Callable[[str]
     if options.engine == "openai" and not checkpoint.has_weights:
         return
     checkpoint.check()
-    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
-    except Exception as error:
-        raise CheckpointError(f"{checkpoint.folder}: the tokenizer cannot be loaded ({error})") from error
-    if tokenizer.pad_token_id is None:
+    if not check_tokenizer(checkpoint).has_padding:
         message(f"{checkpoint.label}: the tokenizer has no padding token; batches are padded with its end token")
 
 
@@ -160,7 +156,7 @@ def _run(
         evaluator = Evaluator(options.output, tasks, named, engine, options.max_model_len, progress)
         for checkpoint in checkpoints:
             select_settings(options.output / checkpoint.label, evaluator.settings(checkpoint, options.limit))
-        evaluator.run(by_architecture(jobs))
+        evaluator.run(by_swap_key(jobs))
     finally:
         engine.close()
         progress.close()

@@ -49,12 +49,11 @@ class Job:
         self.limits[suite] = limit
 
 
-def by_architecture(jobs: Iterable[Job]) -> list[Job]:
-    """Put the jobs of one architecture side by side, so that an engine boots once for each."""
+def by_swap_key(jobs: Iterable[Job]) -> list[Job]:
+    """Put the jobs whose weights an engine can exchange side by side, so that it boots once for each kind."""
     order: dict[str, list[Job]] = {}
     for job in jobs:
-        config = job.checkpoint.folder / "config.json"
-        order.setdefault(job.checkpoint.architecture() if config.exists() else "", []).append(job)
+        order.setdefault(job.checkpoint.swap_key() if job.checkpoint.has_weights else "", []).append(job)
     return [job for group in order.values() for job in group]
 
 
@@ -129,6 +128,7 @@ class Evaluator:
         return {
             "weights": checkpoint.identity,
             "engine": [self.engine.name, self.engine.version, self.engine.dtype],
+            "answers_version": self.engine.answers_version,
             "max_model_len": self.max_model_len,
         }
 

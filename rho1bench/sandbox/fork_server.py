@@ -16,12 +16,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO, Literal
 
 from rho1bench.errors import SandboxError
 from rho1bench.sandbox.capture import STOP_SECONDS, Capture
-from rho1bench.sandbox.inside import supervisor
+from rho1bench.sandbox.inside import messages, supervisor
+from rho1bench.sandbox.inside.checker import Checks
 from rho1bench.sandbox.inside.server_main import READY, Settings
 from rho1bench.sandbox.isolation import Isolation, command, package_folders, possible_isolation, refusal, shown_paths
 
@@ -35,7 +36,7 @@ MODULES = (
 """What programs import most, imported once; the modules within sympy are those that its functions import late."""
 START_SECONDS = 120.0
 GRACE_SECONDS = 15.0
-"""Beyond a program's time limit, for a busy machine to fork and to report; then the fork server counts as hung."""
+"""For a busy machine to fork and to report, beyond the time that a program may take; then the server counts as hung."""
 TRIES = 3
 
 
@@ -75,15 +76,20 @@ class ForkServer:
         assert self._isolation is not None
         return self._isolation
 
-    def run(self, source: str, timeout: float, memory_mb: int) -> ProgramEnd:
-        """Run one program; a fork server that dies or hangs meanwhile is replaced and the program run again.
+    def run(
+        self, source: str, timeout: float, memory_mb: int, checks: Checks | None = None, *, captured: bool = False
+    ) -> ProgramEnd:
+        """Run one program, or test it if there are ``checks``; ``captured`` as in ``supervisor.Request``.
+
+        A fork server that dies or hangs meanwhile is replaced and the program run again.
 
         Raises ``SandboxError`` if no fork server can be started.
         """
         began = time.monotonic()
+        request = supervisor.Request(source, timeout, memory_mb, folder="", captured=captured)
         for _ in range(TRIES):
             control = self._running()
-            if (end := _run_once(control, source, timeout, memory_mb, self._isolation == "none")) is not None:
+            if (end := _run_once(control, request, checks, self._isolation == "none")) is not None:
                 return end
             self._replace(control)
         return ProgramEnd("lost", 0, "", "", time.monotonic() - began)
@@ -129,20 +135,19 @@ class ForkServer:
 
 
 def _run_once(
-    control: socket.socket, source: str, timeout: float, memory_mb: int, needs_folder: bool
+    control: socket.socket, request: supervisor.Request, checks: Checks | None, needs_folder: bool
 ) -> ProgramEnd | None:
     """Run one program; None if its supervisor died."""
-    with _scratch(needs_folder) as folder, _channels(control) as (connection, pipes):
-        request = supervisor.Request(source, timeout, memory_mb, folder)
+    with _scratch(needs_folder) as folder, _channels(control, checks) as (connection, pipes):
         capture = Capture(connection, pipes)
         began = time.monotonic()
         try:
-            supervisor.send(connection, request)
-            end = capture.wait(began + timeout + GRACE_SECONDS)
+            messages.send(connection, asdict(replace(request, folder=folder)))
+            end = capture.wait(began + supervisor.WALL_FACTOR * request.timeout + GRACE_SECONDS)
             if end == "overdue":
                 return None
             connection.settimeout(STOP_SECONDS)
-            report = supervisor.Report(**supervisor.receive(connection))  # type: ignore[arg-type]
+            report = supervisor.Report(**messages.receive(connection))  # type: ignore[arg-type]
         except (OSError, EOFError):
             return None
     ended = "output_limit" if end == "output_limit" else report.ended
@@ -160,22 +165,33 @@ def _scratch(needed: bool) -> Iterator[str]:
 
 
 @contextmanager
-def _channels(control: socket.socket) -> Iterator[tuple[socket.socket, tuple[int, int]]]:
-    """Send the fork server the far ends of a connection and two pipes; yield the near ends."""
+def _channels(control: socket.socket, checks: Checks | None) -> Iterator[tuple[socket.socket, tuple[int, int]]]:
+    """Send the fork server the far ends of a connection and two pipes, and the file of the tests; yield near ends."""
     near, far = socket.socketpair()
     output, output_end = os.pipe()
     errors, errors_end = os.pipe()
+    sent = [far.fileno(), output_end, errors_end]
+    if checks is not None:
+        sent.append(_file_of(checks))
     try:
         with contextlib.suppress(OSError):  # a dead fork server shows when the request is sent
-            socket.send_fds(control, [b"r"], [far.fileno(), output_end, errors_end])
+            socket.send_fds(control, [b"r"], sent)
         far.close()
-        os.close(output_end)
-        os.close(errors_end)
+        for descriptor in sent[1:]:
+            os.close(descriptor)
         yield near, (output, errors)
     finally:
         near.close()
         os.close(output)
         os.close(errors)
+
+
+def _file_of(checks: Checks) -> int:
+    """Write the tests to a file that has no name; the process that runs them reads it."""
+    descriptor = os.memfd_create("tests")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(json.dumps(checks).encode("ascii"))
+    return descriptor
 
 
 def _start(isolation: Isolation, modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:

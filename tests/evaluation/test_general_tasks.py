@@ -36,8 +36,8 @@ SETTINGS: dict[str, tuple[int, str, int, str, float]] = {
     "rho1_hellaswag": (1, "acc_norm", 0, "multiple_choice", 1.0),
     "rho1_winogrande": (1, "acc", 0, "multiple_choice", 1.0),
     "rho1_openbookqa": (1, "acc_norm", 0, "multiple_choice", 1.0),
-    "rho1_humaneval": (2, "pass@1", 0, "generate_until", 1.0),
-    "rho1_mbpp": (2, "pass@1", 3, "generate_until", 1.0),
+    "rho1_humaneval": (2, "pass@1", 0, "generate_until", 2.0),
+    "rho1_mbpp": (2, "pass@1", 3, "generate_until", 2.0),
     "rho1_tydiqa": (9, "f1", 1, "generate_until", 1.0),
 }
 """Tasks, score, exemplars, kind, and the version of lm-eval's tasks (or of ours)."""

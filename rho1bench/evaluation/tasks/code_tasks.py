@@ -1,28 +1,32 @@
 """HumanEval and MBPP: their documents, the programs made from completions, pass@k (paper section 3.3).
 
-Named by the YAMLs of tasks/rho1/general. All programs of a task run side by side in ``rho1bench.sandbox`` when lm-eval
-applies the task's filter; pass@k then sees how each ended.
+Named by the YAMLs of tasks/rho1/general. All programs of a task are tested side by side in ``rho1bench.sandbox`` when
+lm-eval applies the task's filter; pass@k then sees how each fared. A change of what counts as a pass raises the version
+in those YAMLs and in the mini world's.
 """
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from rho1bench.evaluation.data.general_sets import EXEMPLARS, read_splits
-from rho1bench.sandbox import run_programs
+from rho1bench.evaluation.harness.lm_eval_internals import load_task_yaml
+from rho1bench.sandbox import Checks, check_programs
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 HUMANEVAL_SECONDS = 3.0
 MBPP_SECONDS = 10.0
-"""Wall time of a program, as in the harnesses that the paper used."""
+"""Time of a program, as in the harnesses that the paper used; there it was that of the clock."""
 
 MBPP_EXEMPLARS = slice(1, 4)
+IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 class CodeDoc(TypedDict):
@@ -106,24 +110,63 @@ def _mbpp_doc(row: MbppRow) -> CodeDoc:
 def _mbpp_template() -> str:
     """Return lm-eval's wording of the task; its YAML cannot be included, since it fetches code when it is read."""
     import lm_eval.tasks
-    from lm_eval.tasks._yaml_loader import load_yaml
 
     place = Path(lm_eval.tasks.__file__).parent / "mbpp" / "mbpp.yaml"
-    return str(load_yaml(place, resolve_func=False)["doc_to_text"])
+    return str(load_task_yaml(place)["doc_to_text"])
 
 
-def program(doc: CodeDoc, completion: str) -> str:
-    """Return the whole program: what stands before the completion, the completion, and the tests."""
-    return f"{doc['before']}{completion}\n\n{doc['after']}"
+def checks_of(before: str, solution: str, tests: str) -> Checks:
+    """Return what decides whether a program passes ``tests``, given the data set's own solution.
+
+    What the tests use is taken from the program only where the solution defines it. Whole definitions and imports in
+    ``before``, the part of the program that is no completion, are the data set's own, and so are the modules that the
+    solution imports; other names are Python's.
+
+    Raises:
+        SyntaxError: the data set's own program or tests are no Python.
+    """
+    own_lines = before.count("\n")
+    own, defined = [], set()
+    for node in _own_program(before, solution).body:
+        if isinstance(node, IMPORTS) or (node.end_lineno or 0) <= own_lines:
+            own.append(ast.unparse(node))
+        else:
+            defined |= set(_names_bound_by(node))
+    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+    return Checks(setup="\n".join(own), tests=tests, names=sorted(defined & used))
+
+
+def _own_program(before: str, solution: str) -> ast.Module:
+    try:
+        return ast.parse(before + solution)
+    except SyntaxError:  # the signature of a function says what it defines, too
+        return ast.parse(f"{before}    pass\n")
+
+
+def _names_bound_by(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    else:
+        yield from (
+            part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+        )
 
 
 def run_samples(completions: Sequence[Sequence[str]], docs: Sequence[CodeDoc]) -> list[list[str]]:
-    """Return how each program of each document ended (``ok``, ``error``, ``timeout``, ...); equal programs run once."""
-    programs = [[program(doc, text) for text in texts] for texts, doc in zip(completions, docs, strict=True)]
-    seconds = docs[0]["seconds"]
-    different = list(dict.fromkeys(source for sources in programs for source in sources))
-    outcomes = {s: r.outcome for s, r in zip(different, run_programs(different, timeout=seconds), strict=True)}
-    return [[outcomes[source] for source in sources] for sources in programs]
+    """Return how each program of each document fared (``ok``, ``error``, ``timeout``, ...); equal programs run once.
+
+    A program is what stands before the completion, and the completion; ``ok`` says that all tests of its document were
+    run on it and held.
+    """
+    checks = [checks_of(doc["before"], doc["solution"], doc["after"]) for doc in docs]
+    numbered = [
+        [(f"{doc['before']}{text}\n", number) for text in texts]
+        for number, (texts, doc) in enumerate(zip(completions, docs, strict=True))
+    ]
+    different = list(dict.fromkeys(program for programs in numbered for program in programs))
+    results = check_programs([(source, checks[number]) for source, number in different], docs[0]["seconds"])
+    outcomes = {program: result.outcome for program, result in zip(different, results, strict=True)}
+    return [[outcomes[program] for program in programs] for programs in numbered]
 
 
 def pass_at_1(doc: CodeDoc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:

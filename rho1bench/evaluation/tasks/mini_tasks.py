@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from rho1bench import mini_world
 from rho1bench.evaluation.harness.lm_eval_types import Doc, Splits
-from rho1bench.sandbox import run_program
+from rho1bench.evaluation.tasks.code_tasks import checks_of
+from rho1bench.sandbox import check_programs
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,6 +27,7 @@ NUM_ROWS = 120
 """Test rows of a math task: 1080 in the nine tasks of ``mini_math9``."""
 
 NUM_EXEMPLARS = 8
+CODE_SECONDS = 5.0
 
 DATA_SETS = {"math500": "math", "sat": "sat_math"}
 """The paper's data-set name of a mini family where the two differ; it chooses the grading rules."""
@@ -174,6 +176,7 @@ def mbpp_rows(**_: object) -> Splits:
 
 
 def code_results(doc: Doc, results: list[str]) -> dict[str, float]:
-    """Run the completion with its tests in the sandbox: 1.0 if the program ends well."""
-    program = f"{doc['before']}{results[0]}\n\n{doc['after']}"
-    return {"pass@1": float(run_program(program, timeout=5.0).outcome == "ok")}
+    """Test the completion in the sandbox: 1.0 if all tests held."""
+    checks = checks_of(doc["before"], doc["solution"], doc["after"])
+    (result,) = check_programs([(f"{doc['before']}{results[0]}\n", checks)], timeout=CODE_SECONDS)
+    return {"pass@1": float(result.outcome == "ok")}

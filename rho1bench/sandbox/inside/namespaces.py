@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import struct
-from typing import NoReturn
 
-from rho1bench.sandbox.inside import syscalls
+from rho1bench.sandbox.inside import seccomp, syscalls
 from rho1bench.sandbox.inside.syscalls import Attribute, Mount, Unshare
 
 SCRATCH = "/tmp"
@@ -25,7 +22,6 @@ NOBODY = 65534
 INNER_ID = 1000
 DEVICES = ("null", "zero", "full", "random", "urandom")
 EVERYTHING = Unshare.USER | Unshare.PID | Unshare.MOUNT | Unshare.NETWORK | Unshare.IPC | Unshare.HOST_NAME
-STATUS = struct.Struct("i")
 
 
 def build_root(root: str, shown: list[str]) -> None:
@@ -114,43 +110,11 @@ def mount_scratch() -> None:
     os.chdir(scratch)
 
 
-def become_init(status_writer: int) -> None:
-    """Become the first process of the new namespaces; returns only in its child, which is to become the program.
-
-    When the program ends, its wait status is written to ``status_writer`` and the kernel kills what else is in there.
-    """
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    mount_scratch()
-    child = os.fork()
-    if child == 0:
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        syscalls.drop_capabilities()
-        return
-    _wait_for(child, status_writer)
-
-
-def _wait_for(child: int, status_writer: int) -> NoReturn:
-    for stream in (0, 1, 2):
-        os.close(stream)
-    while True:
-        pid, status = os.wait()
-        if pid == child:
-            os.write(status_writer, STATUS.pack(status))
-            os._exit(0)
-
-
-def memory_in_use() -> int:
-    """Return the bytes that the program's processes hold beyond what they share with the fork server, all together.
-
-    For the supervisor, which sees the mounts that ``mount_scratch`` made; 0 where programs have no /proc of their own.
-    """
-    held: dict[str, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                held[name] = syscalls.own_memory(name)
-    shared = held.pop("1", 0)  # the first process, forked from the fork server, keeps all as it was
-    return sum(max(0, own - shared) for own in held.values())
+def give_up_privileges() -> None:
+    """Become a process that gains no right from what it runs, and that some system calls are closed to."""
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    syscalls.drop_capabilities()
+    seccomp.install()
 
 
 def probe() -> None:
@@ -163,6 +127,7 @@ def probe() -> None:
             first = os.fork()
             if first == 0:
                 mount_scratch()
+                give_up_privileges()
             else:
                 os.waitpid(first, 0)
         except OSError as error:

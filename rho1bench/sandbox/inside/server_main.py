@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypedDict
 if not TYPE_CHECKING:
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from rho1bench.sandbox.inside import namespaces, program, supervisor, syscalls
+from rho1bench.sandbox.inside import namespaces, supervisor, syscalls
 
 READY = b"ready"
 
@@ -62,30 +62,28 @@ def isolate(settings: Settings) -> None:
     if settings["isolation"] == "namespaces":
         namespaces.build_root(settings["root"], settings["shown"])
     namespaces.drop_root()
-    with contextlib.suppress(OSError):  # where the kernel has no keyrings, there is none to leave
-        syscalls.leave_keyring()
     namespaces.probe()
 
 
-def serve(control: socket.socket, isolated: bool) -> supervisor.Request:
-    """Fork a supervisor for each request; returns only in the process of a program, which then is to run it."""
+def serve(control: socket.socket, isolated: bool) -> supervisor.Job:
+    """Fork a supervisor for each request; returns only in the process of a program, with what that is to do."""
     info = supervisor.ForkServerInfo(os.getpid(), syscalls.address_space(), isolated)
     while True:
-        descriptors = socket.recv_fds(control, 1, 3)[1]
+        descriptors = socket.recv_fds(control, 1, 4)[1]
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if len(descriptors) != 3:
+        if len(descriptors) not in (3, 4):
             os._exit(0)
         if os.fork() == 0:
             control.close()
-            line, output, errors = descriptors
-            return supervisor.supervise(line, output, errors, info)
+            line, output, errors, *tests = descriptors
+            return supervisor.supervise(supervisor.Descriptors(line, output, errors, tests[0] if tests else None), info)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def main() -> supervisor.Request:
+def main() -> supervisor.Job:
     """Set up isolation, import, report readiness, and serve."""
     settings: Settings = json.loads(sys.argv[1])
     control = socket.socket(fileno=settings["control"])
@@ -98,4 +96,4 @@ def main() -> supervisor.Request:
 
 if __name__ == "__main__":
     # At module level, so that a program starts as few frames deep as it would in an interpreter of its own.
-    program.run(main().source)
+    main()()
