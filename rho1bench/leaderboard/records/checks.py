@@ -164,7 +164,7 @@ def _start_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], r
     if training is None:
         return
     name = start_of(record.origin.command, training, results)
-    start = by_id.get(record.id.replace(f".{training.stage}.seed", f".{name}.seed"))
+    start = by_id.get(record.id.replace(f".{training.stage}.seed", f".{name}.seed")) if name else None
     if start is None:
         return
     if start.model.num_parameters != record.model.num_parameters:
