@@ -24,7 +24,7 @@ from rho1bench.corpus.tokenizer import tokenizer_sha256, vocabulary_size
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CorpusStage, LocalSource, MiniWorldSource, Source
-from rho1bench.system.files import atomic_path, sha256_json, write_json
+from rho1bench.system.files import atomic_path, sha256_file, sha256_json, write_json
 
 _FORMAT = 1
 _HASHED_BLOCKS = 2**16
@@ -49,7 +49,7 @@ def run(context: StageContext) -> None:
     with Workers(folder, stage.num_workers) as workers:
         sources = _token_sources(stage, context.seed, workers, saved)
         mixture = Mixture(sources, [source.weight for source in stage.sources if source.weight is not None])
-        _pack(context, packer, sources, mixture, saved, sha256_json(identity))
+        hashes = _pack(context, packer, sources, mixture, saved, sha256_json(identity))
     _check_size(stage, packer, mixture, sources)
     meta: CorpusMeta = {
         "num_blocks": packer.num_blocks,
@@ -64,6 +64,7 @@ def run(context: StageContext) -> None:
         "sources": [_account(*item, packer) for item in enumerate(zip(stage.sources, sources, strict=True))],
     }
     meta["fingerprint"] = _fingerprint(context.folder, meta)
+    meta["sha256"] = hashes
     write_json(context.folder / "corpus.json", meta)
     remove_progress(context.folder)
 
@@ -85,9 +86,10 @@ def _pack(
     mixture: Mixture,
     saved: Saved | None,
     identity: str,
-) -> None:
-    """Write all shards, resuming from ``saved``."""
+) -> dict[str, str]:
+    """Write all shards, resuming from ``saved``; return the hashes of their files."""
     stage = context.config(CorpusStage)
+    hashes = dict(saved.hashes) if saved is not None else {}
     if saved is not None:
         packer.restore(saved.waiting, saved.num_blocks, saved.tokens_kept, saved.kinds)
         mixture.current = saved.current
@@ -96,18 +98,19 @@ def _pack(
         for number, document in mixture:
             before = packer.num_blocks
             for shard in packer.add(number, document):
-                _write(context.folder, shard, packer.num_blocks, stage)
+                hashes |= _write(context.folder, shard, packer.num_blocks, stage)
             if packer.num_blocks > before:
-                save_progress(context.folder, identity, packer, sources, mixture.current)
+                save_progress(context.folder, identity, packer, sources, mixture.current, hashes)
             context.progress.update(packer.blocks_so_far)
             if packer.is_full():
                 break
     rest = packer.rest()
     if rest is not None:
-        _write(context.folder, rest, packer.num_blocks, stage)
+        hashes |= _write(context.folder, rest, packer.num_blocks, stage)
     context.progress.close()
     for line in _skipped(stage, sources):
         context.progress.message(line)
+    return hashes
 
 
 def _skipped(stage: CorpusStage, sources: Sequence[TokenSource]) -> list[str]:
@@ -116,12 +119,18 @@ def _skipped(stage: CorpusStage, sources: Sequence[TokenSource]) -> list[str]:
     return [f"{_name(described)}: {source.bad.describe()}" for described, source in pairs if source.bad.counts]
 
 
-def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> None:
+def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> dict[str, str]:
+    """Write the files of a shard; return their hashes, taken while they are still in memory."""
     index = (num_blocks - len(shard.tokens)) // shard_blocks(stage.block_size)
-    save_array(folder / shard_name("blocks", index), shard.tokens)
-    save_array(folder / shard_name("kinds", index), shard.kinds)
+    arrays: dict[str, Array] = {"blocks": shard.tokens, "kinds": shard.kinds}
     if stage.document_masking:
-        save_array(folder / shard_name("documents", index), document_ids(shard.starts))
+        arrays["documents"] = document_ids(shard.starts)
+    hashes = {}
+    for prefix, array in arrays.items():
+        path = folder / shard_name(prefix, index)
+        save_array(path, array)
+        hashes[path.name] = sha256_file(path)
+    return hashes
 
 
 def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture, sources: Sequence[TokenSource]) -> None:

@@ -19,6 +19,7 @@ from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings, make_engine
 from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.kept_results import select_settings
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
@@ -57,10 +58,9 @@ def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
     """Evaluate, and end with a table and the files of each checkpoint; see :func:`evaluate`."""
     from rho1bench.evaluation.result_table import result_table
 
-    paths, suites = _evaluate(options, console)
-    for path in paths:
+    for path in evaluate(options, console):
         results = read_results(path.parents[1], path.parent.name)
-        asked = {name: suite for name, suite in results.suites.items() if name in suites}
+        asked = {name: suite for name, suite in results.suites.items() if name in _names(options)}
         tables.print(result_table(results.model_copy(update={"suites": asked})))
         if options.limit is not None:
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
@@ -74,11 +74,6 @@ def evaluate(options: EvalOptions, console: Console) -> list[Path]:
     Raises:
         CheckpointError, DataError, RunError, EngineError: something the user can fix.
     """
-    return _evaluate(options, console)[0]
-
-
-def _evaluate(options: EvalOptions, console: Console) -> tuple[list[Path], list[str]]:
-    """See :func:`evaluate`; returns also the names of the suites asked for."""
     progress = Progress("eval", console)
     _check_server(options)
     use_data_folder(options.data_root)
@@ -86,13 +81,16 @@ def _evaluate(options: EvalOptions, console: Console) -> tuple[list[Path], list[
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
     tasks = Tasks()
-    names = [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
-    suites = find_suites(names, tasks.groups, tasks.names)
+    suites = find_suites(_names(options), tasks.groups, tasks.names)
     tasks.load(list(dict.fromkeys(task for suite in suites for task in suite.tasks)))
     with disk_errors(options.output), _folders(options.output, checkpoints):
         _run(options, checkpoints, tasks, suites, progress)
-    paths = [options.output / checkpoint.label / "results.json" for checkpoint in checkpoints]
-    return paths, [suite.name for suite in suites]
+    return [options.output / checkpoint.label / "results.json" for checkpoint in checkpoints]
+
+
+def _names(options: EvalOptions) -> list[str]:
+    """Return the suites, groups and tasks that are asked for."""
+    return [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
 
 
 def _check_server(options: EvalOptions) -> None:
@@ -155,7 +153,9 @@ def _run(
     engine = make_engine(options.engine, settings, progress.message)
     try:
         named = {suite.name: suite for suite in suites}
-        evaluator = Evaluator(options.output, tasks, named, engine, options.max_model_len, progress, keep_earlier=True)
+        evaluator = Evaluator(options.output, tasks, named, engine, options.max_model_len, progress)
+        for checkpoint in checkpoints:
+            select_settings(options.output / checkpoint.label, evaluator.settings(checkpoint, options.limit))
         evaluator.run(by_swap_key(jobs))
     finally:
         engine.close()

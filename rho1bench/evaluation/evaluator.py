@@ -3,8 +3,6 @@
 A unit is one checkpoint with the tasks that one suite adds. Every answer goes into the checkpoint's ``answers.jsonl``
 as soon as it is complete; a finished unit leaves ``samples_<task>.jsonl`` and ``unit_<suite>.json`` and is not run
 again while nothing that it depends on changes. ``results.json`` is written when all units of a checkpoint are finished.
-Where a folder serves one request after the other (``rho1bench eval``), it holds the suites of all of them, as far as
-they were made with the same weights, engine and code; see :meth:`Evaluator.earlier`.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rho1bench.comparison.eval_results import read_results
 from rho1bench.evaluation.answer_cache import AnswerCache
 from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
@@ -31,7 +30,7 @@ from rho1bench.paper.suites import Suite, find_suites, split_work
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
 from rho1bench.sandbox import isolation_in_force
-from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
+from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
 
@@ -85,8 +84,6 @@ class Evaluator:
     engine: Engine
     max_model_len: int
     progress: Progress
-    keep_earlier: bool = False
-    """Whether ``results.json`` also holds the suites of earlier requests to the same folder."""
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run all units that are not finished yet; raises SandboxError if a task's programs cannot be isolated."""
@@ -118,11 +115,13 @@ class Evaluator:
 
     def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
         data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
-        return sha256_json([self._made_with(job.checkpoint), job.limits[suite], data])
-
-    def _made_with(self, checkpoint: Checkpoint) -> str:
         code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
-        return sha256_json([self.identity(checkpoint), code])
+        return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
+
+    def settings(self, checkpoint: Checkpoint, limit: int | None) -> dict[str, object]:
+        """Return what results must share to stand in one ``results.json``."""
+        code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
+        return {"limit": limit, **self.identity(checkpoint), "code_sha256": code}
 
     def identity(self, checkpoint: Checkpoint) -> dict[str, object]:
         """Return what the answers of ``checkpoint`` depend on besides the question."""
@@ -137,13 +136,13 @@ class Evaluator:
         cache = AnswerCache(self.folder / checkpoint.label, self.identity(checkpoint))
         model = CachedModel(self.engine, checkpoint, cache)
         for unit in units:
-            self._run_unit(model, unit, place, self._made_with(checkpoint))
+            self._run_unit(model, unit, place)
         if model.num_cached:
             self.progress.message(
                 f"{place}: {model.num_cached} answers are from an earlier run, {model.num_computed} were computed now"
             )
 
-    def _run_unit(self, model: CachedModel, unit: Unit, place: str, made_with: str) -> None:
+    def _run_unit(self, model: CachedModel, unit: Unit, place: str) -> None:
         began, computed_before = time.monotonic(), model.num_computed
 
         def tick(finished: int) -> None:
@@ -155,7 +154,6 @@ class Evaluator:
         benchmarks = self.tasks.benchmarks(unit.tasks)
         result = run_unit(model, tasks, unit.limit, tick)
         rows = {name: sample_rows(task, name, result) for name, task in tasks.items()}
-        self._drop_overwritten(unit)
         for name in tasks:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
         self._warn(unit, place, rows)
@@ -163,8 +161,7 @@ class Evaluator:
         if model.num_computed == computed_before and unit.path.exists():  # only graded again
             seconds += read_json(unit.path)["seconds"]
         record = unit_record(tasks, benchmarks, result, rows, seconds)
-        about = {"made_with": made_with, "suite": unit.suite, "limit": unit.limit}
-        write_json(unit.path, {"fingerprint": unit.fingerprint, **about, **record})
+        write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
 
     def _warn(self, unit: Unit, place: str, rows: dict[str, list[Doc]]) -> None:
         flat = [row for task_rows in rows.values() for row in task_rows]
@@ -176,36 +173,23 @@ class Evaluator:
                 "they are counted as not answered and marked in the samples (raise max_model_len)"
             )
 
-    def _drop_overwritten(self, unit: Unit) -> None:
-        """Remove other units whose samples ``unit`` is about to replace; their answers stay in the cache."""
-        for path in sorted(unit.path.parent.glob("unit_*.json")):
-            other = read_json(path)
-            if path != unit.path and other.get("limit") != unit.limit and set(unit.tasks) & set(other.get("tasks", {})):
-                path.unlink()
-                self.progress.message(
-                    f"{unit.suite} replaces samples of {other.get('suite')}, which had another limit; the answers are "
-                    "kept, so evaluating it again takes no model"
-                )
-
     def _has_results(self, job: Job) -> bool:
+        """Tell whether ``results.json`` holds every suite of the job."""
         path = self.folder / job.checkpoint.label / "results.json"
-        return path.exists() and set(job.limits) <= set(read_json(path)["rho1bench"]["suites"])
-
-    def earlier(self, checkpoint: Checkpoint, units: Sequence[Unit]) -> list[UnitRecord]:
-        """Return the units of earlier requests that may stand beside ``units``: with weights, engine and code alike."""
-        asked = {unit.path for unit in units}
-        paths = sorted(set((self.folder / checkpoint.label).glob("unit_*.json")) - asked)
-        made_with = self._made_with(checkpoint)
-        alike = [path for path in paths if read_json(path).get("made_with") == made_with]
-        return [UnitRecord.model_validate(read_json(path)) for path in alike]
+        return path.exists() and set(job.limits) <= set(read_results(self.folder, job.checkpoint.label).suites)
 
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
-        records = [UnitRecord.model_validate(read_json(unit.path)) for unit in units]
+        """Write the results of the job's units, and of those that earlier requests with the same settings left."""
+        folder = self.folder / job.checkpoint.label
+        paths = [unit.path for unit in units]
+        others = [path for path in sorted(folder.glob("unit_*.json")) if path not in paths]
+        kept = [UnitRecord.model_validate(read_json(path)) for path in others]
         suites = [self.suites[name] for name in job.limits]
-        if self.keep_earlier:
-            earlier = self.earlier(job.checkpoint, units)
-            names = [unit.suite for unit in earlier if unit.suite not in job.limits]
-            suites += find_suites(names, self.tasks.groups, self.tasks.names)
-            records = [*earlier, *records]
-        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows)
-        write_json(self.folder / job.checkpoint.label / "results.json", record)
+        suites += find_suites([unit.suite for unit in kept], self.tasks.groups, self.tasks.names)
+        records = [*kept, *(UnitRecord.model_validate(read_json(path)) for path in paths)]
+
+        def samples_sha256(task: str) -> str:
+            return sha256_file(folder / f"samples_{task}.jsonl")
+
+        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows, samples_sha256)
+        write_json(folder / "results.json", record)

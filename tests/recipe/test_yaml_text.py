@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
 
+TEXT = st.text(st.characters(exclude_characters="\x85\u2028\u2029"))  # PyYAML folds these, whatever its settings
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )
 
@@ -20,8 +21,8 @@ VALUES = st.recursive(
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("010", 10), ("-007", -7), ("+5", 5), ("0x1F", 31), ("1:30", "1:30"), ("14_000", 14000), ("_1", "_1"), ("1_", "1_"),
-        ("0o17", "0o17"),
+        ("010", 10), ("-007", -7), ("+5", 5), ("0x1F", 31), ("1:30", "1:30"), ("14_000", 14000),
+        ("_1", "_1"), ("1_", "1_"), ("0o17", "0o17"),
         ("1e3", 1000.0), ("1E-3", 0.001), ("5.", 5.0), (".5", 0.5), ("-1.5e+2", -150.0), (".inf", math.inf),
         ("-.INF", -math.inf), ("1.2.3", "1.2.3"), ("12e", "12e"),
         ("yes", "yes"), ("No", "No"), ("on", "on"), ("off", "off"), ("y", "y"),

@@ -66,13 +66,25 @@ def test_the_processes_of_a_program_add_up():
     assert time.monotonic() - began < 6
 
 
-def test_own_time_of_this_process():
-    processes = Processes(os.getppid(), isolated=False)
-    assert os.getpid() in processes.ids()
-    watched = OwnTime(time.monotonic())
-    watched.look(processes)
-    assert watched.seconds(watched.began + 1e9) > 1e8
-    assert OwnTime(5.0).seconds(7.5) == 2.5
+def test_the_time_of_child_processes():
+    processes = Processes()
+    sleeper = subprocess.Popen(["sleep", "60"])
+    busy = subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"])
+    try:
+        assert {sleeper.pid, busy.pid} <= set(processes.ids())
+        own_time = OwnTime(0.0)
+        assert own_time.seconds(7.5) == 7.5
+        own_time.start(100.0, processes)
+        assert own_time.seconds(102.0) == 2.0
+        deadline = time.monotonic() + 60
+        while own_time.seconds(100.0) <= 0:
+            own_time.look(processes)
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        for process in (sleeper, busy):
+            process.kill()
+            process.wait()
 
 
 def test_time_outs_beside_others_run_again_and_are_counted(caplog: pytest.LogCaptureFixture):

@@ -56,7 +56,7 @@ class Codec:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ``ids``, special tokens included."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def stream(self, prompt_ids: Sequence[int]) -> TokenStream:
         """Return what turns the tokens after ``prompt_ids`` into text one by one, to find stop strings in."""

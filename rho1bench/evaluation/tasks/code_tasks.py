@@ -1,7 +1,8 @@
 """HumanEval and MBPP: their documents, the programs made from completions, pass@k (paper section 3.3).
 
-Named by the YAMLs of tasks/rho1/general. All programs of a task run side by side in ``rho1bench.sandbox`` when lm-eval
-applies the task's filter; pass@k then sees how each ended.
+Named by the YAMLs of tasks/rho1/general. All programs of a task are tested side by side in ``rho1bench.sandbox`` when
+lm-eval applies the task's filter; pass@k then sees how each fared. A change of what counts as a pass raises the version
+in those YAMLs and in the mini world's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 HUMANEVAL_SECONDS = 3.0
 MBPP_SECONDS = 10.0
-"""Wall time of a program, as in the harnesses that the paper used."""
+"""Time of a program, as in the harnesses that the paper used; there it was that of the clock."""
 
 MBPP_EXEMPLARS = slice(1, 4)
 IMPORTS = (ast.Import, ast.ImportFrom)

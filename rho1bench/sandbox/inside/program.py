@@ -35,18 +35,17 @@ PROCESSES = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds and bytes of address space of each process; the parent that it must still have; if it is isolated."""
+    """CPU seconds and bytes of address space of each process of a program, and whether it is isolated."""
 
     timeout: float
     address_space: int
-    parent: int
     isolated: bool
 
 
-def enter(output: int, errors: int, kept: Sequence[int], limits: Limits) -> list[int]:
+def enter(output: int, errors: int, kept: Sequence[int], limits: Limits, parent: int) -> list[int]:
     """Become a process of the program: own session, streams in place, no other descriptors than ``kept``, limits set.
 
-    Returns the new numbers of the kept descriptors.
+    ``parent`` is the process that must still be the parent. Returns the new numbers of the kept descriptors.
     """
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
@@ -61,7 +60,7 @@ def enter(output: int, errors: int, kept: Sequence[int], limits: Limits) -> list
     with contextlib.suppress(OSError):  # where the kernel has no keyrings, there is none to leave
         syscalls.leave_keyring()
     _reseed()
-    if os.getppid() != limits.parent:
+    if os.getppid() != parent:
         os._exit(1)
     return numbers
 

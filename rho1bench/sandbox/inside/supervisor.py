@@ -2,7 +2,7 @@
 
 It is a child of the fork server and holds the only descriptor over which a report can be made; over the same one it
 learns that the caller wants the program stopped or is gone. Its child is the first process of the program's namespaces,
-which starts the program and, if it is to be tested, the process that tests it.
+which starts the program and waits for it, or tests it.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
             os.chdir(request.folder)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         status_reader, status_writer = os.pipe()
+        processes = usage.Processes()
         child = os.fork()
         if child == 0:
             connection.close()
@@ -105,42 +106,37 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
             return _start_program(request, descriptors, server, status_writer)
         descriptors.close()
         os.close(status_writer)
-        processes = usage.Processes(child, server.isolated)
-        _wait_and_report(_Watch(connection, status_reader, processes, request.timeout, request.memory_mb << 20))
+        _wait_and_report(_Watch(connection, status_reader, child, processes, request))
     except BaseException:
         os._exit(1)  # the caller sees the connection end without a report
 
 
 def _start_program(request: Request, descriptors: Descriptors, server: ForkServerInfo, status_writer: int) -> Job:
-    """Become the first process of the new namespaces; returns only in its children.
+    """Become the first process of the new namespaces; returns in the process of the program, or here for its tests.
 
-    The tests are read by their own process alone, after the program's has been forked, which so never holds them. When
-    the program, or else its tests, has ended, the wait status is written to ``status_writer``, and the kernel kills
-    whatever else is in the namespaces.
+    When the first process ends, the kernel kills whatever else is in the namespaces. It waits for the program and
+    writes its wait status to ``status_writer``, or runs the program's tests itself, and its own exit status is the
+    verdict. It reads the tests after it has forked the program, which so never holds them.
     """
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if server.isolated:
         namespaces.mount_scratch()
     os.write(status_writer, STARTED)
-    address_space = server.address_space + (request.memory_mb << 20)
-    limits = program.Limits(request.timeout, address_space, os.getpid(), server.isolated)
-    if descriptors.tests is None:
-        watched = os.fork()
-        if watched == 0:
-            _enter(descriptors, (), limits)
-            return partial(program.run_captured if request.captured else program.run, request.source)
-    else:
+    limits = program.Limits(request.timeout, server.address_space + (request.memory_mb << 20), server.isolated)
+    here = os.getpid()
+    if descriptors.tests is not None:
         near, far = (end.detach() for end in socket.socketpair())
         if os.fork() == 0:
-            return partial(candidate.serve, request.source, *_enter(_without_output(descriptors), (far,), limits))
-        os.close(far)
-        watched = os.fork()
-        if watched == 0:
-            kept = (near, descriptors.tests)
-            return partial(checker.check, *_enter(descriptors, kept, limits, dumpable=False))
-        os.close(near)
+            kept = _enter(_without_output(descriptors), (far,), limits, here)
+            return partial(candidate.serve, request.source, *kept)
+        kept = _enter(descriptors, (near, descriptors.tests), limits, os.getppid(), dumpable=False)
+        return partial(checker.check, *kept)
+    child = os.fork()
+    if child == 0:
+        _enter(descriptors, (), limits, here)
+        return partial(program.run_captured if request.captured else program.run, request.source)
     descriptors.close()
-    return _wait_for(watched, status_writer)
+    return _wait_for(child, status_writer)
 
 
 def _without_output(descriptors: Descriptors) -> Descriptors:
@@ -150,36 +146,35 @@ def _without_output(descriptors: Descriptors) -> Descriptors:
 
 
 def _enter(
-    descriptors: Descriptors, kept: Sequence[int], limits: program.Limits, *, dumpable: bool = True
+    descriptors: Descriptors, kept: Sequence[int], limits: program.Limits, parent: int, *, dumpable: bool = True
 ) -> list[int]:
     """Set up a process of the program; only one that is ``dumpable`` can be looked into by others of its user."""
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, int(dumpable))
-    numbers = program.enter(descriptors.output, descriptors.errors, kept, limits)
+    numbers = program.enter(descriptors.output, descriptors.errors, kept, limits, parent)
     if limits.isolated:
         namespaces.give_up_privileges()
     return numbers
 
 
-def _wait_for(watched: int, status_writer: int) -> NoReturn:
+def _wait_for(child: int, status_writer: int) -> NoReturn:
     for stream in (0, 1, 2):
         os.close(stream)
     while True:
         pid, status = os.wait()
-        if pid == watched:
+        if pid == child:
             os.write(status_writer, STATUS.pack(status))
             os._exit(0)
 
 
 def _wait_and_report(watch: _Watch) -> NoReturn:
     ended = watch.wait()
-    child = watch.processes.first
     if ended != "exit":
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
+        os.kill(watch.child, signal.SIGKILL)
+    status = os.waitpid(watch.child, 0)[1]
     seconds = watch.own_time.seconds(time.monotonic())
     kill_orphans()
     written = os.read(watch.status_reader, 2 * STATUS.size).removeprefix(STARTED)
-    if written:  # else the first process did not live to see the program's end
+    if written:  # else the status is the first process's own
         (status,) = STATUS.unpack(written)
     messages.send(watch.connection, asdict(Report(ended, status, seconds)))
     os._exit(0)
@@ -189,19 +184,20 @@ class _Watch:
     """What the supervisor waits for: the end of the first process, a limit, a message or the end of the caller."""
 
     def __init__(
-        self, connection: socket.socket, status_reader: int, processes: usage.Processes, timeout: float, memory: int
+        self, connection: socket.socket, status_reader: int, child: int, processes: usage.Processes, request: Request
     ) -> None:
         self.connection = connection
         self.status_reader = status_reader
-        self.processes = processes
+        self.child = child
         self.own_time = usage.OwnTime(time.monotonic())
-        self._timeout = timeout
-        self._memory = memory
+        self._processes = processes
+        self._timeout = request.timeout
+        self._memory = request.memory_mb << 20
 
     def wait(self) -> str:
         """Return why the wait ended: exit, timeout, memory or stopped."""
         latest = time.monotonic() + WALL_FACTOR * self._timeout
-        end = os.pidfd_open(self.processes.first)
+        end = os.pidfd_open(self.child)
         poll = select.poll()
         for descriptor in (end, self.connection.fileno(), self.status_reader):
             poll.register(descriptor, select.POLLIN)
@@ -219,10 +215,10 @@ class _Watch:
             if self.status_reader in ready:
                 poll.unregister(self.status_reader)
                 started = os.read(self.status_reader, STATUS.size) == STARTED
-                self.own_time = usage.OwnTime(time.monotonic())
+                self.own_time.start(time.monotonic(), self._processes)
             elif started:
-                self.own_time.look(self.processes)
-                if self.processes.memory() > self._memory:
+                self.own_time.look(self._processes)
+                if self._processes.memory() > self._memory:
                     return "memory"
 
 
@@ -230,7 +226,7 @@ def kill_orphans() -> None:
     """Kill all that is left: a process that lost its parent has become a child of the supervisor, in any session."""
     deadline = time.monotonic() + KILL_SECONDS
     while time.monotonic() < deadline:
-        for pid in syscalls.children(os.getpid()):
+        for pid in syscalls.children():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         try:

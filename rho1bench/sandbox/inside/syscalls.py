@@ -130,10 +130,10 @@ def leave_keyring() -> None:
     _check(min(0, _libc.syscall(KEYCTL[platform.machine()], KEYCTL_JOIN_SESSION_KEYRING, None)), "keyctl")
 
 
-def children(pid: int) -> list[int]:
-    """Return the process ids of a process's children; empty where the kernel does not list them."""
+def children() -> list[int]:
+    """Return the process ids of this process's children; empty where the kernel does not list them."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as handle:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as handle:
             return [int(word) for word in handle.read().split()]
     except OSError:
         return []

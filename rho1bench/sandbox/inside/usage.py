@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
-from rho1bench.sandbox.inside import syscalls
-
-FIRST = 1
-"""The process id, within a program's namespaces, of the process that starts the program."""
 MEMORY_NAMES = ("/dev/zero", "/memfd:", "/SYSV")
 """How /proc names shared memory without a file, by the call that made it."""
 
 
-@dataclass(frozen=True)
 class Processes:
-    """The processes below ``first``, a child of the supervisor; ``isolated`` ones have namespaces of their own.
+    """All processes below this one, the supervisor: those of its program.
 
-    Those are seen through the /proc that their first process mounted, which the supervisor shares; where it could not
-    mount one, none are seen.
+    They are seen through the /proc that is there when this is made; a program's own is mounted over it later on, and
+    cannot be everywhere. Where the kernel does not list children, none are seen.
     """
 
-    first: int
-    isolated: bool
-
-    @property
-    def origin(self) -> int:
-        """The first process: forked from the fork server, it keeps all as it was."""
-        return FIRST if self.isolated else self.first
+    def __init__(self) -> None:
+        self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        self._kept = self._private_bytes(os.getpid())
+        """What each of them shares with the fork server."""
 
     def ids(self) -> list[int]:
-        """Return the ids of the processes of the program, as /proc has them."""
-        if self.isolated:
-            return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != FIRST]
-        found = syscalls.children(self.first)
+        """Return their process ids."""
+        found = self._children(os.getpid())
         for pid in found:
-            found += syscalls.children(pid)
+            found += self._children(pid)
         return found
+
+    def _children(self, pid: int) -> list[int]:
+        return [int(word) for line in self._lines(f"{pid}/task/{pid}/children") for word in line.split()]
 
     def memory(self) -> int:
         """Return the bytes that the processes hold beyond what they share with the fork server, all together.
@@ -46,39 +39,47 @@ class Processes:
         them since it was forked.
         """
         ids = self.ids()
-        kept = _private_bytes(self.origin)
         shared: dict[str, int] = {}
         for pid in ids:
-            for inode, length in _shared_mappings(pid):
+            for inode, length in self._shared_mappings(pid):
                 shared[inode] = max(length, shared.get(inode, 0))
-        return sum(max(0, _private_bytes(pid) - kept) for pid in ids) + sum(shared.values())
+        return sum(max(0, self._private_bytes(pid) - self._kept) for pid in ids) + sum(shared.values())
+
+    def _private_bytes(self, pid: int) -> int:
+        """Return the bytes of a process's own pages, those swapped out too; 0 if it has ended."""
+        lines = self._lines(f"{pid}/status")
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("RssAnon:", "VmSwap:")))
+
+    def _shared_mappings(self, pid: int) -> Iterator[tuple[str, int]]:
+        """Yield inode and length of each shared mapping of memory that belongs to no file."""
+        for line in self._lines(f"{pid}/maps"):
+            if line.endswith("(deleted)"):
+                addresses, flags, offset, _, inode, path = line.split(maxsplit=5)
+                if flags[3] == "s" and path.startswith(MEMORY_NAMES):
+                    first, last = (int(address, 16) for address in addresses.split("-"))
+                    yield inode, int(offset, 16) + last - first
+
+    def times(self) -> dict[str, tuple[int, int]]:
+        """Return the nanoseconds that each thread has run, and waited for a CPU, by its id."""
+        found = {}
+        for pid in self.ids():
+            with contextlib.suppress(OSError):
+                for task in os.listdir(f"/proc/self/fd/{self._proc}/{pid}/task"):
+                    for line in self._lines(f"{pid}/task/{task}/schedstat"):
+                        ran, waited, _ = line.split()
+                        found[task] = int(ran), int(waited)
+        return found
+
+    def _lines(self, path: str) -> list[str]:
+        """Read a file of /proc; empty if the process has ended."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+            with open(descriptor, encoding="utf-8", errors="replace") as file:
+                return file.read().splitlines()
+        except OSError:
+            return []
 
 
-def _private_bytes(pid: int) -> int:
-    """Return the bytes of a process's own pages, those swapped out too; 0 if it has ended."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            return sum(int(line.split()[1]) << 10 for line in file if line.startswith(("RssAnon:", "VmSwap:")))
-    except OSError:
-        return 0
-
-
-def _shared_mappings(pid: int) -> list[tuple[str, int]]:
-    """Return inode and length of each shared mapping of memory that belongs to no file; empty if it has ended."""
-    try:
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
-            lines = [line.split(maxsplit=5) for line in file if line.endswith("(deleted)\n")]
-    except OSError:
-        return []
-    found = []
-    for addresses, flags, offset, _, inode, path in lines:
-        if flags[3] == "s" and path.startswith(MEMORY_NAMES):
-            first, last = (int(address, 16) for address in addresses.split("-"))
-            found.append((inode, int(offset, 16) + last - first))
-    return found
-
-
-@dataclass
 class OwnTime:
     """The time that a program took, without the time that its processes waited for a CPU that others had.
 
@@ -86,21 +87,24 @@ class OwnTime:
     Where the kernel does not count the waiting, it is the time on the clock.
     """
 
-    began: float
-    _tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Nanoseconds that each thread ran and waited, by its id; those that ended keep what was seen last."""
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._tasks: dict[str, tuple[int, int]] = {}
+        self._before = (0, 0)
+
+    def start(self, began: float, processes: Processes) -> None:
+        """Begin at ``began``, the present; what the processes did before does not count."""
+        self.look(processes)
+        self._began, self._before = began, self._sums()
 
     def look(self, processes: Processes) -> None:
-        """Read how long every thread has run and waited up to now."""
-        for pid in processes.ids():
-            with contextlib.suppress(OSError, ValueError):
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
-                        ran, waited, _ = file.read().split()
-                    self._tasks[task] = int(ran), int(waited)
+        """Read how long every thread has run and waited; those that ended keep what was seen last."""
+        self._tasks |= processes.times()
+
+    def _sums(self) -> tuple[int, int]:
+        return sum(ran for ran, _ in self._tasks.values()), sum(waited for _, waited in self._tasks.values())
 
     def seconds(self, now: float) -> float:
         """Return the program's own time."""
-        ran = sum(ran for ran, _ in self._tasks.values())
-        waited = sum(waited for _, waited in self._tasks.values())
-        return max(ran / 1e9, now - self.began - waited / 1e9)
+        ran, waited = ((after - before) / 1e9 for after, before in zip(self._sums(), self._before, strict=True))
+        return max(ran, now - self._began - waited)
