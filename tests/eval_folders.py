@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rho1bench.system.files import write_json, write_jsonl
+from rho1bench.system.files import sha256_file, sha256_json, write_json, write_jsonl
 
 
 def write_label(
@@ -58,7 +58,10 @@ def write_label(
         "seconds": 1.0,
     }
     results = {task: {"exact_match,none": mean, "exact_match_stderr,none": 0.0} for task, mean in means.items()}
-    write_json(folder / label / "results.json", {"results": results, "rho1bench": own | record})
+    own |= record
+    samples = {task: sha256_file(folder / label / f"samples_{task}.jsonl") for task in scores}
+    own |= {"samples_sha256": samples, "sha256": sha256_json(own | {"samples_sha256": samples})}
+    write_json(folder / label / "results.json", {"results": results, "rho1bench": own})
 
 
 def _task(task: str, values: Sequence[float]) -> dict[str, Any]:

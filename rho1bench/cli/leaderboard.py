@@ -47,10 +47,9 @@ def add(
     results: Results = RESULTS,
 ) -> None:
     """Pack a run or an evaluation into records and build the pages anew; then commit results/."""
-    from rho1bench.leaderboard.pages.build import write_pages
-    from rho1bench.leaderboard.records.add import add as add_records
+    from rho1bench.leaderboard.pages.build import add_and_build
 
-    written = [*add_records(run, results, name), *write_pages(results)]
+    written = add_and_build(run, results, name)
     for path in written:
         typer.echo(f"wrote {path}")
     typer.echo("nothing changed" if not written else f"Look at {results / 'leaderboard.html'}, then commit {results}.")

@@ -17,14 +17,16 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
+from rho1bench.comparison.result_files import JsonObject, ResultModel, as_json, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
-from rho1bench.system.files import read_jsonl, sha256_json
+from rho1bench.system.files import read_jsonl, sha256_file, sha256_json
 
 _SCORE_TOLERANCE = 1e-4
 _ADVICE = "Run the evaluation of this label again."
 _OLD = "Run the same command again; its answers are kept."
+SETTINGS, EARLIER = "settings.json", "earlier"
+"""In the folder of ``rho1bench eval``: what its results were made with, and where those of other settings are kept."""
 FINGERPRINTED = ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs")
 """What of a task decides whether two scores may stand in one column."""
 
@@ -102,6 +104,17 @@ class EvalResults(ResultModel):
     tasks: dict[str, TaskResult]
     eval_fingerprint: str
     seconds: float
+    code_sha256: str | None = None
+    """Of the code of rho1bench that evaluated."""
+    samples_sha256: dict[str, str] = {}
+    """Of the file of samples of each task."""
+    sha256: str | None = None
+    """Of all of the above."""
+
+    @property
+    def content_sha256(self) -> str:
+        """What ``sha256`` has to be."""
+        return sha256_json({key: value for key, value in as_json(self).items() if key != "sha256"})
 
 
 def fingerprint_parts(tasks: Mapping[str, Mapping[str, object]], decoding: object, grader: int) -> dict[str, object]:
@@ -227,6 +240,19 @@ def _check_mean(folder: Path, task: str, expected: float, scores: TaskScores) ->
             f"{folder}: the score of {task} in results.json is {expected:.6f}, its {len(scores.scores)} samples "
             f"give {mean:.6f}. {_ADVICE}"
         )
+
+
+def check_unchanged(folder: Path, results: EvalResults) -> None:
+    """Raise ``DataError`` where ``results.json`` or the samples in ``folder`` are not as the evaluation wrote them."""
+    path = folder / "results.json"
+    if results.sha256 is None or not results.samples_sha256:
+        raise DataError(f"{path}: says nothing of what it was written with. {_OLD}")
+    if results.sha256 != results.content_sha256:
+        raise DataError(f"{path}: was changed after the evaluation wrote it. {_OLD}")
+    for task, expected in results.samples_sha256.items():
+        samples = folder / f"samples_{task}.jsonl"
+        if not samples.is_file() or sha256_file(samples) != expected:
+            raise DataError(f"{samples}: is missing or was changed after the evaluation wrote it. {_OLD}")
 
 
 def common_doc_ids(tasks: Iterable[TaskScores]) -> list[str]:

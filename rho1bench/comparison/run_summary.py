@@ -142,7 +142,10 @@ class SeedsEntry(ResultModel):
     difference: float
     ci: tuple[float, float] | None
     p: float | None
+    """Student's t over seeds; None where it cannot hold, which ``p_method`` explains."""
     p_method: str
+    p_exact: float | None = None
+    """Exact sign-flip p over seeds."""
     num_positive: int
     n: int
     """Seeds."""

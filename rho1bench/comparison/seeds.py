@@ -20,7 +20,7 @@ from rho1bench.comparison.run_summary import (
     SeedsSummary,
     read_run_summary,
 )
-from rho1bench.comparison.statistics import spread_over_seeds
+from rho1bench.comparison.statistics import difference_over_seeds
 from rho1bench.errors import DataError
 from rho1bench.rendering import numbers as fmt
 from rho1bench.system.files import write_json, write_text
@@ -87,16 +87,17 @@ def _seed_entry(seed: int, entry: ScoreDifference) -> SeedEntry:
 
 
 def _over_seeds(rows: list[SeedEntry]) -> SeedsEntry:
-    spread = spread_over_seeds([row.difference for row in rows])
+    found = difference_over_seeds([row.difference for row in rows])
     return SeedsEntry(
         treatment=sum(row.treatment for row in rows) / len(rows),
         baseline=sum(row.baseline for row in rows) / len(rows),
-        difference=spread.mean,
-        ci=(spread.ci.low, spread.ci.high) if spread.ci else None,
-        p=spread.p,
-        p_method="one-sample t test over seeds",
-        num_positive=spread.num_positive,
-        n=spread.n,
+        difference=found.mean,
+        ci=(found.ci.low, found.ci.high) if found.ci else None,
+        p=found.p,
+        p_method=f"no t test: {found.refusal}" if found.refusal else "one-sample t test over seeds",
+        p_exact=found.p_exact,
+        num_positive=found.num_positive,
+        n=found.n,
         seeds=rows,
     )
 
@@ -119,8 +120,10 @@ def report_text(summary: SeedsSummary) -> str:
     seeds = summary.seeds
     parts = [
         f"# {summary.recipe}: {len(seeds)} seed{'s' if len(seeds) != 1 else ''}",
-        "Scores in percent, differences in points. A seed's interval and p speak of its test documents (paired "
-        "bootstrap, sign-flip permutation); those of the mean speak of the spread over seeds (Student's t).",
+        "Scores in percent, differences in points. A seed's interval and p are over its questions (paired bootstrap, "
+        "sign-flip permutation); those of the mean are over seeds (Student's t where it can hold, and beside it the "
+        "exact sign-flip p, whose smallest value with n seeds is 2 / 2^n). A seed on which settings were chosen should "
+        "not be among them.",
     ]
     for pair in summary.pairs:
         parts += _pair_text(pair)
@@ -147,7 +150,12 @@ def _verdict(names: tuple[str, str], entry: SeedsEntry) -> str:
         f"{names[0]} is ahead in {entry.num_positive} of {entry.n} seeds; mean difference "
         f"{fmt.points(entry.difference)} points"
     )
-    return f"{text} (95% CI {fmt.interval(entry.ci)}, {fmt.p_clause(entry.p)})." if entry.ci else f"{text}."
+    if entry.p_exact is None:
+        return f"{text}."
+    exact = f"exact sign-flip {fmt.p_clause(entry.p_exact)}"
+    if entry.ci is None:
+        return f"{text} ({entry.p_method}; {exact})."
+    return f"{text} (95% CI {fmt.interval(entry.ci)}, {fmt.p_clause(entry.p)} by Student's t; {exact})."
 
 
 def _table(
@@ -157,19 +165,21 @@ def _table(
     difference: Callable[[float], str],
     bounds: Callable[[Bounds], str],
 ) -> str:
-    lines = [f"| seed | {names[0]} | {names[1]} | difference | 95% CI | p | n |", "|---|---:|---:|---:|---:|---:|---:|"]
+    lines = [f"| seed | {names[0]} | {names[1]} | difference | 95% CI | p over questions | n |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
     rows: list[tuple[str, SeedEntry | SeedsEntry, str]] = [
         (str(row.seed), row, fmt.count(row.n)) for row in entry.seeds
     ]
     for name, row, n in [*rows, ("mean", entry, f"{entry.n} seeds")]:
         cells = [name, score(row.treatment), score(row.baseline), difference(row.difference), bounds(row.ci)]
-        lines.append("| " + " | ".join([*cells, fmt.p_value(row.p), n]) + " |")
+        p = f"{fmt.p_value(row.p)} over seeds" if row is entry and row.p is not None else fmt.p_value(row.p)
+        lines.append("| " + " | ".join([*cells, p, n]) + " |")
     return "\n".join(lines)
 
 
 def _task_table(names: tuple[str, str], tasks: Mapping[str, SeedsEntry]) -> str:
     lines = [
-        f"| task | {names[0]} | {names[1]} | difference | 95% CI | p | ahead in |",
+        f"| task | {names[0]} | {names[1]} | difference | 95% CI | p over seeds | ahead in |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for task, entry in tasks.items():

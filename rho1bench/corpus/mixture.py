@@ -75,7 +75,8 @@ class TokenSource:
                     self.num_tokens += len(item)
                     return item
                 assert isinstance(item, DataError)
-                self.bad.handle(item)
+                with self.bad.explained():
+                    self.bad.handle(item)
             self._current = None
 
     def state(self) -> SourceState:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rho1bench.errors import DataError
-from rho1bench.system.files import read_json
+from rho1bench.system.files import first_changed_file, read_json
 
 Array = npt.NDArray[np.generic]
 """Of token ids (uint16 or uint32), kinds or document ids; or of whatever else is kept in shards."""
@@ -110,6 +110,8 @@ class CorpusMeta(TypedDict):
     document_masking: NotRequired[bool]
     sources: NotRequired[list[SourceAccount]]
     fingerprint: NotRequired[str]
+    sha256: NotRequired[dict[str, str]]
+    """Hashes of the shards, by file name."""
 
 
 class PackedCorpus:
@@ -134,6 +136,15 @@ class PackedCorpus:
         per_shard = self.meta.get("shard_blocks", OLD_SHARD_BLOCKS)
         paths = [self.folder / shard_name(prefix, index) for index in range(-(-len(self) // per_shard))]
         return Shards(paths, len(self), per_shard)
+
+    def check_files(self) -> None:
+        """Raise DataError if a shard is not the file that the corpus stage wrote; older corpora have no hashes."""
+        changed = first_changed_file(self.folder, self.meta.get("sha256", {}))
+        if changed is not None:
+            raise DataError(
+                f"{self.folder / changed}: is missing or was changed after the corpus stage wrote it (corpus.json has "
+                "another SHA-256). Remove the folder and run the corpus stage again."
+            )
 
     def __len__(self) -> int:
         return self.meta["num_blocks"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,22 @@ class Saved:
     kinds: list[str]
     sources: list[SourceState]
     current: int
+    hashes: dict[str, str]
     waiting: dict[str, Array]
 
 
-def save_progress(folder: Path, identity: str, packer: Packer, sources: Sequence[TokenSource], current: int) -> None:
-    """Record the place after all finished shards; ``identity`` names the recipe's part, seed and tokenizer."""
+def save_progress(
+    folder: Path,
+    identity: str,
+    packer: Packer,
+    sources: Sequence[TokenSource],
+    current: int,
+    hashes: Mapping[str, str],
+) -> None:
+    """Record the place after all finished shards.
+
+    ``identity`` names the recipe's part, seed and tokenizer; ``hashes`` are those of the shards' files.
+    """
     state = {
         "identity": identity,
         "num_blocks": packer.num_blocks,
@@ -42,6 +53,7 @@ def save_progress(folder: Path, identity: str, packer: Packer, sources: Sequence
         "kinds": packer.kinds.names,
         "sources": [source.state() for source in sources],
         "current": current,
+        "hashes": dict(hashes),
     }
     text = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
     with atomic_path(folder / _NAME) as temporary, temporary.open("wb") as handle:
@@ -59,7 +71,9 @@ def load_progress(folder: Path, identity: str) -> Saved | None:
     if state["identity"] != identity:
         return None
     kept = {int(source): int(tokens) for source, tokens in state["tokens_kept"]}
-    return Saved(state["num_blocks"], kept, state["kinds"], state["sources"], state["current"], waiting)
+    return Saved(
+        state["num_blocks"], kept, state["kinds"], state["sources"], state["current"], state["hashes"], waiting
+    )
 
 
 def remove_progress(folder: Path) -> None:

@@ -15,6 +15,7 @@ from rho1bench.errors import EngineError
 from rho1bench.evaluation.answer_cache import AnswerCache, CachedAnswer
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine, Generation, Request, Tick
+from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.harness.lm_eval_types import LMRequest
 
 LOGLIKELIHOOD_BATCH = 128
@@ -112,7 +113,9 @@ class CachedModel:
     def _score(self, pairs: Sequence[LMRequest]) -> list[LogLikelihood]:
         model = self._engine.lm
         found = []
-        for pair, (value, is_greedy) in zip(pairs, model.loglikelihood(pairs, disable_tqdm=True), strict=True):
+        with one_message(self._engine.name, "score the continuations", self._engine.settings.log):
+            scores = model.loglikelihood(pairs, disable_tqdm=True)
+        for pair, (value, is_greedy) in zip(pairs, scores, strict=True):
             if not math.isfinite(value):
                 raise EngineError(f"{self._checkpoint.label}: the log-likelihood of a continuation is {value}")
             length = len(model.tok_encode(pair.args[0] + pair.args[1]))

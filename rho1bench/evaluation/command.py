@@ -14,11 +14,13 @@ from pathlib import Path
 from rich.console import Console
 
 from rho1bench.comparison.eval_results import read_results
-from rho1bench.errors import CheckpointError, EngineError, RunError
+from rho1bench.errors import EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.evaluator import Evaluator, Job, by_architecture
+from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.kept_results import select_settings
+from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.system.data_root import use_data_folder
@@ -57,7 +59,9 @@ def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
     from rho1bench.evaluation.result_table import result_table
 
     for path in evaluate(options, console):
-        tables.print(result_table(read_results(path.parents[1], path.parent.name)))
+        results = read_results(path.parents[1], path.parent.name)
+        asked = {name: suite for name, suite in results.suites.items() if name in _names(options)}
+        tables.print(result_table(results.model_copy(update={"suites": asked})))
         if options.limit is not None:
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
         tables.print(f"record: {path}", highlight=False, soft_wrap=True)
@@ -77,12 +81,16 @@ def evaluate(options: EvalOptions, console: Console) -> list[Path]:
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
     tasks = Tasks()
-    names = [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
-    suites = find_suites(names, tasks.groups, tasks.names)
+    suites = find_suites(_names(options), tasks.groups, tasks.names)
     tasks.load(list(dict.fromkeys(task for suite in suites for task in suite.tasks)))
     with disk_errors(options.output), _folders(options.output, checkpoints):
         _run(options, checkpoints, tasks, suites, progress)
     return [options.output / checkpoint.label / "results.json" for checkpoint in checkpoints]
+
+
+def _names(options: EvalOptions) -> list[str]:
+    """Return the suites, groups and tasks that are asked for."""
+    return [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
 
 
 def _check_server(options: EvalOptions) -> None:
@@ -100,15 +108,10 @@ def _check(checkpoint: Checkpoint, options: EvalOptions, message: Callable[[str]
     if options.engine == "openai" and not checkpoint.has_weights:
         return
     checkpoint.check()
-    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
-    except Exception as error:
-        raise CheckpointError(f"{checkpoint.folder}: the tokenizer cannot be loaded ({error})") from error
-    if tokenizer.pad_token_id is None:
+    if not check_tokenizer(checkpoint).has_padding:
         message(f"{checkpoint.label}: the tokenizer has no padding token; batches are padded with its end token")
 
 
@@ -150,7 +153,10 @@ def _run(
     engine = make_engine(options.engine, settings, progress.message)
     try:
         named = {suite.name: suite for suite in suites}
-        Evaluator(options.output, tasks, named, engine, options.max_model_len, progress).run(by_architecture(jobs))
+        evaluator = Evaluator(options.output, tasks, named, engine, options.max_model_len, progress)
+        for checkpoint in checkpoints:
+            select_settings(options.output / checkpoint.label, evaluator.settings(checkpoint, options.limit))
+        evaluator.run(by_swap_key(jobs))
     finally:
         engine.close()
         progress.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rho1bench.comparison.eval_results import read_results
 from rho1bench.evaluation.answer_cache import AnswerCache
 from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
@@ -25,11 +26,11 @@ from rho1bench.evaluation.records import (
     sample_rows,
     unit_record,
 )
-from rho1bench.paper.suites import Suite, split_work
+from rho1bench.paper.suites import Suite, find_suites, split_work
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
 from rho1bench.sandbox import isolation_in_force
-from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
+from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
 
@@ -48,12 +49,11 @@ class Job:
         self.limits[suite] = limit
 
 
-def by_architecture(jobs: Iterable[Job]) -> list[Job]:
-    """Put the jobs of one architecture side by side, so that an engine boots once for each."""
+def by_swap_key(jobs: Iterable[Job]) -> list[Job]:
+    """Put the jobs whose weights an engine can exchange side by side, so that it boots once for each kind."""
     order: dict[str, list[Job]] = {}
     for job in jobs:
-        config = job.checkpoint.folder / "config.json"
-        order.setdefault(job.checkpoint.architecture() if config.exists() else "", []).append(job)
+        order.setdefault(job.checkpoint.swap_key() if job.checkpoint.has_weights else "", []).append(job)
     return [job for group in order.values() for job in group]
 
 
@@ -100,7 +100,7 @@ class Evaluator:
             label = job.checkpoint.label
             if pending[label]:
                 self._run_units(job.checkpoint, pending[label], f"{label} ({number}/{len(jobs)})")
-            if pending[label] or not (self.folder / label / "results.json").exists():
+            if pending[label] or not self._has_results(job):
                 self._write_results(job, units[label])
         self.progress.close()
 
@@ -118,11 +118,17 @@ class Evaluator:
         code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
         return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
 
+    def settings(self, checkpoint: Checkpoint, limit: int | None) -> dict[str, object]:
+        """Return what results must share to stand in one ``results.json``."""
+        code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
+        return {"limit": limit, **self.identity(checkpoint), "code_sha256": code}
+
     def identity(self, checkpoint: Checkpoint) -> dict[str, object]:
         """Return what the answers of ``checkpoint`` depend on besides the question."""
         return {
             "weights": checkpoint.identity,
             "engine": [self.engine.name, self.engine.version, self.engine.dtype],
+            "answers_version": self.engine.answers_version,
             "max_model_len": self.max_model_len,
         }
 
@@ -167,8 +173,23 @@ class Evaluator:
                 "they are counted as not answered and marked in the samples (raise max_model_len)"
             )
 
+    def _has_results(self, job: Job) -> bool:
+        """Tell whether ``results.json`` holds every suite of the job."""
+        path = self.folder / job.checkpoint.label / "results.json"
+        return path.exists() and set(job.limits) <= set(read_results(self.folder, job.checkpoint.label).suites)
+
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
-        records = [UnitRecord.model_validate(read_json(unit.path)) for unit in units]
+        """Write the results of the job's units, and of those that earlier requests with the same settings left."""
+        folder = self.folder / job.checkpoint.label
+        paths = [unit.path for unit in units]
+        others = [path for path in sorted(folder.glob("unit_*.json")) if path not in paths]
+        kept = [UnitRecord.model_validate(read_json(path)) for path in others]
         suites = [self.suites[name] for name in job.limits]
-        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows)
-        write_json(self.folder / job.checkpoint.label / "results.json", record)
+        suites += find_suites([unit.suite for unit in kept], self.tasks.groups, self.tasks.names)
+        records = [*kept, *(UnitRecord.model_validate(read_json(path)) for path in paths)]
+
+        def samples_sha256(task: str) -> str:
+            return sha256_file(folder / f"samples_{task}.jsonl")
+
+        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows, samples_sha256)
+        write_json(folder / "results.json", record)

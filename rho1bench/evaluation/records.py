@@ -20,6 +20,8 @@ from rho1bench.evaluation.harness.task_groups import benchmark_summary
 from rho1bench.grading.verdict import GRADER_VERSION
 from rho1bench.paper.protocol import GREEDY
 from rho1bench.paper.suites import Suite, suite_averages
+from rho1bench.pipeline.fingerprint import code_hash
+from rho1bench.recipe import EvalStage
 from rho1bench.system.files import sha256_file, sha256_json
 from rho1bench.system.paths import PACKAGE
 from rho1bench.system.provenance import device, git_state, versions
@@ -181,8 +183,12 @@ def checkpoint_record(
     units: Sequence[UnitRecord],
     engine: Engine,
     num_rows: Callable[[str], int | None],
+    samples_sha256: Callable[[str], str],
 ) -> JsonObject:
-    """Return ``results.json`` of one checkpoint from its finished units; ``num_rows`` gives a task's whole test set."""
+    """Return ``results.json`` of one checkpoint from its finished units.
+
+    ``num_rows`` gives the rows of a task's whole test set, ``samples_sha256`` the hash of a task's file of samples.
+    """
     merged: JsonObject = {key: {} for key in _MERGED}
     tasks: dict[str, TaskResult] = {}
     for unit in units:
@@ -209,8 +215,10 @@ def checkpoint_record(
         tasks=tasks,
         eval_fingerprint=eval_fingerprint(parts, GREEDY, GRADER_VERSION),
         seconds=round(sum(unit.seconds for unit in units), 3),
+        code_sha256=code_hash(EvalStage.spec.entry, EvalStage.spec.shipped),
+        samples_sha256={name: samples_sha256(name) for task in tasks for name in (tasks[task].members or [task])},
     )
-    return merged | {"rho1bench": as_json(results)}
+    return merged | {"rho1bench": as_json(results) | {"sha256": results.content_sha256}}
 
 
 def about_checkpoint(checkpoint: Checkpoint) -> JsonObject:

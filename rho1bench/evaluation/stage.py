@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkpoints
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.evaluator import Evaluator, Job, by_architecture
+from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import find_suites
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import EvalStage
@@ -26,6 +27,8 @@ def run(context: StageContext) -> None:
     suites = {suite.name: suite for suite in find_suites(names, tasks.groups, tasks.names)}
     for job in jobs:
         job.checkpoint.check()
+        check_tokenizer(job.checkpoint)
+    jobs = by_swap_key(jobs)
     engine = make_engine(context.options.engine or stage.engine, _settings(context, stage), context.progress.message)
     try:
         Evaluator(context.folder, tasks, suites, engine, stage.max_model_len, context.progress).run(jobs)
@@ -34,7 +37,7 @@ def run(context: StageContext) -> None:
 
 
 def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
-    """Return one job a checkpoint, those of one architecture together."""
+    """Return one job a checkpoint."""
     jobs: dict[str, Job] = {}
     for evaluation in stage.evaluations:
         for name in evaluation.checkpoints:
@@ -44,7 +47,7 @@ def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
                 job = jobs.setdefault(checkpoint.label, Job(checkpoint))
                 for suite in evaluation.suites:
                     job.add(suite, evaluation.limit)
-    return by_architecture(jobs.values())
+    return list(jobs.values())
 
 
 def _settings(context: StageContext, stage: EvalStage) -> EngineSettings:

@@ -24,6 +24,7 @@ from rho1bench.pipeline.manifest import Attempt, Decision, decide, read_manifest
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_process import Children, run_all
 from rho1bench.recipe import Recipe, StageBase, references
+from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import atomic_path, read_json, remove_temporaries, write_json, write_text
 from rho1bench.system.packages import load, missing_packages
@@ -203,7 +204,7 @@ def _claim(recipe: Recipe, output: Path) -> None:
     """Write the resolved recipe to the run folder; refuse a folder that holds another recipe's run."""
     remove_temporaries(output, deep=False)
     path = output / "recipe.yaml"
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    text = dump_yaml(recipe.model_dump(mode="json"))
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before == text:
         return
@@ -218,8 +219,8 @@ def _claim(recipe: Recipe, output: Path) -> None:
 
 def _recipe_name(text: str | None) -> Any:
     try:
-        data = yaml.safe_load(text or "")
-    except yaml.YAMLError:
+        data = parse_yaml(text or "")
+    except (yaml.YAMLError, ValueError):
         return None
     return data.get("name") if isinstance(data, dict) else None
 

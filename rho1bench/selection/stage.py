@@ -101,6 +101,8 @@ def score(options: ScoreOptions, progress: Progress) -> None:
         raise ScoreStoreError("expected either a reference (--reference) or a server and its model (--server, --model)")
     processes = Processes()
     try:
+        if processes.is_main:
+            corpus.check_files()
         write_store(_reference(options, corpus, processes), corpus, options, progress, processes)
     finally:
         progress.close()

@@ -42,7 +42,22 @@ class ModelShape:
     def num_parameters(self) -> int:
         """Number of weights; tied embeddings count once."""
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
-        return embeddings + self.num_hidden_layers * self.layer_parameters + self.hidden_size
+        return embeddings + self.body_parameters
+
+    @property
+    def body_parameters(self) -> int:
+        """Number of weights without embedding and head: the layers and the last norm."""
+        return self.num_hidden_layers * self.layer_parameters + self.hidden_size
+
+    @property
+    def idle_parameters(self) -> int:
+        """Number of weights that no token is multiplied with: those of an input embedding that is not the head too."""
+        return 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
+
+    @property
+    def attention_width(self) -> int:
+        """Width of all heads of all layers."""
+        return self.num_hidden_layers * self.hidden_size
 
 
 _TINYLLAMA = ModelShape(32000, 2048, 5632, 22, 32, 4, 2048)

@@ -18,6 +18,7 @@ from rho1bench.errors import RunError, UserError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_MESSAGES = re.compile(
     r"No space left on device|os error 28|Disk quota exceeded|PytorchStreamWriter failed writing"
+    r"|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error"  # torch.save, which has no number for it
     r"|\d+ requested and \d+ written"  # numpy
 )
 REFUSED = (

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,22 @@ def sha256_file(path: Path) -> str:
     """Return the hex SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def first_changed_file(folder: Path, hashes: Mapping[str, str]) -> str | None:
+    """Return the first file of ``folder`` that is missing or has another SHA-256 than ``hashes`` say; None if none is.
+
+    Files are read in parallel.
+    """
+
+    def is_same(name: str) -> bool:
+        try:
+            return sha256_file(folder / name) == hashes[name]
+        except OSError:
+            return False
+
+    with ThreadPoolExecutor() as pool:
+        return next((name for name, same in zip(hashes, pool.map(is_same, hashes), strict=True) if not same), None)
 
 
 def sha256_json(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
@@ -39,6 +39,8 @@ class CompletionOptions(TypedDict, total=False):
     seed: int
     echo: bool
     logprobs: int
+    extra_body: Mapping[str, object]
+    """Options beyond the protocol, which only some servers know."""
 
 
 class CompletionsServer:

@@ -239,6 +239,6 @@ def test_what_is_no_checkpoint(checkpoints: dict[str, Path], tmp_path: Path):
         Checkpoint("x", folder, "x").check()
 
 
-def test_architecture_tells_what_can_be_swapped(checkpoints: dict[str, Path]):
-    early, late, other = (Checkpoint(n, checkpoints[n], n).architecture() for n in ("early", "late", "other"))
+def test_the_swap_key_decides_what_can_be_swapped(checkpoints: dict[str, Path]):
+    early, late, other = (Checkpoint(n, checkpoints[n], n).swap_key() for n in ("early", "late", "other"))
     assert early == late != other

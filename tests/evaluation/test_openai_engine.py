@@ -171,6 +171,20 @@ def test_what_is_asked_and_how_answers_end(checkpoints: dict[str, Path], tmp_pat
     assert engine.version == "test"
 
 
+def test_options_beyond_the_protocol_go_with_every_completion(checkpoints: dict[str, Path], tmp_path: Path):
+    from rho1bench.evaluation.engines.openai import OpenAIEngine
+    from rho1bench.evaluation.engines.vllm_server import _as_in_process
+
+    extra = _as_in_process(checkpoints["early"])
+    assert extra == {"skip_special_tokens": False, "stop_token_ids": [1]}
+    with small_server(lambda _: says("x")) as (base_url, asked):
+        settings = EngineSettings(256, 64, tmp_path / "log", base_url=base_url, served_model="model")
+        engine = OpenAIEngine(settings, extra)
+        engine.load(Checkpoint("tiny", checkpoints["early"], "tiny"))
+        complete(engine, [{"prompt": "a", "until": ["STOP"]}])
+    assert {name: asked[0][name] for name in extra} == extra
+
+
 def test_a_busy_server_is_asked_again(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(openai_client, "NUM_RETRIES", 2)
     replies = iter([(503, {}), (500, {}), says("at last")])

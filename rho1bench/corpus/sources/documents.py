@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,6 +51,16 @@ class BadRows:
         """Return one line about the rows that were skipped; empty if none was."""
         parts = [f"{count} {kind} (first: {self.first[kind]})" for kind, count in sorted(self.counts.items())]
         return f"passed over {sum(self.counts.values())} bad lines: " + ", ".join(parts) if parts else ""
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add what was skipped to an error about too little text, which may come of just that."""
+        try:
+            yield
+        except DataError as error:
+            if not self.counts:
+                raise
+            raise DataError(f"{error} (With on_bad_line: skip, it {self.describe()}.)") from error
 
 
 def mini_world_documents(source: MiniWorldSource, seed: int, first: int) -> Iterator[Document]:

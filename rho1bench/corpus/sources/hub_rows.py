@@ -24,12 +24,14 @@ class HubRows:
         self._source = source
         self._rows = int(position["row"]) if position else 0
         self._dataset = _open(source)
-        if position and position["state"] is not None:
-            self._dataset.load_state_dict(position["state"])
+        self._resumed = position["state"] if position else None
+        """The state that was loaded, until a row has been read from it; until then ``datasets`` reports the start."""
+        if self._resumed is not None:
+            self._dataset.load_state_dict(self._resumed)
 
     def position(self) -> Position:
         """Return the place after the last row given out, as JSON."""
-        state = self._dataset.state_dict()
+        state = self._dataset.state_dict() if self._resumed is None else self._resumed
         return {"row": self._rows, "state": json.loads(json.dumps(state))}
 
     def __iter__(self) -> Iterator[Row | DataError]:
@@ -38,6 +40,7 @@ class HubRows:
         try:
             for row in self._dataset:
                 self._rows += 1
+                self._resumed = None
                 yield f"{name}:{self._rows}", row
         except Exception as error:  # the hub's clients raise errors of many libraries
             yield DataError(

@@ -6,6 +6,7 @@ beyond ``max_bytes``, so one endless line costs nothing.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -36,11 +37,16 @@ Position = dict[str, Any]
 
 
 class LocalRows:
-    """The rows of the files of one source, file by file; ``position`` is where a later reader resumes."""
+    """The rows of the files of one source, file by file; ``position`` is where a later reader resumes.
 
-    def __init__(self, source: LocalSource, max_bytes: int | None, position: Position | None) -> None:
+    ``columns`` are those that a Parquet file must have and that are read of it; None: all that there are.
+    """
+
+    def __init__(
+        self, source: LocalSource, max_bytes: int | None, position: Position | None, columns: Sequence[str] | None
+    ) -> None:
         self._files = named_files(source.path)
-        self._columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
+        self._columns = columns
         self._max_bytes = max_bytes
         self._file = int(position["file"]) if position else 0
         self._row = int(position["row"]) if position else 0
@@ -63,7 +69,7 @@ class LocalRows:
             self._file, self._row = self._file + 1, 0
 
 
-def file_rows(path: Path, max_bytes: int | None, skip: int, columns: Sequence[str]) -> Iterator[Row | BadRow]:
+def file_rows(path: Path, max_bytes: int | None, skip: int, columns: Sequence[str] | None) -> Iterator[Row | BadRow]:
     """Yield the rows of one file after the first ``skip``; a file that breaks off ends with a bad row."""
     if path.suffix == ".parquet":
         return parquet_rows(path, skip, columns)
@@ -76,6 +82,8 @@ def json_rows(path: Path, max_bytes: int | None = None, skip: int = 0) -> Iterat
     try:
         with _open(path) as handle:
             for number, line in enumerate(_lines(handle, max_bytes), start=1):
+                if number == 1 and isinstance(line, bytes):
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if isinstance(line, bytes) and not line.strip():
                     continue
                 if skip > 0:
@@ -91,19 +99,26 @@ def json_rows(path: Path, max_bytes: int | None = None, skip: int = 0) -> Iterat
             yield BadRow("unreadable", f"{path}:{number + 1}", f"cannot be read from here on: {error}")
 
 
-def parquet_rows(path: Path, skip: int, columns: Sequence[str]) -> Iterator[Row | BadRow]:
-    """Yield the rows of a Parquet file after the first ``skip``; whole row groups are skipped unread."""
+def parquet_rows(path: Path, skip: int, columns: Sequence[str] | None) -> Iterator[Row | BadRow]:
+    """Yield the rows of a Parquet file after the first ``skip``; whole row groups are skipped unread.
+
+    A file without one of ``columns`` is one bad row.
+    """
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            known = [name for name in columns if name in file.schema_arrow.names]
+            missing = next((name for name in columns or () if name not in file.schema_arrow.names), None)
+            if missing is not None:
+                if skip == 0:
+                    yield BadRow("no_column", str(path), _no_column(missing, file.schema_arrow.names))
+                return
             groups = list(range(file.num_row_groups))
             while groups and number + file.metadata.row_group(groups[0]).num_rows <= skip:
                 number += file.metadata.row_group(groups.pop(0)).num_rows
-            for batch in file.iter_batches(_PARQUET_ROWS, row_groups=groups, columns=known):
+            for batch in file.iter_batches(_PARQUET_ROWS, row_groups=groups, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
                     if number > skip:
@@ -113,10 +128,14 @@ def parquet_rows(path: Path, skip: int, columns: Sequence[str]) -> Iterator[Row 
             yield BadRow("unreadable", f"{path}:{number + 1}", f"cannot be read from here on: {error}")
 
 
+def _no_column(name: str, found: Sequence[str]) -> str:
+    return f"no column {name!r}; the file has {', '.join(map(repr, found)) or 'none'}. Check the source's `text_field`."
+
+
 def text_of(row: dict[str, object], field: str | Sequence[str], where: str, max_bytes: int | None = None) -> str:
     """Return the non-empty text of ``row[field]``, several fields joined by line breaks; raises BadRow.
 
-    A field may hold chat turns: a list of objects, whose ``content`` (or ``value``) are joined.
+    A field may hold chat turns or content parts (see :func:`plain_text`).
     """
     fields = [field] if isinstance(field, str) else list(field)
     text = "\n".join(_field_text(row, name, where) for name in fields)
@@ -137,13 +156,27 @@ def _field_text(row: dict[str, object], field: str, where: str) -> str:
     if field not in row:
         found = ", ".join(map(repr, row)) or "no fields"
         raise BadRow("no_text", where, f"no field {field!r}; the line has {found}.")
-    value = row[field]
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        turns = [turn.get("content", turn.get("value")) for turn in value]
-        value = "\n".join(turns) if all(isinstance(turn, str) for turn in turns) else None
-    if not isinstance(value, str) or not value.strip():
+    text = plain_text(row[field])
+    if text is None or not text.strip():
         raise BadRow("no_text", where, f"field {field!r} must be a non-empty string.")
-    return value
+    return text
+
+
+def plain_text(value: object) -> str | None:
+    """Return the text of a value; None if it is none.
+
+    A value is a string; content parts (``{"type": "text", "text": ...}``), which are joined as they are; or chat turns
+    (objects with ``content`` or ``value``), which are joined by line breaks.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return None
+    if all(item.get("type") == "text" for item in value):
+        between, texts = "", [item.get("text") for item in value]
+    else:
+        between, texts = "\n", [plain_text(item.get("content", item.get("value"))) for item in value]
+    return between.join(texts) if all(isinstance(text, str) for text in texts) else None
 
 
 def _open(path: Path) -> IO[bytes]:

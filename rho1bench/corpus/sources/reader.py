@@ -51,7 +51,8 @@ class SourceReader:
         rows = position["rows"] if position else None
         self._rows: LocalRows | HubRows | None = None
         if isinstance(source, LocalSource):
-            self._rows = LocalRows(source, max_bytes, rows)
+            columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
+            self._rows = LocalRows(source, max_bytes, rows, columns)
         elif isinstance(source, HubSource):
             self._rows = HubRows(source, rows)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from rho1bench.errors import EngineError
+from rho1bench.evaluation.checkpoint_settings import model_context
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.harness.lm_eval_types import LanguageModel
-from rho1bench.system.files import read_json
 
 SMALL_MODEL_BYTES = 200 << 20
 """Below this size of weights a second CPU thread costs more in waiting than it gives."""
@@ -80,6 +80,8 @@ class Engine(Protocol):
     settings: EngineSettings
     boots: int
     """How often the engine was started from nothing."""
+    answers_version: int
+    """Rises when the engine answers the same request otherwise; cached answers of other versions are not used."""
 
     @property
     def lm(self) -> LanguageModel:
@@ -154,7 +156,7 @@ def cpu_threads(folder: Path, settings: EngineSettings) -> int:
 
 def context_length(folder: Path, settings: EngineSettings) -> int:
     """Return the context in tokens: as asked for, or the model's own if that is shorter."""
-    limit = read_json(folder / "config.json").get("max_position_embeddings")
+    limit = model_context(folder)
     return min(settings.max_model_len, limit) if limit else settings.max_model_len
 
 

@@ -7,7 +7,7 @@ who asks besides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -26,16 +26,18 @@ _ABOUT_LENGTH = re.compile(r"context|too long|max_tokens|max_model_len|maximum.*
 
 
 class OpenAIEngine:
-    """See :class:`rho1bench.evaluation.engines.Engine`."""
+    """See :class:`rho1bench.evaluation.engines.Engine`; ``extra_body`` goes with every completion."""
 
     name = "openai"
     dtype = "server"
+    answers_version = 1
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, extra_body: Mapping[str, object] | None = None) -> None:
         assert settings.base_url is not None
         self._server = CompletionsServer(settings.base_url, "--base-url", "--engine openai")
         self.boots = 0
         self.settings = settings
+        self._extra_body = extra_body
         self._model = ""
         self._tokenizer_folder = Path()
         self._lm: ServedLM | None = None
@@ -102,6 +104,8 @@ class OpenAIEngine:
     def _request(
         self, prompt: str, max_tokens: int, until: Sequence[str] = (), **options: Unpack[CompletionOptions]
     ) -> Completion:
+        if self._extra_body:
+            options["extra_body"] = self._extra_body
         return self._server.complete(self._model, prompt, max_tokens, until, **options)
 
     def _echo(self, tokens: list[int]) -> CompletionChoice:

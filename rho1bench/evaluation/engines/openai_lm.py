@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rho1bench.errors import EngineError
+from rho1bench.evaluation.engines.codec import Codec
 from rho1bench.evaluation.harness.lm_eval_model import EncodedPair, TokenScoringLM
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ class ServedLM(TokenScoringLM):
     def __init__(
         self, echo: Callable[[list[int]], CompletionChoice], tokenizer_folder: Path, max_length: int, concurrency: int
     ) -> None:
-        from transformers import AutoTokenizer
-
         super().__init__()
         if not (tokenizer_folder / "config.json").is_file():
             raise EngineError(
@@ -34,24 +33,25 @@ class ServedLM(TokenScoringLM):
             )
         self.max_length = max_length
         self._echo = echo
-        self._tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+        self._codec = Codec(tokenizer_folder)
         self._concurrency = concurrency
 
     @property
     def eot_token_id(self) -> int:
-        """The token that stands for an empty context."""
-        return int(self._tokenizer.eos_token_id)
+        """The token that ends a text, or what stands for it."""
+        end = self._codec.tokenizer.eos_token_id
+        return self._codec.prefix_id if end is None else int(end)
 
     @property
     def prefix_token_id(self) -> int:
-        """The first token of a text, as lm-eval's other models take it."""
-        begin = self._tokenizer.bos_token_id
-        return self.eot_token_id if begin is None else int(begin)
+        """The token that stands for an empty context."""
+        return self._codec.prefix_id
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: object) -> list[int]:
         """Tokenize as lm-eval's other models do."""
-        options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
-        ids: list[int] = self._tokenizer(string, **options).input_ids
+        if add_special_tokens is None:
+            return self._codec.encode(string)
+        ids: list[int] = self._codec.tokenizer.encode(string, add_special_tokens=add_special_tokens)
         return ids
 
     def score_tokens(self, pairs: Sequence[EncodedPair]) -> list[tuple[float, bool]]:

@@ -8,22 +8,26 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import (
     EngineSettings,
+    FinishReason,
     Generation,
     Request,
     context_length,
     cpu_threads,
+    cut_at,
     fit,
     too_long,
     vllm_internals,
 )
+from rho1bench.evaluation.engines.codec import Codec
+from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.vllm_setup import output_to, prepare_vllm
 from rho1bench.system.files import read_json
 
@@ -39,57 +43,57 @@ class VLLMEngine:
     """See :class:`rho1bench.evaluation.engines.Engine`."""
 
     name = "vllm"
+    answers_version = 2
 
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
         self.boots = 0
         self.settings = settings
-        self._architecture: str | None = None
+        self._swap_key: str | None = None
         self._lm: VLLM | None = None
+        self._codec: Codec | None = None
         self._on_cpu = self.version.endswith("+cpu")
         self.dtype = "float32" if self._on_cpu else "auto"
 
     @property
     def lm(self) -> VLLM:
         """lm-eval's ``VLLM``."""
-        return self._model
-
-    @property
-    def _model(self) -> VLLM:
         assert self._lm is not None, "no checkpoint is loaded"
         return self._lm
 
+    @property
+    def codec(self) -> Codec:
+        """The served checkpoints' tokenizer."""
+        assert self._codec is not None, "no checkpoint is loaded"
+        return self._codec
+
     def load(self, checkpoint: Checkpoint) -> None:
-        """Boot for a first or different architecture, else swap the weights."""
-        architecture = checkpoint.architecture()
-        try:
-            with output_to(self.settings.log):
-                if self._lm is not None and architecture == self._architecture:
-                    vllm_internals.reload_weights(self._lm.model, str(checkpoint.folder), on_cpu=self._on_cpu)
-                else:
-                    self.close()
+        """Exchange the weights if nothing else differs from the served checkpoint, else boot."""
+        key = checkpoint.swap_key()
+        with one_message(self.name, f"load {checkpoint.folder}", self.settings.log), output_to(self.settings.log):
+            if self._lm is not None and key == self._swap_key:
+                self._swap_key = None  # a reload that fails half-way leaves no usable model
+                vllm_internals.reload_weights(self._lm.model, str(checkpoint.folder), on_cpu=self._on_cpu)
+            else:
+                self.close()
+                with _own_set_num_threads():
                     self._boot(checkpoint.folder)
-        except (RuntimeError, ValueError, OSError, AssertionError, KeyError) as error:
-            raise EngineError(
-                f"vLLM cannot load {checkpoint.folder}: {str(error).splitlines()[0] if str(error) else error!r}\n"
-                f"Its log is {self.settings.log}. Try --engine hf."
-            ) from error
-        self._architecture = architecture
+        self._swap_key = key
 
     def _boot(self, folder: Path) -> None:
         import torch
 
-        set_num_threads = torch.set_num_threads
         if self._on_cpu:
             threads = cpu_threads(folder, self.settings)
             os.environ["OMP_NUM_THREADS"] = str(threads)
-            set_num_threads(threads)
+            torch.set_num_threads(threads)
         vllm_internals.register_model_classes(read_json(folder / "config.json").get("architectures") or [])
         from lm_eval.models.vllm_causallms import VLLM
 
         _log_to(self.settings.log)
         length = context_length(folder, self.settings)
         cache = {"kv_cache_memory_bytes": self._cache_bytes(folder)} if self._on_cpu else {}
+        codec = Codec(folder)
         self._lm = VLLM(
             str(folder),
             dtype=self.dtype,
@@ -102,67 +106,52 @@ class VLLMEngine:
             enforce_eager=self._on_cpu,
             enable_prefix_caching=False,
             use_tqdm_on_load=False,
+            prefix_token_id=codec.prefix_id,
             **cache,
         )
+        self._codec = codec
         self.boots += 1
-        # vLLM's CPU worker replaces this function for the whole process; other stages run in it too.
-        torch.set_num_threads = set_num_threads
 
     def _cache_bytes(self, folder: Path) -> int:
         """Room for a full batch of full contexts, within a bound."""
-        config, length = read_json(folder / "config.json"), context_length(folder, self.settings)
-        heads = config.get("num_key_value_heads") or config.get("num_attention_heads", 16)
-        width = config.get("head_dim") or config.get("hidden_size", 2048) // config.get("num_attention_heads", 16)
-        token = 2 * config.get("num_hidden_layers", 16) * heads * width * 4
+        from transformers import AutoConfig
+
+        config, length = AutoConfig.from_pretrained(folder).get_text_config(), context_length(folder, self.settings)
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        token = 2 * config.num_hidden_layers * heads * width * 4
         need = token * self.settings.batch_size * (length + 128)
         return int(max(64 << 20, 2 * token * length, min(need, MAX_CPU_CACHE_BYTES)))
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Hand vLLM all prompts that fit, and hand out each completion at the step that ends it."""
-        from lm_eval.models.utils import postprocess_generated_text
-        from vllm import SamplingParams, TokensPrompt
+        with one_message(self.name, "complete the prompts", self.settings.log):
+            yield from self._stream(requests)
 
-        if not requests:
-            return
-        lm = self._model
-        ends = [] if lm.eot_token_id is None else [lm.tokenizer.decode(lm.eot_token_id)]
-        encoded = lm.tok_encode([request.prompt for request in requests])
+    def _stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        from vllm import TokensPrompt
+
+        codec = self.codec
         places, inputs, params = [], [], []
-        for place, (tokens, request) in enumerate(zip(encoded, requests, strict=True)):
-            room = fit(len(tokens), request.max_gen_toks, lm.max_length)
+        for place, request in enumerate(requests):
+            tokens = codec.encode(request.prompt)
+            room = fit(len(tokens), request.max_gen_toks, self.lm.max_length)
             if room == 0:
                 yield place, too_long(len(tokens))
                 continue
-            stop = list(dict.fromkeys([*request.until, *ends]))
             places.append(place)
             inputs.append(TokensPrompt(prompt_token_ids=tokens))
-            temperature, top_p, seed = request.sampling or (0.0, 1.0, None)
-            params.append(
-                SamplingParams(
-                    temperature=temperature,
-                    top_p=top_p,
-                    seed=seed,
-                    max_tokens=room,
-                    stop=stop,
-                    skip_special_tokens=False,
-                )
-            )
+            params.append(_sampling_params(request, room, codec.end_ids))
         for index, output in self._outputs(inputs, params):
-            first = output.outputs[0]
-            yield (
-                places[index],
-                Generation(
-                    postprocess_generated_text(first.text, params[index].stop, None),
-                    "stop" if first.finish_reason == "stop" else "length",
-                    len(encoded[places[index]]),
-                    len(first.token_ids),
-                ),
-            )
+            first, prompt_ids = output.outputs[0], inputs[index]["prompt_token_ids"]
+            text = cut_at(codec.text(prompt_ids, first.token_ids), requests[places[index]].until)
+            reason: FinishReason = "stop" if first.finish_reason == "stop" else "length"
+            yield places[index], Generation(text, reason, len(prompt_ids), len(first.token_ids))
 
     def _outputs(
         self, inputs: Sequence[TokensPrompt], params: Sequence[SamplingParams]
     ) -> Iterator[tuple[int, RequestOutput]]:
-        llm = self._model.model
+        llm = self.lm.model
         on_cpu = vllm_internals.is_cpu(llm)
         lengths = [
             len(tokens["prompt_token_ids"]) if on_cpu and p.seed is not None else 0
@@ -177,10 +166,25 @@ class VLLMEngine:
         """Free the model and vLLM's process-wide state, so that another boot can follow."""
         if self._lm is None:
             return
-        self._lm = None
+        self._lm = self._codec = None
         gc.collect()
         with output_to(self.settings.log):
             vllm_internals.free_process_state()
+
+
+def _sampling_params(request: Request, room: int, end_ids: Iterable[int]) -> SamplingParams:
+    from vllm import SamplingParams
+
+    temperature, top_p, seed = request.sampling or (0.0, 1.0, None)
+    return SamplingParams(
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        max_tokens=room,
+        stop=list(request.until),
+        stop_token_ids=sorted(end_ids),
+        skip_special_tokens=False,
+    )
 
 
 def whole_prompts(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -202,6 +206,18 @@ def whole_prompts(lengths: Sequence[int], budget: int) -> list[list[int]]:
         batches[-1].append(place)
         room -= length + 1
     return batches
+
+
+@contextmanager
+def _own_set_num_threads() -> Iterator[None]:
+    """Restore torch's function: vLLM's CPU worker replaces it for the whole process, in which other stages run too."""
+    import torch
+
+    function = torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = function
 
 
 def _log_to(log: Path) -> None:

@@ -81,6 +81,8 @@ def prepare_vllm() -> str:
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "0")
+    # Its sampler is compiled at the first use and serves no seeded request, so it would never be of use here.
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
     return version
 
 

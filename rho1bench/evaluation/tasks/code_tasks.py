@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from rho1bench.evaluation.data.general_sets import EXEMPLARS, read_splits
+from rho1bench.evaluation.harness.lm_eval_internals import load_task_yaml
 from rho1bench.sandbox import Checks, check_programs
 
 if TYPE_CHECKING:
@@ -109,10 +110,9 @@ def _mbpp_doc(row: MbppRow) -> CodeDoc:
 def _mbpp_template() -> str:
     """Return lm-eval's wording of the task; its YAML cannot be included, since it fetches code when it is read."""
     import lm_eval.tasks
-    from lm_eval.tasks._yaml_loader import load_yaml
 
     place = Path(lm_eval.tasks.__file__).parent / "mbpp" / "mbpp.yaml"
-    return str(load_yaml(place, resolve_func=False)["doc_to_text"])
+    return str(load_task_yaml(place)["doc_to_text"])
 
 
 def checks_of(before: str, solution: str, tests: str) -> Checks:

@@ -17,6 +17,7 @@ from pathlib import Path
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.pages.html import html_page
 from rho1bench.leaderboard.pages.markdown import markdown_page
+from rho1bench.leaderboard.records.add import add, all_or_nothing
 from rho1bench.leaderboard.records.checks import read_records
 from rho1bench.leaderboard.records.record import json_schema
 from rho1bench.leaderboard.tables.board import make_board
@@ -64,6 +65,16 @@ def write_pages(results: Path) -> list[Path]:
     for path in stale:
         write_text(path, texts[path.name])
     return stale
+
+
+def add_and_build(folder: Path, results: Path, name: str | None = None) -> list[Path]:
+    """Add the records of ``folder`` and build the pages, all of it or nothing; returns the files that changed.
+
+    Raises DataError where the folder cannot be packed, or its records and those that are there do not fit together.
+    """
+    with all_or_nothing(results) as copy:
+        written = [*add(folder, copy, name), *write_pages(copy)]
+    return [results / path.relative_to(copy) for path in written]
 
 
 def check_results(results: Path) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from rho1bench.leaderboard.pages.text import CellView, RowView, figure_view, table_view
+from rho1bench.leaderboard.pages.text import SELF_REPORTED, CellView, RowView, figure_view, table_view
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.board import Board
 from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
@@ -36,6 +36,7 @@ def html_page(board: Board) -> str:
         cells=_cells,
         panels=_panels,
         count=fmt.count,
+        self_reported=SELF_REPORTED,
         arxiv=ARXIV,
         num_averages=num_averages(),
         style=style,

@@ -1,28 +1,28 @@
 """What must be true of the files in ``results/``: ``rho1bench leaderboard check``, run before every build.
 
-A record is checked by itself (strict JSON, schema, hash, and every number that follows from its scores), in its place
-(the file's name is its id) and among the others (one evaluation a column, no row twice, the baseline is there).
+A record is checked by itself (``read``), against its recipe and command (``origin``), and among the others: one
+evaluation a column, no row twice, one model a stage, and a comparison that is computed again from both records.
 Everything is reported at once. ``pages.build`` tells whether the pages are stale.
 """
 
 from __future__ import annotations
 
-import re
+import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import yaml
-
-from rho1bench.comparison.statistics import mcnemar_exact_p
-from rho1bench.leaderboard.records import record as rec
-from rho1bench.leaderboard.records.compare import differing_parts
-from rho1bench.leaderboard.records.read import CLOSE, RECORDS, close, read_one
+from rho1bench.errors import DataError
+from rho1bench.leaderboard.records import compare
+from rho1bench.leaderboard.records.origin import expected_baseline, kept_recipe_problems, origin_problems
+from rho1bench.leaderboard.records.read import CLOSE, RECORDS, read_one
 from rho1bench.leaderboard.records.record import ComparisonRecord, Record
 from rho1bench.leaderboard.records.record_summary import RecordSummary, summarize
-from rho1bench.system.files import read_json
+from rho1bench.paper.tables import TABLES_SHA256
+from rho1bench.system.files import read_json, sha256_file
 
-_KEPT_RECIPE = re.compile(r"\bresults/(recipes/[a-z0-9._-]+\.yaml)\b")
+PAPER_TABLES = "paper/tables.json"
 
 
 def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
@@ -30,32 +30,34 @@ def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
 
     A record with a problem of its own is left out. They are read one by one, so that thousands fit into memory.
     """
-    records, problems = [], []
-    for path in sorted((results / RECORDS).rglob("*"), key=lambda path: path.as_posix()):
-        if path.is_dir():
-            continue
+    records: list[RecordSummary] = []
+    problems = list(_folder_problems(results))
+    for path in sorted(_files(results / RECORDS), key=lambda path: path.as_posix()):
         place = path.relative_to(results).as_posix()
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
             records.append(summarize(record))
-            problems += [f"{place}: {problem}" for problem in _recipe_problems(record, results)]
+            own = [*kept_recipe_problems(record, results), *origin_problems(record, results)]
+            problems += [f"{place}: {problem}" for problem in own]
     return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))
 
 
-def _recipe_problems(record: Record, results: Path) -> Iterator[str]:
-    """Yield what is wrong with the recipe that is kept for a record because it does not ship."""
-    match = _KEPT_RECIPE.search(record.command)
-    if match is None or record.training is None:
-        return
-    try:
-        recipe = yaml.safe_load((results / match[1]).read_text(encoding="utf-8"))
-        fits = rec.settings_sha256(recipe) == record.training.recipe_sha256
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        yield f"its recipe {match[1]} cannot be read: {error}"
-        return
-    if not fits:
-        yield f"{match[1]} is not the recipe that it was made with"
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place, name) for name in files)
+        yield from (Path(place, name) for name in folders if Path(place, name).is_symlink())
+
+
+def _folder_problems(results: Path) -> Iterator[str]:
+    """Yield links (git and pages would show what lies elsewhere) and changed tables of the paper."""
+    for path in sorted(_files(results)):
+        place = path.relative_to(results).as_posix()
+        if path.is_symlink() and not place.startswith(f"{RECORDS}/"):
+            yield f"{place}: is a link; results are files of their own"
+    tables = results / PAPER_TABLES
+    if tables.is_file() and sha256_file(tables) != TABLES_SHA256:
+        yield f"{PAPER_TABLES}: is not the file with the paper's numbers; restore it from the repository"
 
 
 def _among(records: Iterable[RecordSummary], results: Path) -> Iterator[str]:
@@ -67,9 +69,10 @@ def _among(records: Iterable[RecordSummary], results: Path) -> Iterator[str]:
     for column in columns.values():
         yield from _unlike(column, results)
         yield from _twice(column)
+        yield from _copied(column)
+    yield from _models_of_stages(by_id.values())
     for record in by_id.values():
-        if record.comparison is not None:
-            yield from _comparison_problems(record, record.comparison, by_id.get(record.comparison.baseline))
+        yield from _pair_problems(record, by_id, results)
 
 
 def _unlike(column: list[RecordSummary], results: Path) -> Iterator[str]:
@@ -77,7 +80,7 @@ def _unlike(column: list[RecordSummary], results: Path) -> Iterator[str]:
     for other in column[1:]:
         if other.eval_fingerprint != first.eval_fingerprint:
             whole = (Record.model_validate(read_json(results / RECORDS / f"{one.id}.json")) for one in (first, other))
-            parts = "; ".join(list(differing_parts(*whole))[:3])
+            parts = "; ".join(list(compare.differing_parts(*whole))[:3])
             yield f"{RECORDS}/{other.id}.json: may not stand in one column with {first.id}, it differs in {parts}"
 
 
@@ -95,24 +98,92 @@ def _twice(column: list[RecordSummary]) -> Iterator[str]:
         seen[identity] = record.id
 
 
-def _comparison_problems(
-    record: RecordSummary, comparison: ComparisonRecord, baseline: RecordSummary | None
-) -> Iterator[str]:
-    place = f"{RECORDS}/{record.id}.json"
+def _copied(column: list[RecordSummary]) -> Iterator[str]:
+    """Yield rows of different weights that score alike on every document, unless there is nothing to tell apart."""
+    seen: dict[tuple[bytes, ...], RecordSummary] = {}
+    for record in column:
+        scores = tuple(task.packed for task in record.tasks.values())
+        if all(len(set(task.values.tolist())) == 1 for task in record.tasks.values()):
+            continue
+        first = seen.setdefault(scores, record)
+        if first.model.weights_sha256 != record.model.weights_sha256:
+            yield f"{RECORDS}/{record.id}.json: has the scores of {first.id} on every document, but other weights"
+
+
+def _models_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
+    """Yield records that disagree on the model that one stage of one run trained, or share it with another stage."""
+    models: dict[tuple[object, ...], RecordSummary] = {}
+    stages: dict[tuple[object, ...], RecordSummary] = {}
+    for record in records:
+        training, model = record.training, record.model
+        if training is None:
+            continue
+        stage = (training.recipe_sha256, record.scale == "smoke", training.stage, training.seed)
+        first = models.setdefault(stage, record)
+        if (first.training, first.model) != (training, model):
+            yield f"{RECORDS}/{record.id}.json: tells another story of its stage's model than {first.id}"
+        if model.weights_sha256 is not None:
+            weights = (training.recipe_sha256, record.scale == "smoke", model.weights_sha256)
+            other = stages.setdefault(weights, record)
+            if other.training and (other.training.stage, other.training.seed) != (training.stage, training.seed):
+                yield f"{RECORDS}/{record.id}.json: has the weights of {other.id}, another stage or seed"
+
+
+def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], results: Path) -> Iterator[str]:
+    """Compute a record's comparison again and yield what differs."""
+    place, comparison = f"{RECORDS}/{record.id}.json", record.comparison
+    if comparison is None:
+        if record.training is not None and record.training.selection is not None:
+            baseline = by_id.get(expected_baseline(_whole(results, record.id), results) or "")
+            if baseline is not None and baseline.eval_fingerprint == record.eval_fingerprint:
+                yield f"{place}: its comparison with {baseline.id} is missing"
+        return
+    baseline = by_id.get(comparison.baseline)
     if baseline is None:
         yield f"{place}: its baseline {comparison.baseline} has no record, or a broken one"
         return
     if baseline.eval_fingerprint != record.eval_fingerprint or list(comparison.tasks) != list(record.tasks):
         yield f"{place}: its baseline {baseline.id} was evaluated otherwise"
         return
-    entries = {name: (comparison.tasks[name], record.tasks[name], baseline.tasks[name]) for name in record.tasks}
-    expected = {name: (entry, left.score - right.score) for name, (entry, left, right) in entries.items()}
-    expected["the average"] = (comparison.average, record.average.score - baseline.average.score)
-    for name, (entry, difference) in expected.items():
-        if not close(entry.difference, difference):
-            yield f"{place}: comparison of {name}: the difference is {difference}, not {entry.difference}"
-        if entry.ci is not None and not entry.ci[0] - CLOSE <= entry.difference <= entry.ci[1] + CLOSE:
-            yield f"{place}: comparison of {name}: ci {list(entry.ci)} does not hold the difference {entry.difference}"
-    for name, (entry, left, right) in entries.items():
-        if left.is_binary and right.is_binary and not close(entry.p, mcnemar_exact_p(left.values, right.values)):
-            yield f"{place}: comparison of {name}: p is not that of McNemar's test"
+    if baseline.id == record.id:
+        yield f"{place}: it is compared with itself"
+        return
+    seed = record.training.seed if record.training else 0
+    try:
+        expected = compare.comparison(_whole(results, record.id), _whole(results, baseline.id), seed=seed)
+    except DataError as error:
+        yield f"{place}: {error}"
+        return
+    for name, problem in _differences(comparison, expected):
+        yield f"{place}: comparison of {name}: {problem}"
+
+
+def _whole(results: Path, record_id: str) -> Record:
+    return Record.model_validate_json((results / RECORDS / f"{record_id}.json").read_bytes())
+
+
+def _differences(comparison: ComparisonRecord, expected: ComparisonRecord) -> Iterator[tuple[str, str]]:
+    """Yield (what, problem) for every number of ``comparison`` that is not the ``expected`` one."""
+    pairs = [("the average", comparison.average, expected.average)]
+    pairs += [(name, entry, expected.tasks[name]) for name, entry in comparison.tasks.items()]
+    for name, entry, wanted in pairs:
+        for field, value in wanted:
+            if not _agrees(getattr(entry, field), value):
+                title = {"difference": "the difference", "p": f"p ({wanted.p_method})"}.get(field, field)
+                yield name, f"{title} is {value}, not {getattr(entry, field)}"
+    found, speed_up = comparison.tokens_to_baseline, expected.tokens_to_baseline
+    if (found is None) != (speed_up is None):
+        yield "the tokens to the baseline", f"they are {speed_up}, not {found}"
+    elif found is not None and speed_up is not None:
+        for field, value in speed_up:
+            if not _agrees(getattr(found, field), value):
+                yield "the tokens to the baseline", f"{field} is {value}, not {getattr(found, field)}"
+
+
+def _agrees(left: object, right: object) -> bool:
+    """Compare two values of a comparison; numbers agree to ``CLOSE`` of their size."""
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(_agrees(one, other) for one, other in zip(left, right, strict=True))
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return math.isclose(left, right, rel_tol=CLOSE, abs_tol=CLOSE)
+    return left == right

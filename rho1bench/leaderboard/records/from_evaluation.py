@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rho1bench.comparison import eval_results
-from rho1bench.comparison.eval_results import EvalResults, LabelScores, TaskResult, TaskScores
+from rho1bench.comparison.eval_results import EARLIER, SETTINGS, EvalResults, LabelScores, TaskResult, TaskScores
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records.record import (
     SCHEMA,
     UNHASHED,
     CheckpointFacts,
+    CodeFacts,
     EvaluationFacts,
     Record,
     Scale,
@@ -37,6 +38,7 @@ def pack_evaluation(folder: Path, name: str | None = None) -> list[Record]:
     Raises DataError where files are missing, do not fit each other, or hold no whole suite.
     """
     scores = eval_results.read_label(folder.parent, folder.name)
+    eval_results.check_unchanged(folder, scores.results)
     name = name or scores.label
     return [with_hashes(base_record(scores, suite, name, slug(name))) for suite in _suites(scores, folder)]
 
@@ -67,7 +69,7 @@ def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record
         schema=SCHEMA,
         id=f"{suite}/{stem}" + (f".limit{limit}" if limit else ""),
         suite=suite,
-        scale=_scale(suite, tasks),
+        scale=scale_of(suite, tasks),
         limit=limit,
         model=CheckpointFacts(
             name=name,
@@ -85,6 +87,7 @@ def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record
         comparison=None,
         eval_fingerprint=UNHASHED,
         sha256=UNHASHED,
+        code=CodeFacts(training=None, evaluation=results.code_sha256) if results.code_sha256 else None,
     )
 
 
@@ -95,7 +98,8 @@ def _limit(results: EvalResults, suite: str) -> int | None:
     return min((limit for limit in found if limit is not None), default=None)
 
 
-def _scale(suite: str, tasks: Mapping[str, TaskRecord]) -> Scale:
+def scale_of(suite: str, tasks: Mapping[str, TaskRecord]) -> Scale:
+    """Return the scale of a record that is no smoke test."""
     if suite not in RANKED_SUITES:
         return "mini"
     return "full" if all(task.is_whole for task in tasks.values()) else "limited"
@@ -138,18 +142,29 @@ def _public_source(source: str) -> str:
 
 def eval_command(results: EvalResults, suite: str) -> str:
     """Return the command that evaluates the checkpoint again."""
-    limit = _limit(results, suite)
-    settings = results.engine_settings
-    words = ["rho1bench", "eval", _public_source(results.model), "--suite", suite]
+    source, limit = _public_source(results.model), _limit(results, suite)
+    return evaluation_command(source, suite, limit, results.engine, results.engine_settings)
+
+
+def evaluation_command(source: str, suite: str, limit: int | None, engine: str, settings: Mapping[str, object]) -> str:
+    """Return the command that evaluates ``source`` on a suite."""
+    words = ["rho1bench", "eval", source, "--suite", suite]
     words += ["--limit", str(limit)] if limit else []
-    words += ["--engine", results.engine]
+    words += ["--engine", engine]
     words += ["--max-model-len", str(settings["max_model_len"])] if "max_model_len" in settings else []
     return shlex.join(words)
 
 
 def find_evaluations(folder: Path) -> Iterator[Path]:
     """Yield the checkpoint folders under an output folder of ``rho1bench eval``, or the folder itself."""
-    if (folder / "results.json").is_file():
+    if (folder / "results.json").is_file() or (folder / EARLIER).is_dir():
         yield folder
     else:
-        yield from sorted(path.parent for path in folder.glob("*/results.json"))
+        found = [*folder.glob("*/results.json"), *folder.glob(f"*/{EARLIER}")]
+        yield from sorted({path.parent for path in found})
+
+
+def folders_of_results(folder: Path) -> list[Path]:
+    """Return the folders with results of one checkpoint: its own, then those of earlier requests."""
+    kept = sorted(path.parent for path in folder.glob(f"{EARLIER}/*/{SETTINGS}"))
+    return [place for place in (folder, *kept) if (place / "results.json").is_file()]

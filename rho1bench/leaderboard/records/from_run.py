@@ -29,10 +29,13 @@ from rho1bench.leaderboard.records.record import (
     settings_sha256,
     with_hashes,
 )
-from rho1bench.recipe import CompareStage, EvalStage, Recipe, ScoreStage, SFTStage, TrainStage
+from rho1bench.pipeline.fingerprint import code_hash
+from rho1bench.pipeline.manifest import MANIFEST, read_manifest
+from rho1bench.pipeline.runner import preview
+from rho1bench.recipe import CompareStage, EvalStage, Recipe, ReportStage, ScoreStage, SFTStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
-from rho1bench.system.files import read_jsonl
+from rho1bench.system.files import read_jsonl, sha256_file
 
 _HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
 
@@ -76,8 +79,40 @@ def _read_recipe(path: Path) -> Recipe:
         raise DataError(f"{path}: the recipe of this run cannot be read by this version:\n{error}") from error
 
 
+def check_run(run: Run) -> None:
+    """Raise DataError unless every stage is what its recipe, code and inputs make, byte for byte.
+
+    The report is left out: nothing of a record comes from it.
+    """
+    for stage, decision in preview(run.recipe, run.folder):
+        if isinstance(stage, ReportStage):
+            continue
+        folder = run.stage_folder(stage.name)
+        fault = "" if decision.action == "skip" else decision.reason
+        fault = fault or _changed_file(folder)
+        if fault:
+            raise DataError(
+                f"{folder}: {fault}. Records are made only of what a run has left; "
+                f"the same `rho1bench run` command makes this stage again."
+            )
+
+
+def _changed_file(folder: Path) -> str:
+    """Say which file of a finished stage is not as it was written, every byte of it read; empty if none is."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return "it is not finished"
+    for name, expected in manifest.files.items():
+        if expected is not None and sha256_file(folder / name) != expected:
+            return f"{name} has another content"
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    foreign = sorted(present - set(manifest.files) - {MANIFEST})
+    return f"{foreign[0]} was not written by the stage" if foreign else ""
+
+
 def pack_run(run: Run) -> Iterator[Record]:
-    """Yield the records of a run; raises DataError where stages are missing or do not fit."""
+    """Yield the records of a run; raises DataError where stages are missing, changed or do not fit."""
+    check_run(run)
     for stage in run.recipe.stages_of(EvalStage):
         folder = run.stage_folder(stage.name)
         scores = {label: eval_results.read_label(folder, label) for label in eval_results.labels(folder)}
@@ -95,18 +130,24 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
         facts = training_facts(run, label)
         for suite in found.suites:
             name, file = f"{title} {label}, seed {recipe.seed}", f"{stem}.{label}.seed{recipe.seed}"
-            extra = {"training": facts, "command": run_command(run), "curve": _curve(run, facts, suite, scores)}
+            extra: dict[str, object] = {
+                "training": facts,
+                "command": run_command(run),
+                "curve": _curve(run, facts, suite, scores),
+            }
             base = base_record(found, suite, name, file)
+            if base.code is not None:
+                extra["code"] = base.code.model_copy(update={"training": training_code(recipe, label)})
             records[label, suite] = with_hashes(
                 base.model_copy(update=extra | ({"scale": "smoke"} if run.is_smoke else {}))
             )
-    baselines = _baselines(recipe, stage.name)
+    baselines = baselines_of(recipe, stage.name)
     for (label, suite), record in records.items():
         baseline = records.get((baselines.get(label, ""), suite))
         yield compare_records(record, baseline, seed=recipe.seed) if baseline else record
 
 
-def _baselines(recipe: Recipe, evaluation: str) -> dict[str, str]:
+def baselines_of(recipe: Recipe, evaluation: str) -> dict[str, str]:
     """Return the baseline of every treatment that the recipe compares."""
     stages = [stage for stage in recipe.stages_of(CompareStage) if stage.evaluation == evaluation]
     return {pair.treatment: pair.baseline for stage in stages for pair in stage.pairs}
@@ -116,19 +157,29 @@ def training_facts(run: Run, label: str) -> TrainingFacts:
     """Return a record's ``training`` for the final checkpoint of the stage ``label``."""
     stage = run.recipe.stage(label, TrainStage)
     training = read_training(run.stage_folder(label))
-    selection = stage.selection
     return TrainingFacts(
         recipe=run.recipe.name,
         recipe_sha256=recipe_sha256(run.recipe),
         stage=label,
         method=method_of(run.recipe, label),
-        selection=selection.model_dump(mode="json", exclude_defaults=True) if selection else None,
+        selection=selection_of(stage),
         seed=run.recipe.seed,
         step=training.max_steps,
         tokens=training.tokens,
         selected_tokens=training.selected_tokens,
         validation_loss=_validation_loss(run.stage_folder(label) / "metrics.jsonl"),
     )
+
+
+def training_code(recipe: Recipe, label: str) -> str:
+    """Return the hash of the code that trains a stage; :func:`check_run` holds that it made the run's."""
+    spec = recipe.stage(label, TrainStage).spec
+    return code_hash(spec.entry, spec.shipped)
+
+
+def selection_of(stage: TrainStage) -> JsonObject | None:
+    """Return what a stage sets of its token selection; None where it trains on every token."""
+    return stage.selection.model_dump(mode="json", exclude_defaults=True) if stage.selection else None
 
 
 def recipe_sha256(recipe: Recipe) -> str:

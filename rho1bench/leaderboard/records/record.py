@@ -90,6 +90,14 @@ class EvaluationFacts(RecordModel):
     seconds: Annotated[float, Field(ge=0.0)]
 
 
+class CodeFacts(RecordModel):
+    """Hashes of the code of rho1bench that made the numbers; records of earlier versions say nothing of it."""
+
+    training: Sha256 | None
+    """Of what trained the model; None for a checkpoint from elsewhere."""
+    evaluation: Sha256
+
+
 class TaskRecord(RecordModel):
     """One task, or benchmark of several lm-eval tasks."""
 
@@ -193,6 +201,7 @@ class Record(RecordModel):
     comparison: ComparisonRecord | None
     eval_fingerprint: Sha256
     sha256: Sha256
+    code: CodeFacts | None = None
 
     @property
     def strata(self) -> list[Values]:
@@ -276,9 +285,9 @@ def with_hashes(record: Record) -> Record:
 
 
 def as_json(record: Record) -> JsonObject:
-    """Return a record as its file holds it."""
+    """Return a record as its file holds it; one of an earlier version has no ``code``."""
     data: JsonObject = record.model_dump(mode="json", by_alias=True)
-    return data
+    return data if record.code else {key: value for key, value in data.items() if key != "code"}
 
 
 def json_schema() -> JsonObject:

@@ -19,6 +19,7 @@ from rho1bench.comparison.statistics import Values
 from rho1bench.leaderboard.records.record import (
     Average,
     CheckpointFacts,
+    CodeFacts,
     ComparisonRecord,
     CurvePoint,
     Record,
@@ -27,6 +28,8 @@ from rho1bench.leaderboard.records.record import (
     task_interval,
     task_score,
 )
+
+_CODE_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Origin:
     dtype: str
     device: str
     eval_fingerprint: str
+    code: str | None
+    """Hashes of the code that trained and evaluated, shortened; None in records of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,13 @@ def origin_of(record: Record) -> Origin:
         dtype=evaluation.dtype,
         device=evaluation.device,
         eval_fingerprint=record.eval_fingerprint,
+        code=_code_text(record.code) if record.code else None,
     )
+
+
+def _code_text(code: CodeFacts) -> str:
+    training = f"training {code.training[:_CODE_LENGTH]}, " if code.training else ""
+    return f"{training}evaluation {code.evaluation[:_CODE_LENGTH]}"
 
 
 def selection_text(selection: JsonObject | None) -> str | None:

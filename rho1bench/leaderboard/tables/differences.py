@@ -1,14 +1,14 @@
 """SLM minus CLM on the leaderboard: the comparisons that records carry, and their mean over the seeds of a recipe.
 
 A single comparison speaks of the sampled documents (paired bootstrap, exact McNemar or sign flips, Holm over tasks);
-the mean over seeds of training itself (Student's t, Holm over tasks).
+the mean over seeds of training itself (Student's t where it can hold, Holm over tasks, and the exact sign-flip p).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rho1bench.comparison.statistics import holm, spread_over_seeds
+from rho1bench.comparison.statistics import difference_over_seeds, holm
 from rho1bench.leaderboard.records.record import ComparisonRecord, Difference, SpeedUp
 from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.leaderboard.tables.table import Cell, Column, Group, Row, Table, percent, task_title
@@ -80,9 +80,10 @@ def _mean_loss(losses: Sequence[float | None]) -> str | None:
     known = [loss for loss in losses if loss is not None]
     if len(known) < len(losses):
         return None
-    spread = spread_over_seeds(known)
-    bounds = f" ({signed(spread.ci.low, 3)} to {signed(spread.ci.high, 3)})" if spread.ci else ""
-    return f"{signed(spread.mean, 3)}{bounds}, {p_clause(spread.p)}"
+    found = difference_over_seeds(known)
+    bounds = f" ({signed(found.ci.low, 3)} to {signed(found.ci.high, 3)}), {p_clause(found.p)}" if found.ci else ""
+    exact = f", exact {p_clause(found.p_exact)}" if found.p_exact is not None else ""
+    return f"{signed(found.mean, 3)}{bounds}{exact}"
 
 
 def difference_cell(entry: Difference) -> Cell:
@@ -97,13 +98,15 @@ def _mean_row(rows: Sequence[Row], losses: Sequence[float | None]) -> Row:
         [cell.value for cell in column if cell.value is not None]
         for column in zip(*(row.cells for row in rows), strict=True)
     ]
-    spreads = [spread_over_seeds(values) for values in columns]
+    spreads = [difference_over_seeds(values) for values in columns]
     adjusted = [None, *holm([spread.p if spread.p is not None else 1.0 for spread in spreads[1:]])]
     cells = []
     for spread, p_holm in zip(spreads, adjusted, strict=True):
         p = spread.p if p_holm is None else p_holm
         ci = (spread.ci.low, spread.ci.high) if spread.ci else None
-        cells.append(Cell(spread.mean, ci, spread.p, p_holm, marked=p is not None and p < SIGNIFICANT))
+        marked = spread.p is not None and p is not None and p < SIGNIFICANT
+        holm_p = None if spread.p is None else p_holm
+        cells.append(Cell(spread.mean, ci, spread.p, holm_p, marked=marked, p_exact=spread.p_exact))
     return Row(f"mean of {len(rows)} seeds", "seeds", (_mean_loss(losses), None), tuple(cells), num_seeds=len(rows))
 
 

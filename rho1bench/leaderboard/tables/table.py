@@ -63,6 +63,8 @@ class Cell:
     marked: bool = False
     note: int | None = None
     """Number of a footnote of the table, from 1."""
+    p_exact: float | None = None
+    """Of a mean over seeds: the exact sign-flip p."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,9 @@ HubName = Annotated[str, Field(min_length=1), LocalRef("folder")]
 
 
 class Model(BaseModel):
-    """Base of every recipe model: frozen, and an unknown key is an error."""
+    """Base of every recipe model: frozen; an unknown key is an error, and so is a value of another type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class PretrainedModel(Model):

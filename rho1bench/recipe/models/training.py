@@ -19,12 +19,13 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
-from rho1bench.recipe.models.corpus import CorpusStage, Source, TokenizerStage
+from rho1bench.recipe.models.corpus import CorpusStage, Source, TextStage, TokenizerStage
 from rho1bench.recipe.models.selection import Selection
 from rho1bench.sizing.shapes import ModelShape
 
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
 BYTES_PER_WEIGHT = 4
+MAX_BATCH = 10_000_000
 
 
 class ModelConfig(Model):
@@ -87,7 +88,7 @@ class TrainStage(StageBase):
     trust_remote_code: bool = False
     """Run model code that a pretrained checkpoint brings along. Only for origins that you trust."""
     optimizer: Optimizer
-    batch_size: PositiveInt
+    batch_size: Annotated[int, Field(gt=0, le=MAX_BATCH)]
     """Blocks (or samples) in one optimizer step, over all processes."""
     micro_batch_size: PositiveInt | None = None
     """Blocks in one forward pass; default: the whole batch."""
@@ -178,7 +179,7 @@ class PretrainStage(TrainStage):
         return recipe.stage(self.corpus, CorpusStage).block_size
 
 
-class SFTStage(TrainStage):
+class SFTStage(TrainStage, TextStage):
     """Supervised fine-tuning on tool-integrated and CoT samples (paper section 3.2)."""
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.sft:run", (*PACKAGES, "trl"), parallel_safe=True)

@@ -10,6 +10,8 @@ from rho1bench.recipe.models.training import ModelConfig, PretrainStage, SFTStag
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
 from rho1bench.sizing.shapes import KNOWN_MODELS
 
+MAX_SAMPLES = 10**11
+
 
 def positions(stage: TrainStage, earlier: Earlier) -> int | None:
     """Return max_position_embeddings of the model that a stage trains; None where it is not known."""
@@ -42,6 +44,31 @@ def checkpoints_fit_the_steps(stage: TrainStage, earlier: Earlier) -> Problems:
 
 
 @rule(TrainStage)
+def schedule_fits_the_steps(stage: TrainStage, earlier: Earlier) -> Problems:
+    """Warm-up, and the decay of ``wsd`` after it, end within the steps."""
+    optimizer, steps = stage.optimizer, stage.max_steps
+    decay = round(optimizer.decay_fraction * steps) if optimizer.schedule == "wsd" else 0
+    if optimizer.warmup_steps + decay > steps:
+        what = f" and the decay over {decay} steps" if decay else ""
+        yield (
+            ("optimizer", "warmup_steps"),
+            f"a warm-up of {optimizer.warmup_steps} steps{what} does not end within max_steps ({steps})",
+        )
+
+
+@rule(TrainStage)
+def samples_can_be_listed(stage: TrainStage, earlier: Earlier) -> Problems:
+    """The order of all samples is made before training."""
+    samples = stage.max_steps * stage.batch_size
+    if samples > MAX_SAMPLES:
+        yield (
+            ("max_steps",),
+            f"{stage.max_steps} steps of {stage.batch_size} are {samples:.2g} samples; "
+            + (f"at most {MAX_SAMPLES:.0e} can be read in one stage"),
+        )
+
+
+@rule(TrainStage)
 def flash_attention_has_its_precision(stage: TrainStage, earlier: Earlier) -> Problems:
     """Flash attention has no float32 kernel."""
     if stage.attention == "flash_attention_2" and stage.precision == "fp32":
@@ -65,6 +92,12 @@ def heads_divide(stage: TrainStage, earlier: Earlier) -> Problems:
 def corpus_holds_a_batch(stage: PretrainStage, earlier: Earlier) -> Problems:
     """A corpus holds at least one batch of the stage that trains on it."""
     corpus = earlier.stage(stage.corpus, CorpusStage)
+    if corpus.num_blocks and corpus.num_blocks < stage.batch_size:
+        yield (
+            ("batch_size",),
+            f"a batch of {stage.batch_size} blocks is more than the num_blocks ({corpus.num_blocks}) of the corpus "
+            f"{stage.corpus!r}",
+        )
     needed = stage.batch_size * corpus.block_size
     if corpus.num_tokens and corpus.num_tokens < needed:
         yield (
