@@ -1,97 +1,155 @@
-"""Units of measure: names, what they measure, and how big they are, so that 5 cm is 50 mm but not 5 m.
+r"""Units of measure: names, what they measure, and how big they are, so that 5 cm is 50 mm but not 5 m.
 
-Only used when both answers name a unit; an answer that leaves the unit out is compared as a bare number.
+Only used when both answers name a unit; an answer that leaves the unit out is compared as a bare number. A unit that is
+not in the table is a noun (``7 red apples``): two nouns must share a word.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
-Size = tuple[str, Fraction]
 _INCH = Fraction(254, 10000)
 _POUND = Fraction(45359237, 100000000)
 _GALLON = Fraction(231) * _INCH**3
+_YEAR = Fraction(146097 * 86400, 400)
 
 _BASE: dict[str, dict[str, Fraction]] = {
     "length": {
-        "m meter metre": Fraction(1),
-        "cm centimeter centimetre": Fraction(1, 100),
-        "mm millimeter millimetre": Fraction(1, 1000),
-        "dm decimeter decimetre": Fraction(1, 10),
-        "km kilometer kilometre": Fraction(1000),
-        "in inch inches": _INCH,
-        "ft foot feet": 12 * _INCH,
-        "yd yard": 36 * _INCH,
-        "mi mile": 63360 * _INCH,
-    },
-    "volume": {
-        "l liter litre": Fraction(1, 1000),
-        "ml milliliter millilitre": Fraction(1, 1000000),
-        "gal gallon": _GALLON,
-        "qt quart": _GALLON / 4,
-        "pt pint": _GALLON / 8,
-        "cup": _GALLON / 16,
+        "m meter metre": Fraction(1), "cm centimeter centimetre": Fraction(1, 100),
+        "mm millimeter millimetre": Fraction(1, 1000), "dm decimeter decimetre": Fraction(1, 10),
+        "km kilometer kilometre": Fraction(1000), "nm nanometer nanometre": Fraction(1, 10**9),
+        "in inch inches": _INCH, "ft foot feet": 12 * _INCH, "yd yard": 36 * _INCH, "mi mile": 63360 * _INCH,
     },
     "mass": {
-        "kg kilogram": Fraction(1),
-        "g gram": Fraction(1, 1000),
-        "mg milligram": Fraction(1, 1000000),
-        "t tonne": Fraction(1000),
-        "lb lbs pound": _POUND,
-        "oz ounce": _POUND / 16,
+        "kg kilogram kilo": Fraction(1), "g gram gm": Fraction(1, 1000), "mg milligram": Fraction(1, 1000000),
+        "t tonne": Fraction(1000), "ton": 2000 * _POUND, "lb lbs pound": _POUND, "oz ounce": _POUND / 16,
     },
     "time": {
-        "s sec second": Fraction(1),
-        "min minute": Fraction(60),
-        "h hr hour": Fraction(3600),
-        "day": Fraction(86400),
-        "week": Fraction(7 * 86400),
-        "month": Fraction(146097 * 86400, 4800),
-        "yr year": Fraction(146097 * 86400, 400),
+        "s sec second": Fraction(1), "ms millisecond": Fraction(1, 1000), "min minute": Fraction(60),
+        "h hr hour": Fraction(3600), "day": Fraction(86400), "week wk": Fraction(7 * 86400), "month": _YEAR / 12,
+        "yr year": _YEAR, "decade": 10 * _YEAR, "century centuries": 100 * _YEAR,
     },
-    "money": {"dollar usd buck": Fraction(1), "cent penny pennies": Fraction(1, 100)},
-    "euro": {"euro eur": Fraction(1)},
-    "pound sterling": {"gbp quid": Fraction(1)},
-    "angle": {"degree deg": Fraction(1)},
-    "radian": {"radian rad": Fraction(1)},
-    "dozen": {"dozen": Fraction(12)},
-}
-_POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3, "^{2}": 2, "^{3}": 3}
+    "dollar": {"dollar usd buck": Fraction(1), "cent penny pennies": Fraction(1, 100)},
+    "euro": {"euro eur": Fraction(1)}, "pound sterling": {"gbp quid": Fraction(1)},
+    "yen": {"yen jpy": Fraction(1)}, "rupee": {"rupee inr rs": Fraction(1), "paisa paise": Fraction(1, 100)},
+    "angle": {"degree deg": Fraction(1)}, "radian": {"radian rad": Fraction(1)},
+    "kelvin": {"kelvin k": Fraction(1)},
+    "dozen": {"dozen": Fraction(12)}, "gross": {"gross": Fraction(144)}, "pair": {"pair": Fraction(2)},
+    "power": {"w watt": Fraction(1), "kw kilowatt": Fraction(1000)},
+    "energy": {"j joule": Fraction(1), "kj kilojoule": Fraction(1000)},
+    "force": {"n newton": Fraction(1)}, "frequency": {"hz hertz": Fraction(1)}, "charge": {"v volt": Fraction(1)},
+    "byte": {"byte": Fraction(1), "kb kilobyte": Fraction(10**3), "mb megabyte": Fraction(10**6),
+             "gb gigabyte": Fraction(10**9)},
+}  # fmt: skip
+_VOLUMES = {
+    "l liter litre": Fraction(1, 1000), "ml milliliter millilitre": Fraction(1, 1000000),
+    "cl centiliter centilitre": Fraction(1, 100000), "cc": Fraction(1, 1000000), "gal gallon": _GALLON,
+    "qt quart": _GALLON / 4, "pt pint": _GALLON / 8, "cup": _GALLON / 16, "tbsp tablespoon": _GALLON / 256,
+    "tsp teaspoon": _GALLON / 768,
+}  # fmt: skip
+_AREAS = {"acre": 4840 * (36 * _INCH) ** 2, "ha hectare": Fraction(10000)}
+_SPEEDS = {"mph": (63360 * _INCH) / 3600, "kph kmh kmph": Fraction(1000, 3600)}
+_TEMPERATURES = {"c celsius centigrade": "celsius", "f fahrenheit": "fahrenheit"}
+_POWER_WORDS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_GENERIC = frozenset("unit units".split())
+_TOKEN = re.compile(r"\^\{(-?\d)\}|\^\\circ|\\dollar|\\cdot|[€£¥₹¢/]|[A-Za-z]+")
+_SYMBOLS = {"\\dollar": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "¢": "cent"}
+_FILLERS = frozenset("of the a an in total all altogether each per".split())
 
 
-def _table() -> dict[str, Size]:
-    table = {}
-    for dimension, units in _BASE.items():
-        for names, size in units.items():
-            for name in names.split():
-                table[name] = (dimension, size)
+@dataclass(frozen=True)
+class Unit:
+    """A unit of measure: powers of base dimensions and size in them, or (``dimensions`` None) the words of a noun."""
+
+    dimensions: tuple[tuple[str, int], ...] | None
+    factor: Fraction
+    nouns: frozenset[str]
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether it is "units" or "square units", which stand for any length, or area."""
+        return self.dimensions is not None and len(self.dimensions) == 1 and self.dimensions[0][0] == "unit"
+
+
+def _table() -> dict[str, tuple[dict[str, int], Fraction]]:
+    table: dict[str, tuple[dict[str, int], Fraction]] = {}
+    groups: list[tuple[dict[str, int], dict[str, Fraction]]] = [({name: 1}, units) for name, units in _BASE.items()]
+    groups += [({"length": 3}, _VOLUMES), ({"length": 2}, _AREAS), ({"length": 1, "time": -1}, _SPEEDS)]
+    groups += [({kind: 1}, {names: Fraction(1)}) for names, kind in _TEMPERATURES.items()]
+    groups.append(({"unit": 1}, {"unit": Fraction(1)}))
+    for dimensions, units in groups:
+        for names, factor in units.items():
+            table |= {name: (dimensions, factor) for name in names.split()}
     return table
 
 
 _SIZES = _table()
 
 
-def unit_size(words: str) -> Size | None:
-    """Return dimension and size of a unit in words or symbols (``"square inches"``, ``"cm^{2}"``), None if unknown."""
-    tokens = re.findall(
-        r"\^\{[23]\}|[A-Za-z]+", words.lower().replace(r"^\circ", " degree ").replace("\\dollar", "dollar")
-    )
-    power = 1
-    names = []
-    for token in tokens:
-        if token in _POWERS and power == 1:
-            power = _POWERS[token]
+def read_unit(text: str) -> Unit:
+    """Read a unit in words or symbols (``square inches``, ``km/h``, ``miles per hour``); a noun where it is unknown."""
+    words = text.replace(r"^\circ C", "celsius").replace(r"^\circ F", "fahrenheit")
+    measured = re.sub(r"\s+(?:in (?:total|all|the)\b|of\b|for\b|each\b|altogether\b).*", "", words)
+    parts = re.split(r"/|\bper\b|\ban?\b(?= )", measured)
+    dimensions: dict[str, int] = {}
+    factor = Fraction(1)
+    for place, part in enumerate(parts):
+        size = _product(part)
+        if size is None:
+            return Unit(None, Fraction(1), _nouns(text))
+        sign = -1 if place else 1
+        for base, power in size[0].items():
+            dimensions[base] = dimensions.get(base, 0) + sign * power
+        factor *= size[1] ** sign
+    return Unit(tuple(sorted((base, power) for base, power in dimensions.items() if power)), factor, frozenset())
+
+
+def _product(part: str) -> tuple[dict[str, int], Fraction] | None:
+    """Read one known unit with its power, words that are no unit around it allowed where its name is a long one."""
+    power, names, others = 1, list[str](), 0
+    for match in _TOKEN.finditer(part):
+        token = match.group()
+        word = _SYMBOLS.get(token, "degree" if token == r"^\circ" else token.lower())
+        if match.group(1) is not None:
+            power *= int(match.group(1))
+        elif word in _POWER_WORDS:
+            power *= _POWER_WORDS[word]
+        elif known_name(word) is not None:
+            names.append(word)
         else:
-            names.append(token)
-    return _powered(names[0], power) if len(names) == 1 else None
-
-
-def _powered(name: str, power: int) -> Size | None:
-    size = _SIZES.get(name) or _SIZES.get(name.removesuffix("s"))
-    if size is None or power == 1:
-        return size
-    dimension, value = size
-    if dimension != "length":
+            others += 1
+    names = list(dict.fromkeys(names))
+    if len(names) != 1 or (others and len(names[0]) < 3):
         return None
-    return ("volume" if power == 3 else "area"), value**power
+    dimensions, factor = _SIZES[known_name(names[0]) or ""]
+    return {base: exponent * power for base, exponent in dimensions.items()}, factor**power
+
+
+def known_name(word: str) -> str | None:
+    """Return the name by which the table knows a word (singular), None if it does not."""
+    lowered = word.lower()
+    singular = lowered.removesuffix("s") if len(lowered) > 3 else lowered
+    return next((name for name in (lowered, singular) if name in _SIZES), None)
+
+
+def _nouns(text: str) -> frozenset[str]:
+    words = re.findall(r"[A-Za-z]{2,}", text.lower())
+    return frozenset(word.removesuffix("s").removesuffix("e") for word in words if word not in _FILLERS)
+
+
+def ratio(left: Unit | None, right: Unit | None) -> Fraction | None:
+    """Return how many of the right unit are in one of the left, None if the two measure different things.
+
+    A missing unit fits any; "units" fit every length, "square units" every area; nouns must share a word.
+    """
+    if left is None or right is None:
+        return Fraction(1)
+    if left.dimensions is None or right.dimensions is None:
+        return Fraction(1) if left.nouns & right.nouns else None
+    if left.is_generic or right.is_generic:
+        powers = [sum(power for _, power in unit.dimensions or ()) for unit in (left, right)]
+        bases = {base for unit in (left, right) for base, _ in unit.dimensions or ()}
+        return Fraction(1) if powers[0] == powers[1] and bases <= {"unit", "length"} else None
+    return left.factor / right.factor if left.dimensions == right.dimensions else None
