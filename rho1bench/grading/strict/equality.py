@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 
 from rho1bench.grading.numeric import clearly_different
 from rho1bench.grading.strict.normal_form import squeezed, tidy
@@ -23,7 +24,7 @@ from rho1bench.grading.strict.structures import (
     sides,
 )
 from rho1bench.grading.strict.text_answers import clock_time, is_text, option_letter, same_ratio, same_text, symbol_of
-from rho1bench.grading.strict.units import ratio
+from rho1bench.grading.strict.units import Unit, ratio
 from rho1bench.paper.protocol import CHOICE_TASKS
 
 MAX_LENGTH = 1000
@@ -74,11 +75,16 @@ def same(left: str, right: str, algebra: Algebra, depth: int = 0) -> bool:
     if (decided := _assignments(left, right, algebra, depth)) is not None:
         return decided
     one, other = named_value(left), named_value(right)
-    if (one.value, other.value) != (left, right) and not (is_relation(one.value) or is_relation(other.value)):
+    if (one.value, other.value) != (left, right) and _is_value(one.value) and _is_value(other.value):
         if one.name and other.name and one.name != other.name:
             return any(map(_has_letters, (one.value, other.value))) and algebra(left, right)
         return same(one.value, other.value, algebra, depth + 1)
     return _same_structure(left, right, algebra, depth)
+
+
+def _is_value(text: str) -> bool:
+    """Return whether a text is a value, or several of one name (``x=1`` or ``x=2``), and no relation."""
+    return not is_relation(text) or ((parts := read_collection(text)) is not None and parts.name != "")
 
 
 def _has_letters(text: str) -> bool:
@@ -87,10 +93,7 @@ def _has_letters(text: str) -> bool:
 
 def _without_units(left: str, right: str) -> tuple[str, str] | None:
     """Drop the unit behind an expression (``(3,4) cm``); two empty strings if units differ, None if there are none."""
-    (one, one_unit), (other, other_unit) = split_unit(left), split_unit(right)
-    for text, unit, quantity in ((left, other_unit, read_quantity(left)), (right, one_unit, read_quantity(right))):
-        if unit is not None and quantity is not None and quantity.unit is not None:  # 2^{3} cm against 8 cm
-            return ("", "") if ratio(unit, quantity.unit) is None else _bare(left, right)
+    (one, one_unit), (other, other_unit) = _value_and_unit(left), _value_and_unit(right)
     if one_unit is None and other_unit is None:
         return None
     factor = ratio(one_unit, other_unit)
@@ -99,17 +102,26 @@ def _without_units(left: str, right: str) -> tuple[str, str] | None:
     return (one if factor == 1 else rf"\frac{{{factor.numerator}}}{{{factor.denominator}}}({one})"), other
 
 
-def _bare(left: str, right: str) -> tuple[str, str]:
-    return split_unit(left)[0], split_unit(right)[0]
+def _value_and_unit(text: str) -> tuple[str, Unit | None]:
+    quantity = read_quantity(text)
+    if quantity is None or quantity.unit is None or quantity.percent or quantity.unit.is_angle:
+        return split_unit(text)
+    return _fraction(quantity.value), quantity.unit
+
+
+def _fraction(value: Fraction) -> str:
+    return str(value) if value.denominator == 1 else rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
 def _bare_equation(text: str) -> str:
     """Drop the unit behind an equation (``6 \\times 7 = 42 pens``), which says what is counted."""
-    *before, last = sides(text)
+    *before, last = sides(text.replace(r"\dollar ", "") if "=" in text else text)
+    if before and r"\dollar" in text:
+        text = " = ".join([*before, last])
     quantity = read_quantity(last) if before and is_text(last) and not any(map(is_text, before)) else None
     if quantity is None or quantity.percent:
         return text
-    return " = ".join([*before, rf"\frac{{{quantity.value.numerator}}}{{{quantity.value.denominator}}}"])
+    return " = ".join([*before, _fraction(quantity.value)])
 
 
 def _number_for_words(text: str, other: str) -> str:
@@ -119,7 +131,7 @@ def _number_for_words(text: str, other: str) -> str:
     quantity = read_quantity(text)
     if quantity is None or quantity.percent or quantity.unit is not None:
         return text
-    return rf"\frac{{{quantity.value.numerator}}}{{{quantity.value.denominator}}}"
+    return _fraction(quantity.value)
 
 
 def _refuse(left: str, right: str) -> bool:

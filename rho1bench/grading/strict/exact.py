@@ -1,7 +1,7 @@
 r"""Exact equality of sympy's numbers and expressions: no tolerance, no underflow.
 
-Two rational numbers are compared as fractions. Two other numbers differ if 50 digits of each tell them apart; where they
-do not, sympy has to prove that the difference is zero, or 2,000 digits have to agree. Expressions with letters are
+Two rational numbers are compared as fractions. Of two others, sympy may know whether the difference is zero; else they are
+equal if 2,000 digits of them agree (a proof would take seconds, and 50 digits tell nearly all others apart). Expressions with letters are
 compared at points whose coordinates are fractions, where both are numbers: if they agree at all points, they are equal.
 """
 
@@ -35,10 +35,7 @@ def same_number(left: Expression, right: Expression) -> bool:
     difference = left - right
     if difference.is_zero is not None:
         return bool(difference.is_zero)
-    if not _agree(left, right, _DIGITS):
-        return False
-    proven = difference.equals(0)
-    return bool(proven) if proven is not None else _agree(left, right, _MANY_DIGITS)
+    return _agree(left, right, _DIGITS) and _agree(left, right, _MANY_DIGITS)
 
 
 def _evaluated(value: Expression) -> Expression:

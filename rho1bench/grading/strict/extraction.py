@@ -26,7 +26,8 @@ _BARE_OPTION = re.compile(r"\s*\(?([A-Ea-e])\)?[.:]?\s*")
 _SPECIAL_TOKEN = re.compile(r"<\|[a-z_]{1,30}\|>|</?s>|<(?:eos|pad|end_of_turn)>")
 _OPEN_BOX = re.compile(r"\\?(?:boxed|fbox|framebox)")
 _BETWEEN_BOXES = re.compile(r"(?:\s|\$|\\[()\[\]]|,|and|or|\\text\{\s*(?:and|or)\s*\}){1,60}")
-_SIGN_BEFORE_BOX = re.compile(r"(?:^|[=:(\s$\[])\s*([-−])\s*\\?$")
+_SIGN_BEFORE_BOX = re.compile(r"(?:^|[=:($\[\n]|[A-Za-z]{2})\s*-\s*$")
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–−－﹣", "-"))
 _HEADINGS = (
     re.compile(r"####"),
     re.compile(
@@ -40,7 +41,7 @@ def answer_span(completion: str, task: str) -> str:
     """Return the stated answer (an upper-case letter for multiple choice), or ``""`` where none is stated."""
     if task in CHOICE_TASKS:
         return _option(completion.partition("Problem:")[0])
-    completion = _SPECIAL_TOKEN.sub("\n", completion)
+    completion = _SPECIAL_TOKEN.sub("\n", completion).translate(_DASHES)
     for finder in _FINDERS:
         found = finder(completion)
         if found is not None:
@@ -68,8 +69,7 @@ def _boxed(completion: str) -> str | None:
     if not starts:
         return None
     inside, _ = _box(completion, starts[-1])
-    sign = _SIGN_BEFORE_BOX.search(completion[: starts[-1]][-WINDOW:].removesuffix("boxed").removesuffix("fbox"))
-    parts = [f"-({inside})" if sign else inside]
+    parts = [f"-({inside})" if _negative(completion[: _start_of_mark(completion, starts[-1])][-60:]) else inside]
     for start, following in zip(reversed(starts[:-1]), reversed(starts[1:]), strict=True):
         if following - start > WINDOW:
             break
@@ -78,6 +78,11 @@ def _boxed(completion: str) -> str | None:
             break
         parts.insert(0, before)
     return ", ".join(parts)
+
+
+def _negative(before: str) -> bool:
+    """Tell whether a minus sign, which is no subtraction, stands right before a box."""
+    return _SIGN_BEFORE_BOX.search(before) is not None
 
 
 def _start_of_mark(completion: str, end: int) -> int:

@@ -11,12 +11,14 @@ import re
 _WINDOW = 400
 """Characters before the last digits that are looked at; an expression that is longer is no number."""
 _LAST_DIGITS = "0123456789½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-_RANGE = re.compile(r"\b(?:between|from|either)\s+\S+(?:\s\S+)?\s+(?:and|to|or)\s*$", re.IGNORECASE)
+_LISTED = re.compile(
+    r"(?:(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*\s*(?:,|and|or|to)\s+){0,9}(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*,?\s+(?:and|or|to)\s+(?:[A-Za-z]\s*=\s*)?$"
+)
 _PIECE = re.compile(
     r"""\\(?:d|t|c)?frac\s*\{[^{}]{1,80}\}\s*\{[^{}]{1,80}\}|\\sqrt(?:\[\d+\])?\s*\{[^{}]{1,80}\}|\\binom\{[^{}]{1,40}\}\{[^{}]{1,40}\}
     |\\(?:pi|cdot|times|div|pm|left|right|infty|circ|%|\$|,|!)(?![A-Za-z])|[_^]\s?\{[^{}]{1,80}\}|[_^][-−]?\w
     |\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+|√
-    |[-−+*/×·÷=≈()!%°$€£¥π:]|\\[()\[\]]""",
+    |(?<=\d)\s?x\s?(?=\d)|[-−+*/×·÷=≈()!%°$€£¥π:]|\\[()\[\]]""",
     re.VERBOSE,
 )
 _UNIT_WITH_POWER = re.compile(r"\b(?:mm|cm|dm|m|km|in|ft|yd|mi|units?|feet|inches|meters?)\s?(?:\^\{?[23]\}?|[²³])")
@@ -47,10 +49,24 @@ def _expression(line: str, digit: int) -> str:
     last = at
     while last + 1 < len(pieces) and _joined(line, pieces[last], pieces[last + 1]):
         last += 1
-    if _RANGE.search(line[: pieces[first].start()]):
-        return line.strip()
-    expression = line[pieces[first].start() : pieces[last].end()]
-    return _value(expression) + _tail(line[pieces[last].end() :])
+    start, end = pieces[first].start(), pieces[last].end()
+    if (several := _brackets_around(line, pieces[at].start(), pieces[at].end())) is not None:
+        return several
+    several = _LISTED.search(line[:start])
+    return (several.group() if several else "") + _value(line[start:end]) + _tail(line[end:])
+
+
+def _brackets_around(line: str, start: int, end: int) -> str | None:
+    """Return the list in brackets that holds a number (``(3, 8)``, ``\\{3, 8\\}``), None where it stands outside."""
+    depth, comma = 0, False
+    for place in range(start - 1, -1, -1):
+        depth += (line[place] in ")]}") - (line[place] in "([{")
+        comma |= line[place] == "," and depth == 0
+        if depth < 0:
+            closing = re.match(r"[^()\[\]{}]*[)\]}]", line[end:])
+            opening = place - (line[max(0, place - 1) : place] == "\\")
+            return line[opening : end + closing.end()] if comma and closing else None
+    return None
 
 
 def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:

@@ -17,6 +17,7 @@ _STYLES = (
     "mbox|hbox|emph|rm|bf|underline|uline|ensuremath|mathop|cancel|operatorname\\*?"
 )
 _FUNCTION_NAMES = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|gcd|lcm|max|min"
+_PLAIN_FUNCTIONS = _FUNCTION_NAMES.removesuffix("|max|min").replace("sec|", "")
 _REWRITES = tuple(
     (re.compile(pattern), template)
     for pattern, template in (
@@ -36,7 +37,10 @@ _REWRITES = tuple(
         (r"\\\$", r"\\dollar "),
         (r"\$\$?|\\[()\[\]]", " "),
         (r"\\(?:textcolor|colorbox)\s*\{[^{}]*\}\s*\{", r"\\text{"),
-        (r"\\color\s*\{[^{}]*\}|\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*?\s*\{[^{}]*\}", " "),
+        (
+            r"\\color\s*\{[^{}]*\}|\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*?\s*\{[^{}]*\}|\\m?strut(?:box)?(?![A-Za-z])|\\mathstrut(?![A-Za-z])",
+            " ",
+        ),
         (
             r"\\(?:quad|qquad|thinspace|medspace|thickspace|enspace|enskip|space|nobreakspace|displaystyle|textstyle|"
             r"scriptstyle|limits|nolimits|checkmark|blacksquare|square|Box|qed|hfill|newline|large|Large|huge|Huge|"
@@ -80,7 +84,7 @@ _REWRITES = tuple(
         (r"\\(?:vert|mid)(?![A-Za-z])", r"\\mid "),
         (r"\*\*", "^"),
         (r"\\%", "%"),
-        (r"(?<![\\A-Za-z])(" + _FUNCTION_NAMES + r")(?=\s*[\d(^\\{])", r"\\\1"),
+        (r"(?<![\\A-Za-z])(" + _PLAIN_FUNCTIONS + r")(?=\s*[\d(^\\{])", r"\\\1"),
         (r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi "),
         (r"(?<=\d)\s*x\s*(?=\d)", r"\\times "),
         (r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),

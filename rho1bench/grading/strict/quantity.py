@@ -133,7 +133,10 @@ def _in_digits(text: str) -> Quantity | None:
     if match is None or value is None:
         return None
     magnitude, digits, step = value
-    scale, rest = _scaled_by_words(match.group("unit"))
+    rest = match.group("unit")
+    if more := re.match(r"\s+and\s+(?:an?|one)\s+(half|third|quarter)\b", rest):
+        magnitude, rest = magnitude + Fraction(1, PARTS[more.group(1)]), rest[more.end() :]
+    scale, rest = _scaled_by_words(rest)
     unit = _unit(rest)
     if unit is _NO_UNIT:
         return None
@@ -145,8 +148,6 @@ def _scaled_by_words(text: str) -> tuple[Fraction, str]:
     scale = Fraction(1)
     if match := re.match(r"(k|K|M|B|mn|bn)(?=\s|$)", text):
         return Fraction(_SUFFIXES[match.group(1)]), text[match.end() :]
-    if match := re.match(r"\s+and\s+an?\s+half\b", text):
-        return scale, text
     while match := re.match(rf"\s*-?({_SCALE_WORDS})s?\b", text):
         scale, text = scale * SCALES[match.group(1)], text[match.end() :]
     if match := re.match(r"\s*-?([a-z]+)\b", text):
@@ -187,6 +188,8 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
     ) or re.fullmatch(r"(.*[\w)\]}])\s+([mgsh](?:\s*\^\{[23]\})?(?:/[a-z]+(?:\^\{[23]\})?)?)", text, re.DOTALL)
     if match is None or _NOT_A_UNIT.intersection(match.group(2).split()):
         return text, None
+    if len(match.group(2)) == 1 and re.search(r"(?<![\\A-Za-z])[A-Za-z]", match.group(1)):
+        return text, None  # a letter among letters is a variable
     unit = read_unit(match.group(2))
     return (match.group(1), unit) if unit.dimensions is not None else (text, None)
 

@@ -46,9 +46,14 @@ _VALUE = re.compile(r"[-−]?(?:\\?\$)?[-−]?\d[\d,]*(?:\.\d+)?(?:\s\d+/\d+|/\d
 _CHANGES_THE_VALUE = re.compile(
     r"\b(?:not|no|times|half|twice|double|triple|third|quarter|thousands?|millions?|billions?|hundreds?|dozens?|less|fewer|"
     r"more|than|least|most|minus|plus|negative|between|over|under|above|below|square|root|squared|cubed|power|percent|per|"
-    r"divided|multiplied|sum|product|difference|ratio|out|every|first|last|or|and|to|from|through|factorial|log|sin|cos|tan)\b"
+    r"divided|multiplied|sum|product|difference|ratio|out|every|first|last|or|and|to|from|through|except|excluding|all|other|any|without|greater|smaller|larger|longer|shorter|older|younger|before|after|until|mod|modulo|base|if|when|factorial|log|sin|cos|tan)\b"
     r"|[=<>^_\\/*!|]",
     re.IGNORECASE,
+)
+_STATES_A_VALUE = re.compile(
+    r"(?:\b(?:is|are|was|were|be|has|have|had|gets?|got|needs?|needed|earns?|earned|pays?|paid|spends?|spent|makes?|made|"
+    r"costs?|sold|sells?|takes?|took|equals?|contains?|bought|buys?|saves?|saved|ate|eats?|ran|runs?|of|about|only|exactly)"
+    r"|[:=])\s*$"
 )
 
 
@@ -61,7 +66,7 @@ def clause(rest: str) -> str:
         rest = rest[item.end() :]
     rest = _without_marks(rest)
     if display := _DISPLAY.match(rest):
-        return next(text for text in (display["dollars"], display["brackets"], display["body"]) if text).strip()
+        return _one_line(next(text for text in (display["dollars"], display["brackets"], display["body"]) if text))
     sentence = _first_sentence(_without_bold(rest))
     formulas = _formulas(sentence)
     if begins_formula := re.match(r"(?:\$([^$]+)\$|\\\((.+?)\\\))(?P<tail>.*)", sentence, re.DOTALL):
@@ -73,6 +78,11 @@ def clause(rest: str) -> str:
     cut = _TRAILING_CLAUSE.sub("", stripped, count=1).strip() if not stripped.startswith("(") else stripped
     cut = cut or stripped
     return _only_value(cut) if re.match(r"[A-Za-z]{2,}", cut) else cut
+
+
+def _one_line(body: str) -> str:
+    """Join the lines of display maths, whose columns matter in matrices alone."""
+    return body.strip() if "matrix" in body or "array" in body else re.sub(r"&|\\\\", " ", body).strip()
 
 
 def _inside(match: re.Match[str]) -> str:
@@ -158,5 +168,6 @@ def _only_value(text: str) -> str:
     if len(values) != 1:
         return text
     value = values[0]
-    others = text[: value.start()] + " " + text[value.end() :]
-    return text[value.start() :].strip() if not _CHANGES_THE_VALUE.search(others) else text
+    before, behind = text[: value.start()], text[value.end() :]
+    stated = _STATES_A_VALUE.search(before) is not None and not _CHANGES_THE_VALUE.search(f"{before} {behind}")
+    return text[value.start() :].strip() if stated else text

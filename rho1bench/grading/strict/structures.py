@@ -8,7 +8,7 @@ from dataclasses import dataclass
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|in|to|equiv|sim|mid)(?![A-Za-z])")
 _SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![A-Za-z])|\\mathbb\{|\\lbrace.*(?:\\mid|:)")
 _NAME = re.compile(
-    r"(?:\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3}|P\s*\([^()]*\)|\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))"
+    r"(?:(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3}|P\s*\([^()]*\)|\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))"
 )
 _MATRIX = re.compile(r"[(\[]?\s*\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\s*[)\]]?", re.DOTALL)
 _OPENING, _CLOSING = "([{", ")]}"

@@ -7,12 +7,11 @@ differences, and only what is left (sets, matrices of functions) by math-verify 
 
 from __future__ import annotations
 
-import logging
 import re
 from fractions import Fraction
 from functools import lru_cache
 
-from rho1bench.grading.magnitude import Expression, check_size
+from rho1bench.grading.magnitude import Expression, TooLargeError, check_size
 from rho1bench.grading.strict.exact import same_expression, same_number
 from rho1bench.grading.strict.quantity import read_quantity, stands_for
 from rho1bench.grading.strict.structures import has_matrix, is_set_like, sides
@@ -97,15 +96,27 @@ def _math_verify_agrees(left: Expression, right: Expression) -> bool:
 
 @lru_cache(maxsize=512)
 def read(text: str) -> Expression | None:
-    """Read one tidy answer; None where math-verify finds no expression."""
-    from math_verify import LatexExtractionConfig, parse
+    """Read one tidy answer; None where math-verify's reader of LaTeX finds no expression."""
+    from latex2sympy2_extended import NormalizationConfig, latex2sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    found = parse(
-        f"${_for_parser(text)}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None
-    )
-    expression = check_size(next((item for item in found if not isinstance(item, str)), None))
-    return None if expression is None else _as_meant(expression)
+    if re.search(r"\d\s+\d", text):  # which the reader would take for a sum
+        return None
+    try:
+        expression = latex2sympy(
+            _for_parser(text),
+            is_real=True,
+            convert_degrees=False,
+            normalization_config=NormalizationConfig(
+                basic_latex=True, malformed_operators=True, nits=True, boxed="none"
+            ),
+            conversion_config=ConversionConfig(lowercase_symbols=False),
+        )
+    except TooLargeError:
+        raise
+    except Exception:
+        return None
+    return None if expression is None else _as_meant(check_size(expression))
 
 
 def _for_parser(text: str) -> str:

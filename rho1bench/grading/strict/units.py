@@ -53,6 +53,7 @@ _AREAS = {"acre": 4840 * (36 * _INCH) ** 2, "ha hectare": Fraction(10000)}
 _SPEEDS = {"mph": (63360 * _INCH) / 3600, "kph kmh kmph": Fraction(1000, 3600)}
 _TEMPERATURES = {"c celsius centigrade": "celsius", "f fahrenheit": "fahrenheit"}
 _POWER_WORDS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_SCALE_OF_DEGREES = re.compile(r"(?i:\^\\circ|\bdegrees?)\s*([CFK]|(?i:celsius|centigrade|fahrenheit|kelvin))\b")
 _GENERIC = frozenset("unit units".split())
 _TOKEN = re.compile(r"\^\{(-?\d)\}|\^\\circ|\\dollar|\\cdot|[€£¥₹¢/]|[A-Za-z]+")
 _SYMBOLS = {"\\dollar": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "¢": "cent"}
@@ -72,6 +73,11 @@ class Unit:
         """Whether it is "units" or "square units", which stand for any length, or area."""
         return self.dimensions is not None and len(self.dimensions) == 1 and self.dimensions[0][0] == "unit"
 
+    @property
+    def is_angle(self) -> bool:
+        """Whether it is degrees, which may turn into radians."""
+        return self.dimensions == (("angle", 1),)
+
 
 def _table() -> dict[str, tuple[dict[str, int], Fraction]]:
     table: dict[str, tuple[dict[str, int], Fraction]] = {}
@@ -90,7 +96,7 @@ _SIZES = _table()
 
 def read_unit(text: str) -> Unit:
     """Read a unit in words or symbols (``square inches``, ``km/h``, ``miles per hour``); a noun where it is unknown."""
-    words = text.replace(r"^\circ C", "celsius").replace(r"^\circ F", "fahrenheit")
+    words = _SCALE_OF_DEGREES.sub(r"\1", text)
     measured = re.sub(r"\s+(?:in (?:total|all|the)\b|of\b|for\b|each\b|altogether\b).*", "", words)
     parts = re.split(r"/|\bper\b|\ban?\b(?= )", measured)
     dimensions: dict[str, int] = {}
@@ -152,4 +158,7 @@ def ratio(left: Unit | None, right: Unit | None) -> Fraction | None:
         powers = [sum(power for _, power in unit.dimensions or ()) for unit in (left, right)]
         bases = {base for unit in (left, right) for base, _ in unit.dimensions or ()}
         return Fraction(1) if powers[0] == powers[1] and bases <= {"unit", "length"} else None
-    return left.factor / right.factor if left.dimensions == right.dimensions else None
+    if left.dimensions == right.dimensions:
+        return left.factor / right.factor
+    degrees = {unit.dimensions[0][0] for unit in (left, right) if len(unit.dimensions or ()) == 1 and unit.dimensions}
+    return Fraction(1) if "angle" in degrees and degrees & {"celsius", "fahrenheit"} else None
