@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from rho1bench.grading.numeric import clearly_different
 from rho1bench.grading.strict.normal_form import squeezed, tidy
-from rho1bench.grading.strict.quantity import read_quantity, same_quantity, split_unit
+from rho1bench.grading.strict.quantity import read_quantity, same_quantity
 from rho1bench.grading.strict.structures import (
     Collection,
     has_matrix,
@@ -24,7 +24,7 @@ from rho1bench.grading.strict.structures import (
     sides,
 )
 from rho1bench.grading.strict.text_answers import clock_time, is_text, option_letter, same_ratio, same_text, symbol_of
-from rho1bench.grading.strict.units import Unit, ratio
+from rho1bench.grading.strict.units import Unit, ratio, split_unit
 from rho1bench.paper.protocol import CHOICE_TASKS
 
 MAX_LENGTH = 1000

@@ -1,8 +1,9 @@
 r"""Exact equality of sympy's numbers and expressions: no tolerance, no underflow.
 
-Two rational numbers are compared as fractions. Of two others, sympy may know whether the difference is zero; else they are
-equal if 2,000 digits of them agree (a proof would take seconds, and 50 digits tell nearly all others apart). Expressions with letters are
-compared at points whose coordinates are fractions, where both are numbers: if they agree at all points, they are equal.
+Two rational numbers are compared as fractions. Of two others, sympy may know whether the difference is zero; else they
+are equal if 2,000 digits of them agree (a proof would take seconds, and 50 digits tell nearly all others apart).
+Expressions with letters are compared at points whose coordinates are fractions: they are equal if they agree wherever
+both are numbers.
 """
 
 from __future__ import annotations

@@ -28,12 +28,11 @@ _OPEN_BOX = re.compile(r"\\?(?:boxed|fbox|framebox)")
 _BETWEEN_BOXES = re.compile(r"(?:\s|\$|\\[()\[\]]|,|and|or|\\text\{\s*(?:and|or)\s*\}){1,60}")
 _SIGN_BEFORE_BOX = re.compile(r"(?:^|[=:($\[\n]|[A-Za-z]{2})\s*-\s*$")
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–−－﹣", "-"))
+_VERBS = "is|are|was|were|would be|must be|should be|equals"
 _HEADINGS = (
     re.compile(r"####"),
-    re.compile(
-        r"(?i:\banswers?(?:\s+(?:is|are|was|were|would be|must be|should be|equals|to this [a-z]+ is))?\s*(?:\*\*)?\s*[:=])"
-    ),
-    re.compile(r"(?i:\banswers?\s+(?:is|are|would be|must be|should be|equals)\b)"),
+    re.compile(rf"\banswers?(?:\s{{1,9}}(?:{_VERBS}))?\s{{0,9}}(?:\*\*)?\s{{0,9}}[:=]", re.IGNORECASE),
+    re.compile(rf"\banswers?\s{{1,9}}(?:{_VERBS})\b", re.IGNORECASE),
 )
 
 

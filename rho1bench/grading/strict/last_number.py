@@ -1,7 +1,7 @@
 r"""The last number of a completion that states no answer: with sign, currency, fraction, power, root and unit.
 
-A bare ``7`` out of ``\sqrt{7}``, ``2^{10}`` or ``3:30`` would be another number, so the whole expression around the last
-digits is taken, and of an equation its right-hand side.
+A bare ``7`` out of ``\sqrt{7}``, ``2^{10}`` or ``3:30`` would be another number, so the whole expression around the
+last digits is taken, and of an equation its right-hand side.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PIECE = re.compile(
     r"""\\(?:d|t|c)?frac\s*\{[^{}]{1,80}\}\s*\{[^{}]{1,80}\}|\\sqrt(?:\[\d+\])?\s*\{[^{}]{1,80}\}|\\binom\{[^{}]{1,40}\}\{[^{}]{1,40}\}
     |\\(?:pi|cdot|times|div|pm|left|right|infty|circ|%|\$|,|!)(?![A-Za-z])|[_^]\s?\{[^{}]{1,80}\}|[_^][-−]?\w
     |\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+|√
-    |(?<=\d)\s?x\s?(?=\d)|[-−+*/×·÷=≈()!%°$€£¥π:]|\\[()\[\]]""",
+    |(?<=\d)\s?x\s?(?=\d)|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z'])|[-−+*/×·÷=≈()!%°$€£¥π:]|\\[()\[\]]""",
     re.VERBOSE,
 )
 _UNIT_WITH_POWER = re.compile(r"\b(?:mm|cm|dm|m|km|in|ft|yd|mi|units?|feet|inches|meters?)\s?(?:\^\{?[23]\}?|[²³])")
@@ -52,8 +52,8 @@ def _expression(line: str, digit: int) -> str:
     start, end = pieces[first].start(), pieces[last].end()
     if (several := _brackets_around(line, pieces[at].start(), pieces[at].end())) is not None:
         return several
-    several = _LISTED.search(line[:start])
-    return (several.group() if several else "") + _value(line[start:end]) + _tail(line[end:])
+    listed = _LISTED.search(line[:start])
+    return (listed.group() if listed else "") + _value(line[start:end]) + _tail(line[end:])
 
 
 def _brackets_around(line: str, start: int, end: int) -> str | None:
@@ -77,11 +77,9 @@ def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:
     if between.strip():
         return False
     one, other = left.group(), right.group()
-    if one in _OPERATORS or other in _OPERATORS or one.startswith(r"\cdot") or one.startswith(r"\times"):
+    if one in _OPERATORS or other in _OPERATORS or one.startswith((r"\cdot", r"\times")):
         return True
-    if other in "-−":
-        return True
-    if one in "-−":
+    if one in "-−" or other in "-−":
         return True
     return re.fullmatch(r"\d+", one) is not None and (
         re.match(r"\d+/\d", line[right.start() :]) is not None
@@ -103,6 +101,7 @@ def _value(expression: str) -> str:
 
 
 def _tail(rest: str) -> str:
-    """Return a scale word behind the number; other words are left out, as a unit is optional."""
-    match = re.match(r"\s?(hundred|thousand|million|billion|trillion|percent|[kKMB](?![A-Za-z]))\b", rest)
-    return f" {match.group(1)}" if match and len(match.group(1)) > 1 else (match.group(1) if match else "")
+    """Return letters attached to the number or a scale word behind it; other words are left out: a unit is optional."""
+    attached = re.match(r"(?!st\b|nd\b|rd\b|th\b)[A-Za-z]{1,3}\b", rest)
+    scale = re.match(r"\s(?:hundred|thousand|million|billion|trillion|percent)\b", rest)
+    return (attached.group() if attached else "") or (scale.group() if scale else "")

@@ -1,8 +1,8 @@
 r"""Removing typography: two answers that print the same come out as the same string.
 
-Spacing commands, ``\left``/``\right``, dollar signs around formulas, colours, styles of fractions and of text, Markdown,
-Unicode signs, thousands separators, redundant braces. Nothing that carries meaning (units, percent signs, order, case)
-is touched.
+Spacing commands, ``\left``/``\right``, dollar signs around formulas, colours, styles of fractions and of text,
+Markdown, Unicode signs, thousands separators, redundant braces. Nothing that carries meaning (units, percent signs,
+order, case) is touched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from functools import lru_cache
 
 from rho1bench.grading.strict.unicode_math import as_latex
 
+_FUNCTION_WORDS = (
+    "sin cos tan cot sec csc arcsin arccos arctan log exp sqrt frac max min gcd lcm mod pmod binom cdot times infty "
+    "emptyset theta alpha beta gamma lambda sigma"
+)
+FUNCTIONS = frozenset(_FUNCTION_WORDS.split())
+"""Words of three letters and more that are mathematics, not language."""
 _STYLES = (
     "mathrm|mathbf|mathit|mathsf|mathtt|mathcal|boldsymbol|bm|pmb|textbf|textit|textrm|textnormal|textsf|texttt|textup|"
     "mbox|hbox|emph|rm|bf|underline|uline|ensuremath|mathop|cancel|operatorname\\*?"

@@ -13,9 +13,8 @@ _SMALL_WORDS = (
     "eighteen nineteen"
 )
 _SMALL = {word: value for value, word in enumerate(_SMALL_WORDS.split())}
-_TENS = {
-    word: 10 * place for place, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
-}
+_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = {word: 10 * place for place, word in enumerate(_TENS_WORDS.split(), 2)}
 SCALES = {
     "hundred": 100, "thousand": 10**3, "lakh": 10**5, "million": 10**6, "crore": 10**7, "billion": 10**9,
     "trillion": 10**12, "quadrillion": 10**15,
@@ -33,7 +32,7 @@ def leading_number(text: str) -> tuple[Fraction, str] | None:
     for end in range(min(len(words), 12), 0, -1):
         value = number(words[:end])
         if value is not None:
-            rest = re.match(r"(?:\W*[A-Za-z]+){%d}" % end, text)
+            rest = re.match(rf"(?:\W*[A-Za-z]+){{{end}}}", text)
             return (value, text[rest.end() :]) if rest else None
     return None
 
@@ -62,7 +61,7 @@ def _part(words: list[str]) -> Fraction | None:
     last = "half" if words[-1] == "halves" else words[-1].removesuffix("s")
     below = PARTS.get(last)
     above = _cardinal(words[:-1])
-    if below is None or above is None or (above != 1) != (words[-1] != last or last == "half" and words[-1] != "half"):
+    if below is None or above is None or (above != 1) != (words[-1] not in (last, "half")):
         return None
     return above / below
 

@@ -5,12 +5,13 @@ Values are fractions, so that nothing is lost before two answers are compared.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rho1bench.grading.strict.number_words import PARTS, SCALES, leading_number
-from rho1bench.grading.strict.units import Unit, known_name, ratio, read_unit
+from rho1bench.grading.strict.units import NO_UNIT, Unit, known_name, ratio, read_unit, unit_behind
 
 MIN_DIGITS = 6
 """A decimal stands for a value that it cannot express exactly only with this many significant digits."""
@@ -39,20 +40,6 @@ _MAGNITUDE = re.compile(
       )(?![\d.]\d|\d|\\dots)(?P<percent>\s*(?:%|percent(?:age)?\b|pct\b|per\s+cent\b))?(?P<unit>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_UNIT = re.compile(
-    r"(?:\^\\circ|\\dollar|[€£$¥₹¢/])?\s*(?:[A-Za-z][A-Za-z.,/' -]*)?(?:\^\{-?[123]\})?(?:\s*(?:/|per\b)\s*)?[A-Za-z ]*"
-    r"(?:\^\{-?[123]\})?"
-)
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan log exp sqrt frac max min gcd lcm mod pmod binom cdot times infty "
-    "emptyset theta alpha beta gamma lambda sigma".split()
-)
-"""Words of three letters and more that are mathematics, not language."""
-_NOT_A_UNIT = frozenset(
-    "or and to plus minus times over out more less fewer than not twice thrice double triple half third quarter squared "
-    "factorial remainder by am pm is are was if because since when where negative root power base choose mod modulo "
-    "between through until versus vs".split()
-) | frozenset(SCALES) | frozenset(PARTS) | {part + "s" for part in PARTS}  # fmt: skip
 _FEET_AND_INCHES = re.compile(r"(\d+)\s*'(?:\s*(\d+(?:\.\d+)?)\s*(?:\"|''))?|(\d+(?:\.\d+)?)\s*(?:\"|'')")
 _DEGREES_AND_MINUTES = re.compile(r"(\d+)\s*\^\\circ\s*(\d+)\s*'(?:\s*(\d+)\s*(?:\"|''))?")
 _STEP_OF_COMPOUND = re.compile(
@@ -99,8 +86,8 @@ def _in_words(text: str) -> Quantity | None:
         return None
     value, rest = found
     percent = re.match(r"\s*(?:percent|per cent)\b", rest)
-    unit = _unit(rest[percent.end() :] if percent else rest)
-    return None if unit is _NO_UNIT else replace(_exact(value, unit), percent=percent is not None)
+    unit = unit_behind(rest[percent.end() :] if percent else rest)
+    return None if unit is NO_UNIT else replace(_exact(value, unit), percent=percent is not None)
 
 
 def _compound(text: str) -> Quantity | None:
@@ -118,7 +105,9 @@ def _compound(text: str) -> Quantity | None:
     if place < len(text) or len(steps) < 2:
         return None
     units = [unit for _, unit in steps]
-    if any(one.dimensions != other.dimensions or one.factor <= other.factor for one, other in zip(units, units[1:])):
+    if any(
+        one.dimensions != other.dimensions or one.factor <= other.factor for one, other in itertools.pairwise(units)
+    ):
         return None
     return _exact(sum((value * unit.factor / units[-1].factor for value, unit in steps), Fraction(0)), units[-1])
 
@@ -137,8 +126,8 @@ def _in_digits(text: str) -> Quantity | None:
     if more := re.match(r"\s+and\s+(?:an?|one)\s+(half|third|quarter)\b", rest):
         magnitude, rest = magnitude + Fraction(1, PARTS[more.group(1)]), rest[more.end() :]
     scale, rest = _scaled_by_words(rest)
-    unit = _unit(rest)
-    if unit is _NO_UNIT:
+    unit = unit_behind(rest)
+    if unit is NO_UNIT:
         return None
     return Quantity(magnitude * scale, digits, step * scale, match.group("percent") is not None, unit)
 
@@ -155,43 +144,6 @@ def _scaled_by_words(text: str) -> tuple[Fraction, str]:
         if part in PARTS and part not in ("half", "quarter"):
             return scale / PARTS[part], text[match.end() :]
     return scale, text
-
-
-_NO_UNIT = Unit(None, Fraction(0), frozenset())
-"""Says that what follows a number is no unit, and so that the whole is no quantity."""
-
-
-def _unit(as_written: str) -> Unit | None:
-    """Tell a unit (``5 m``, ``5cm``, ``5 red apples``) from a variable, a function or a clause."""
-    text = as_written.strip(" -")
-    if not text:
-        return None
-    words = re.findall(r"[A-Za-z]+", text)
-    if _UNIT.fullmatch(text) is None or _NOT_A_UNIT.intersection(word.lower() for word in words):
-        return _NO_UNIT
-    if not words and text.startswith("^{"):
-        return _NO_UNIT
-    unit = read_unit(text)
-    attached = not as_written.startswith((" ", "-")) and text[0].isalpha()
-    if unit.dimensions is not None:
-        return _NO_UNIT if attached and len(words[0]) == 1 and "/" not in text else unit
-    language = any(len(word) > 2 for word in words) and not FUNCTIONS.intersection(words)
-    return unit if language and not attached else _NO_UNIT
-
-
-def split_unit(text: str) -> tuple[str, Unit | None]:
-    """Split a known unit of two letters or more off the end of an expression; None where there is none."""
-    match = re.fullmatch(
-        r"(.*[\w)\]}])\s+((?:[A-Za-z]+\.? )?[A-Za-z]{2,}(?:\s*\^\{[23]\})?(?:\s*(?:/|per)\s*[A-Za-z]+(?:\^\{[23]\})?)?)",
-        text,
-        re.DOTALL,
-    ) or re.fullmatch(r"(.*[\w)\]}])\s+([mgsh](?:\s*\^\{[23]\})?(?:/[a-z]+(?:\^\{[23]\})?)?)", text, re.DOTALL)
-    if match is None or _NOT_A_UNIT.intersection(match.group(2).split()):
-        return text, None
-    if len(match.group(2)) == 1 and re.search(r"(?<![\\A-Za-z])[A-Za-z]", match.group(1)):
-        return text, None  # a letter among letters is a variable
-    unit = read_unit(match.group(2))
-    return (match.group(1), unit) if unit.dimensions is not None else (text, None)
 
 
 def _value(match: re.Match[str]) -> tuple[Fraction, int | None, Fraction] | None:

@@ -187,10 +187,10 @@ def _difference(text: str, read: Read) -> tuple[str, Expression] | None:
     pieces = _SIGNS.split(text)
     if len(pieces) != 3:
         return None
-    sides = [read(piece.strip()) for piece in pieces[::2]]
-    if any(side is None or not hasattr(side, "is_number") or hasattr(side, "shape") for side in sides):
+    left, right = read(pieces[0].strip()), read(pieces[2].strip())
+    if not all(hasattr(side, "is_number") and not hasattr(side, "shape") for side in (left, right)):
         return None
-    return pieces[1], sides[0] - sides[1]
+    return pieces[1], left - right
 
 
 def same_equation(left: str, right: str, read: Read) -> bool:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from rho1bench.grading.magnitude import Expression, TooLargeError, check_size
 from rho1bench.grading.strict.exact import same_expression, same_number
 from rho1bench.grading.strict.quantity import read_quantity, stands_for
-from rho1bench.grading.strict.structures import has_matrix, is_set_like, sides
+from rho1bench.grading.strict.structures import is_set_like, sides
 
 DECIMALS = 6
 PRECISION = 15

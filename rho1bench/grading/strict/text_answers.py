@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from rho1bench.grading.strict.quantity import FUNCTIONS
+from rho1bench.grading.strict.normal_form import FUNCTIONS
 
 _SHORT_WORD_LIST = (
     "yes no on up am pm due the one two six ten odd even red mon tue wed thu fri sat sun dr mr ms mrs dne"
@@ -24,9 +24,9 @@ _CLOCK = re.compile(
 _FULL_HOUR = re.compile(r"(?:at )?(\d{1,2})\s*(?:([ap])\.?\s?m\b\.?|o'?\s?clock)", re.IGNORECASE)
 _RATIO = re.compile(r"\d{1,40}(?:\s*(?::|\\colon|to)\s*\d{1,40})+")
 _PHRASES = {
-    r"\emptyset": "no solution|no solutions|there is no solution|there are no solutions|the empty set|empty set|null set",
-    r"\infty": r"infinitely many|infinite|infinitely many solutions|there are infinitely many solutions",
-    r"\mathbb{R}": r"all real numbers|all reals|the real numbers|the set of all real numbers|all real values|real numbers",
+    r"\emptyset": "no solution|no solutions|there is no solution|there are no solutions|the empty set|empty set",
+    r"\infty": "infinitely many|infinite|infinitely many solutions|there are infinitely many solutions",
+    r"\mathbb{R}": "all real numbers|all reals|the real numbers|the set of all real numbers|real numbers",
     "dne": "does not exist|the limit does not exist|dne",
 }
 _SYMBOL_OF = {phrase: symbol for symbol, phrases in _PHRASES.items() for phrase in phrases.split("|")}

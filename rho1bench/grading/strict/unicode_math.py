@@ -24,7 +24,7 @@ _KEPT = frozenset("€£¥₹¢™")
 _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
 _ROOT = re.compile(r"([√∛∜])\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?)|([A-Za-z])|)")
 _REPEATED_DIGITS = re.compile("((?:[0-9][\u0304\u0305])+)")
-_RUNS = tuple((re.compile(rf"(?:{mark}\{{[^{{}}]*\}}){{2,}}"), mark) for mark in (r"\^", "_"))
+_RUNS = tuple(re.compile(rf"(?:{mark}\{{[^{{}}]*\}}){{2,}}") for mark in (r"\^", "_"))
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -35,9 +35,14 @@ def as_latex(text: str) -> str:
     text = _REPEATED_DIGITS.sub(lambda match: rf"\overline{{{re.sub('[^0-9]', '', match.group())}}}", text)
     text = _ROOT.sub(_root, text)
     text = _NOT_ASCII.sub(lambda match: _latex(match.group()), text)
-    for run, mark in _RUNS:
-        text = run.sub(lambda match, mark=mark: f"{mark[-1]}{{{re.sub(r'[{}^_]', '', match.group())}}}", text)
+    for run in _RUNS:
+        text = run.sub(lambda match: _merged(match.group()), text)
     return text
+
+
+def _merged(run: str) -> str:
+    """Write powers side by side (``^{1}^{2}``) as one."""
+    return f"{run[0]}{{{re.sub(r'[{}^_]', '', run)}}}"
 
 
 def _root(match: re.Match[str]) -> str:

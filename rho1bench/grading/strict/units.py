@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rho1bench.grading.strict.normal_form import FUNCTIONS
+from rho1bench.grading.strict.number_words import PARTS, SCALES
+
 _INCH = Fraction(254, 10000)
 _POUND = Fraction(45359237, 100000000)
 _GALLON = Fraction(231) * _INCH**3
@@ -54,10 +57,26 @@ _SPEEDS = {"mph": (63360 * _INCH) / 3600, "kph kmh kmph": Fraction(1000, 3600)}
 _TEMPERATURES = {"c celsius centigrade": "celsius", "f fahrenheit": "fahrenheit"}
 _POWER_WORDS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _SCALE_OF_DEGREES = re.compile(r"(?i:\^\\circ|\bdegrees?)\s*([CFK]|(?i:celsius|centigrade|fahrenheit|kelvin))\b")
-_GENERIC = frozenset("unit units".split())
 _TOKEN = re.compile(r"\^\{(-?\d)\}|\^\\circ|\\dollar|\\cdot|[€£¥₹¢/]|[A-Za-z]+")
 _SYMBOLS = {"\\dollar": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "¢": "cent"}
-_FILLERS = frozenset("of the a an in total all altogether each per".split())
+_FILLER_WORDS = "of the a an in total all altogether each per"
+_FILLERS = frozenset(_FILLER_WORDS.split())
+_UNIT = re.compile(
+    r"(?:\^\\circ|\\dollar|[€£$¥₹¢/])?\s*(?:[A-Za-z][A-Za-z.,/' -]*)?(?:\^\{-?[123]\})?(?:\s*(?:/|per\b)\s*)?[A-Za-z ]*"
+    r"(?:\^\{-?[123]\})?"
+)
+_UNIT_AT_END = re.compile(
+    r"(.*[\w)\]}])\s+((?:[A-Za-z]+\.? )?[A-Za-z]{2,}(?:\s*\^\{[23]\})?(?:\s*(?:/|per)\s*[A-Za-z]+(?:\^\{[23]\})?)?"
+    r"|[mgsh](?:\s*\^\{[23]\})?(?:/[a-z]+(?:\^\{[23]\})?)?)",
+    re.DOTALL,
+)
+_OTHER_WORDS = (
+    "or and to plus minus times over out more less fewer than not twice thrice double triple half third quarter "
+    "squared factorial remainder by am pm is are was if because since when where negative root power base choose mod modulo "
+    "between through until versus vs"
+)
+_NOT_A_UNIT = frozenset((*_OTHER_WORDS.split(), *SCALES, *PARTS, *(f"{part}s" for part in PARTS)))
+"""Words behind a number that make it another number, or no number at all."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,10 @@ class Unit:
         return self.dimensions == (("angle", 1),)
 
 
+NO_UNIT = Unit(None, Fraction(0), frozenset())
+"""Says that what follows a number is no unit, and so that the whole is no quantity."""
+
+
 def _table() -> dict[str, tuple[dict[str, int], Fraction]]:
     table: dict[str, tuple[dict[str, int], Fraction]] = {}
     groups: list[tuple[dict[str, int], dict[str, Fraction]]] = [({name: 1}, units) for name, units in _BASE.items()]
@@ -87,7 +110,7 @@ def _table() -> dict[str, tuple[dict[str, int], Fraction]]:
     groups.append(({"unit": 1}, {"unit": Fraction(1)}))
     for dimensions, units in groups:
         for names, factor in units.items():
-            table |= {name: (dimensions, factor) for name in names.split()}
+            table |= dict.fromkeys(names.split(), (dimensions, factor))
     return table
 
 
@@ -162,3 +185,32 @@ def ratio(left: Unit | None, right: Unit | None) -> Fraction | None:
         return left.factor / right.factor
     degrees = {unit.dimensions[0][0] for unit in (left, right) if len(unit.dimensions or ()) == 1 and unit.dimensions}
     return Fraction(1) if "angle" in degrees and degrees & {"celsius", "fahrenheit"} else None
+
+
+def unit_behind(as_written: str) -> Unit | None:
+    """Tell a unit (``5 m``, ``5cm``, ``5 red apples``) from a variable, a function or a clause (``NO_UNIT``)."""
+    text = as_written.strip(" -")
+    if not text:
+        return None
+    words = re.findall(r"[A-Za-z]+", text)
+    if _UNIT.fullmatch(text) is None or _NOT_A_UNIT.intersection(word.lower() for word in words):
+        return NO_UNIT
+    if not words and text.startswith("^{"):
+        return NO_UNIT
+    unit = read_unit(text)
+    attached = not as_written.startswith((" ", "-")) and text[0].isalpha()
+    if unit.dimensions is not None:
+        return NO_UNIT if attached and len(words[0]) == 1 and "/" not in text else unit
+    language = any(len(word) > 2 for word in words) and not FUNCTIONS.intersection(words)
+    return unit if language and not attached else NO_UNIT
+
+
+def split_unit(text: str) -> tuple[str, Unit | None]:
+    """Split a known unit off the end of an expression; None where there is none."""
+    match = _UNIT_AT_END.fullmatch(text)
+    if match is None or _NOT_A_UNIT.intersection(match.group(2).split()):
+        return text, None
+    if len(match.group(2)) == 1 and re.search(r"(?<![\\A-Za-z])[A-Za-z]", match.group(1)):
+        return text, None  # a letter among letters is a variable
+    unit = read_unit(match.group(2))
+    return (match.group(1), unit) if unit.dimensions is not None else (text, None)
