@@ -145,7 +145,7 @@ def _identical(left: str, right: str) -> bool | None:
 def _options(left: str, right: str) -> bool | None:
     """Compare ``(C)`` with ``C``; only where one of them is written as an option."""
     letters = option_letter(left), option_letter(right)
-    if None in letters or "(" not in left + right:
+    if None in letters or ")" not in left + right:
         return None
     return letters[0] == letters[1]
 

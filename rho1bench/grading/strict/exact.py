@@ -14,7 +14,8 @@ _DIGITS = 50
 _MANY_DIGITS = 2000
 _SLACK = 10
 """Digits that the evaluation may lose to rounding."""
-_POINTS = ((7, 3, 11, 2), (2, 5, 3, 7), (-5, 3, -7, 2), (13, 11, -9, 5), (3, 1, 4, 1), (6, 1, -2, 1))
+_WHOLE_POINTS = ((3, 1, 4, 1), (6, 1, -2, 1), (4, 1, 6, 1), (5, 1, 12, 1))
+_POINTS = ((7, 3, 11, 2), (2, 5, 3, 7), (-5, 3, -7, 2), (13, 11, -9, 5), *_WHOLE_POINTS)
 """Each a numerator and denominator for the first letter, and another pair from which the next letters' follow."""
 _ENOUGH_POINTS = 2
 
@@ -52,7 +53,7 @@ def _agree(left: Expression, right: Expression, digits: int) -> bool:
 
 def same_expression(left: Expression, right: Expression) -> bool | None:
     """Return whether two expressions with letters are equal; None where they have no value at enough points."""
-    from sympy import I
+    from sympy import I, binomial, factorial
 
     if left == right:
         return True
@@ -60,8 +61,9 @@ def same_expression(left: Expression, right: Expression) -> bool | None:
     if not hasattr(left, "subs") or not symbols:
         return None
     real = not (left.has(I) or right.has(I))
+    counts = (left + right).has(factorial, binomial)
     agreed = 0
-    for point in _POINTS:
+    for point in _WHOLE_POINTS if counts else _POINTS:
         values = _at(point, symbols)
         one, other = (_evaluated(side.subs(values, simultaneous=True)) for side in (left, right))
         if not (_has_value(one, real) and _has_value(other, real)):
@@ -76,7 +78,7 @@ def _at(point: tuple[int, int, int, int], symbols: list[Expression]) -> dict[Exp
     from sympy import Rational
 
     first, step = Rational(point[0], point[1]), Rational(point[2], point[3])
-    return {symbol: first + place * step / (place + 1) for place, symbol in enumerate(symbols)}
+    return {symbol: first + place * step for place, symbol in enumerate(symbols)}
 
 
 def _has_value(value: Expression, real: bool) -> bool:

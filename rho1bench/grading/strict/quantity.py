@@ -25,7 +25,7 @@ _MAX_EXPONENT = 400
 _SCALE_WORDS = "|".join(SCALES)
 _SUFFIXES = {"k": 10**3, "K": 10**3, "M": 10**6, "mn": 10**6, "B": 10**9, "bn": 10**9}
 _SIGNED = re.compile(
-    r"(?P<sign>[-+]?)\s*(?P<money>(?:US|A|C|CA|AU)?\s?\\dollar|[$€£¥₹]|Rs\.?(?=\s?\d))?\s*(?P<inner>[-+]?)\s*(?P<rest>\S.*)",
+    r"(?P<sign>[-+]?)\s*(?P<money>(?:US|A|C|CA|AU)?\s?\\dollar|USD(?=\s?\d)|EUR(?=\s?\d)|GBP(?=\s?\d)|[$€£¥₹]|Rs\.?(?=\s?\d))?\s*(?P<inner>[-+]?)\s*(?P<rest>\S.*)",
     re.DOTALL,
 )
 _MAGNITUDE = re.compile(
@@ -70,7 +70,9 @@ def read_quantity(text: str) -> Quantity | None:
     if money := signed.group("money"):
         if quantity.unit is not None and quantity.unit.dimensions is not None:
             return None
-        quantity = replace(quantity, unit=read_unit("rupee" if money.startswith("Rs") else re.sub("[A-Z]", "", money)))
+        quantity = replace(
+            quantity, unit=read_unit("rupee" if money.startswith("Rs") else re.sub("[A-Z]+(?=.*dollar)", "", money))
+        )
     negative = (signed.group("sign") == "-") != (signed.group("inner") == "-")
     return replace(quantity, value=-quantity.value) if negative else quantity
 

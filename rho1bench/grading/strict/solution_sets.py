@@ -55,7 +55,7 @@ def _solutions(text: str, read: Read) -> Expression | None:
     if builder := _BUILDER.fullmatch(text):
         return _solutions(builder.group(2), read)
     head, member, tail = text.partition(r"\in ")
-    if member and is_name(head.strip()):
+    if member and is_name(head.strip()) and not _SIGNS.search(tail):
         return _solutions(tail, read)
     for words, join in (((" or ", r"\cup"), sympy.Union), ((" and ", r"\cap"), sympy.Intersection)):
         parts = split_outside(text, words)
@@ -100,7 +100,7 @@ def _relations(text: str, read: Read) -> Expression | None:
     from sympy import Intersection, Union
 
     parts = split_outside(text, (",", ";"))
-    sets = [_chain(part, read) for part in parts]
+    sets = [_chain(part, read) if len(parts) == 1 else _solutions(part, read) for part in parts]
     if any(found is None for found in sets):
         return None
     both = Intersection(*sets)
@@ -115,7 +115,7 @@ def _chain(text: str, read: Read) -> Expression | None:
         return None
     values = [read(piece.strip()) for piece in pieces[::2]]
     letters = {letter for value in values if value is not None for letter in getattr(value, "free_symbols", ())}
-    if any(value is None or not hasattr(value, "is_number") for value in values) or len(letters) != 1:
+    if any(value is None or _is_no_expression(value) for value in values) or len(letters) != 1:
         return None
     letter = letters.pop()
     steps = zip(pieces[1::2], values, values[1:], strict=False)
@@ -188,9 +188,15 @@ def _difference(text: str, read: Read) -> tuple[str, Expression] | None:
     if len(pieces) != 3:
         return None
     left, right = read(pieces[0].strip()), read(pieces[2].strip())
-    if not all(hasattr(side, "is_number") and not hasattr(side, "shape") for side in (left, right)):
+    if left is None or right is None or any(_is_no_expression(side) for side in (left, right)):
         return None
     return pieces[1], left - right
+
+
+def _is_no_expression(side: Expression) -> bool:
+    from sympy import Expr
+
+    return not isinstance(side, Expr) or hasattr(side, "shape")
 
 
 def same_equation(left: str, right: str, read: Read) -> bool:

@@ -90,7 +90,8 @@ def read_collection(text: str) -> Collection | None:
     if len(unions) > 1:
         return Collection("union", tuple(sorted(unions)))
     if text.startswith(_LBRACE) and text.endswith(_RBRACE) and text.count(_LBRACE) == 1:
-        return _set(text[len(_LBRACE) : -len(_RBRACE)])
+        inside = _set(text[len(_LBRACE) : -len(_RBRACE)])
+        return Collection("set", tuple(dict.fromkeys(inside.items)), inside.name)
     if encloses(text):
         items = split_outside(text[1:-1], (",",))
         return Collection(text[0] + text[-1], tuple(items)) if len(items) > 1 else None
@@ -104,7 +105,7 @@ def _set(inside: str) -> Collection:
     name = named.group(1) if named else ""
     if name:  # x=1,2 and x=1, x=2: the name is given once or every time
         items = [re.sub(rf"^{re.escape(name)}\s*=\s*", "", item) for item in items]
-    return Collection("set", tuple(dict.fromkeys(sign for item in items for sign in _both_signs(item) if sign)), name)
+    return Collection("set", tuple(sign for item in items for sign in _both_signs(item) if sign), name)
 
 
 def read_assignments(text: str) -> dict[str, str]:

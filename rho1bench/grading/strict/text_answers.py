@@ -40,6 +40,10 @@ def is_text(text: str) -> bool:
 
 def symbol_of(text: str) -> str:
     r"""Return the symbol that a phrase stands for (``no solution``: ``\emptyset``), other texts as they are."""
+    if exception := re.fullmatch(
+        r"(?:x\s*\\in\s*)?all real (?:numbers|values)(?: of [a-z])? except (?:[a-z] ?= ?)?(.+)", text
+    ):
+        return rf"\mathbb{{R}}\setminus \lbrace {exception.group(1).replace(' and ', ', ')}\rbrace"
     return _SYMBOL_OF.get(text.lower(), text)
 
 

@@ -78,6 +78,9 @@ _OTHER_WORDS = (
 _NOT_A_UNIT = frozenset((*_OTHER_WORDS.split(), *SCALES, *PARTS, *(f"{part}s" for part in PARTS)))
 """Words behind a number that make it another number, or no number at all."""
 
+_LONGEST_SYMBOL = 3
+"""Characters of a unit's symbol; a longer name is a word."""
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -136,24 +139,38 @@ def read_unit(text: str) -> Unit:
 
 
 def _product(part: str) -> tuple[dict[str, int], Fraction] | None:
-    """Read one known unit with its power, words that are no unit around it allowed where its name is a long one."""
-    power, names, others = 1, list[str](), 0
+    """Read known units with their powers; words that are no unit may stand around one with a long name."""
+    names: list[str] = []
+    powers: list[int] = []
+    others, coming = 0, 1
     for match in _TOKEN.finditer(part):
         token = match.group()
         word = _SYMBOLS.get(token, "degree" if token == r"^\circ" else token.lower())
-        if match.group(1) is not None:
-            power *= int(match.group(1))
+        if match.group(1) is not None or word in ("squared", "cubed"):
+            if not powers:
+                return None
+            powers[-1] *= _POWER_WORDS[word] if match.group(1) is None else int(match.group(1))
         elif word in _POWER_WORDS:
-            power *= _POWER_WORDS[word]
-        elif known_name(word) is not None:
-            names.append(word)
-        else:
-            others += 1
-    names = list(dict.fromkeys(names))
-    if len(names) != 1 or (others and len(names[0]) < 3):
+            coming = _POWER_WORDS[word]
+        elif (name := known_name(word)) is None:
+            others += token != r"\cdot"
+        elif name not in names:
+            names.append(name)
+            powers.append(coming)
+            coming = 1
+    if not names or len(names) > 1 and (others or max(map(len, names)) > _LONGEST_SYMBOL):
         return None
-    dimensions, factor = _SIZES[known_name(names[0]) or ""]
-    return {base: exponent * power for base, exponent in dimensions.items()}, factor**power
+    return None if others and len(names[0]) <= _LONGEST_SYMBOL - 1 else _multiplied(names, powers)
+
+
+def _multiplied(names: list[str], powers: list[int]) -> tuple[dict[str, int], Fraction]:
+    dimensions: dict[str, int] = {}
+    factor = Fraction(1)
+    for name, power in zip(names, powers, strict=True):
+        for base, exponent in _SIZES[name][0].items():
+            dimensions[base] = dimensions.get(base, 0) + exponent * power
+        factor *= _SIZES[name][1] ** power
+    return dimensions, factor
 
 
 def known_name(word: str) -> str | None:
