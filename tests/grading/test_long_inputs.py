@@ -13,9 +13,9 @@ from rho1bench.grading.strict.extraction import answer_span
 
 LENGTH = 200_000
 UNITS = (
-    "7", "{", "}", " ", "\n", "$", "boxed", "\\boxed{", "\\boxed{1} and ", "the answer is ", "final answer is $", "-", ".",
-    "1,", "1 ", "1.0", "\\text{", "\\mbox{", "\\frac", "\\begin{array}{", "\\sqrt1", "**", "`", "one ", "and 1 ", "#",
-    "answer: ", "(", "\\[", "½", "a m l s cm ", "=", "<|",
+    "7", "{", "}", " ", "\n", "$", "boxed", "\\boxed{", "\\boxed{1} and ", "the answer is ", "final answer is $", "-",
+    ".", "1,", "1 ", "1.0", "\\text{", "\\mbox{", "\\frac", "\\begin{array}{", "\\sqrt1", "**", "`", "one ", "and 1 ",
+    "#", "answer: ", "(", "\\[", "½", "a m l s cm ", "=", "<|",
 )  # fmt: skip
 
 

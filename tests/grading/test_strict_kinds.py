@@ -24,7 +24,7 @@ def judge(pool: WorkerPool, pairs: list[tuple[str, str]]) -> list[Verdict]:
 
 @pytest.fixture(scope="module")
 def verdicts(pool: WorkerPool) -> dict[tuple[str, str], Verdict]:
-    pairs = [pair for case in KINDS for pair in ((case.answer, case.gold), (case.gold, case.answer))]
+    pairs = [(case.answer, case.gold) for case in KINDS]
     return dict(zip(pairs, judge(pool, pairs), strict=True))
 
 
@@ -33,7 +33,17 @@ def test_kind(kind: str, verdicts: dict[tuple[str, str], Verdict]) -> None:
     cases = [case for case in KINDS if case.source == kind]
     expected = {True: Verdict.CORRECT, False: Verdict.INCORRECT}
     assert [case for case in cases if verdicts[case.answer, case.gold] is not expected[case.same]] == []
-    assert [case for case in cases if verdicts[case.gold, case.answer] is not expected[case.same]] == []
+
+
+@pytest.mark.parametrize("part", [0, pytest.param(slice(None), marks=pytest.mark.sweep)], ids=["a part", "all"])
+def test_which_side_is_gold_makes_no_difference(
+    pool: WorkerPool, verdicts: dict[tuple[str, str], Verdict], part: int | slice
+) -> None:
+    cases = KINDS[part] if isinstance(part, slice) else KINDS[part::8]
+    found = judge(pool, [(case.gold, case.answer) for case in cases])
+    assert [
+        case for case, verdict in zip(cases, found, strict=True) if verdict is not verdicts[case.answer, case.gold]
+    ] == []
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +81,6 @@ def notations(number: int) -> list[str]:
         rf"{sign}\${abs(number):,}.00",
         rf"{number}00 \times 10^{{-2}}",
         f"{number}00×10{'-2'.translate(SUPERSCRIPTS)}",
-        f"{number * 100}\\% \\cdot 1" if False else plain,
     ]
 
 
@@ -88,15 +97,15 @@ def test_a_number_in_two_notations_is_one_number(number: int, first: int, second
 STATED = (
     "The answer is {}.", "The answer is **{}**.", "The answer is: ${}$", "The answer is approximately {}.",
     "The answer is {} because we counted.", "The answer is {}, which is all.", "So the answer is\n\n\\[\n{}\n\\]\n",
-    "The answer is:\n- {}", "Therefore \\boxed{{{}}}.", "#### {}", "**Answer:** {}", "we get {}", "so x={}", "3 + 4 = {}",
-    "The answer is {} (as shown above).", "The answer is {}.<|endoftext|>", "In all she has {} pens",
+    "The answer is:\n- {}", "Therefore \\boxed{{{}}}.", "#### {}", "**Answer:** {}", "we get {}", "so x={}",
+    "3 + 4 = {}", "The answer is {} (as shown above).", "The answer is {}.<|endoftext|>", "In all she has {} pens",
 )  # fmt: skip
 
 
-@given(INTEGERS, st.sampled_from(STATED), st.sampled_from([1, 2, 5, 12]))
+@given(INTEGERS, st.sampled_from(STATED), st.sampled_from([1, 2, 4, 5]))
 def test_a_stated_number_is_found_with_its_sign(number: int, sentence: str, index: int) -> None:
     ways = notations(number)
-    span = answer_span(sentence.format(ways[index] if index != 5 or "{" not in sentence[:0] else number), "math")
+    span = answer_span(sentence.format(ways[index]), "math")
     assert quick_verify(span, str(number), "math") is True
     assert quick_verify(span, str(-number), "math") is False
     assert quick_verify(span, str(number + 1), "math") is False
@@ -111,7 +120,7 @@ def test_a_repeating_decimal_is_its_fraction(block: int, width: int, zeros: int)
         assert quick_verify(written, f"0.{'0' * zeros}{digits}", "math") is (value == 0)
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(st.lists(st.tuples(st.integers(2, 12), st.integers(15, 60), st.integers(1, 9)), min_size=12, max_size=12))
 def test_large_and_tiny_values_are_compared_exactly(pool: WorkerPool, triples: list[tuple[int, int, int]]) -> None:
     same = [(rf"{base}^{{{power}}}+{gap}", str(base**power + gap)) for base, power, gap in triples]
@@ -123,7 +132,7 @@ def test_large_and_tiny_values_are_compared_exactly(pool: WorkerPool, triples: l
     assert set(judge(pool, other + [pair[::-1] for pair in other])) == {Verdict.INCORRECT}
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(
     st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 9), st.booleans(), st.booleans()), min_size=10, max_size=10)
 )

@@ -43,7 +43,8 @@ _TRAILING_CLAUSE = re.compile(
     r",?\s+(?:because|since|as (?:the|it|we|this|there|required|desired|shown|stated|claimed)|which|"
     r"so (?:the|that|we|it|he|she|they)|where|when|whenever|if|while|but|thus|therefore|hence|meaning|that is|i\.e\.|"
     r"given|assuming|after|before|by|using|from|provided|according|rounded|as (?:a|an) |"
-    r"in (?:total|all|simplest|this case|lowest|terms)|due to|for (?:this|the|all|each|every|any)|more (?:precisely|exactly)|"
+    r"in (?:total|all|simplest|this case|lowest|terms)|due to|for (?:this|the|all|each|every|any)|"
+    r"more (?:precisely|exactly)|"
     r"or (?:about|approximately|roughly|equivalently)|on (?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|"
     r"of (?:it|them|all|the|this|that|these|those|his|her|its|their)|and (?:we|this|that|the|so|it|he|she)|not)\b.*"
     r"|,\s+(?:in|so|and|the|this|we|it|he|she|or|as|to|i)\s.*|\s+[—–]\s+.*|\s+\((?=[^()]*[A-Za-z]{3})[^()]*\)?\s*$",

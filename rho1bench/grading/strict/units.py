@@ -72,8 +72,8 @@ _UNIT_AT_END = re.compile(
 )
 _OTHER_WORDS = (
     "or and to plus minus times over out more less fewer than not twice thrice double triple half third quarter "
-    "squared factorial remainder by am pm is are was if because since when where negative root power base choose mod modulo "
-    "between through until versus vs"
+    "squared factorial remainder by am pm is are was if because since when where negative root power base choose mod "
+    "modulo between through until versus vs"
 )
 _NOT_A_UNIT = frozenset((*_OTHER_WORDS.split(), *SCALES, *PARTS, *(f"{part}s" for part in PARTS)))
 """Words behind a number that make it another number, or no number at all."""
@@ -158,7 +158,7 @@ def _product(part: str) -> tuple[dict[str, int], Fraction] | None:
             names.append(name)
             powers.append(coming)
             coming = 1
-    if not names or len(names) > 1 and (others or max(map(len, names)) > _LONGEST_SYMBOL):
+    if not names or (len(names) > 1 and (others or max(map(len, names)) > _LONGEST_SYMBOL)):
         return None
     return None if others and len(names[0]) <= _LONGEST_SYMBOL - 1 else _multiplied(names, powers)
 
