@@ -14,14 +14,19 @@ _LAST_DIGITS = "0123456789½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _LISTED = re.compile(
     r"(?:(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*\s*(?:,|and|or|to)\s+){0,9}(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*,?\s+(?:and|or|to)\s+(?:[A-Za-z]\s*=\s*)?$"
 )
+_FUNCTION_BEFORE = re.compile(
+    r"\\?(?<![A-Za-z])(?:log|ln|lg|sqrt|cbrt|sin|cos|tan|exp|arcsin|arccos|arctan)(?:_\{?\w+\}?)?\s*[({]?\s*$"
+)
 _PIECE = re.compile(
     r"""\\(?:d|t|c)?frac\s*\{[^{}]{1,80}\}\s*\{[^{}]{1,80}\}|\\sqrt(?:\[\d+\])?\s*\{[^{}]{1,80}\}|\\binom\{[^{}]{1,40}\}\{[^{}]{1,40}\}
-    |\\(?:pi|cdot|times|div|pm|left|right|infty|circ|%|\$|,|!)(?![A-Za-z])|[_^]\s?\{[^{}]{1,80}\}|[_^][-−]?\w
-    |\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+|√
+    |\\(?:pi|cdot|times|div|pm|left|right|infty|circ|%|\$|,|!)(?![A-Za-z])|[_^]\s?(?:\{[^{}]{1,80}\}|\([^()]{1,80}\))|[_^][-−]?\w
+    |\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+|[√∛∜|]|\*\*
     |(?<=\d)\s?x\s?(?=\d)|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z'])|[-−+*/×·÷=≈()!%°$€£¥π:]|\\[()\[\]]""",
     re.VERBOSE,
 )
-_UNIT_WITH_POWER = re.compile(r"\b(?:mm|cm|dm|m|km|in|ft|yd|mi|units?|feet|inches|meters?)\s?(?:\^\{?[23]\}?|[²³])")
+_UNIT_WITH_POWER = re.compile(
+    r"(?<![A-Za-z])(?:mm|cm|dm|m|km|in|ft|yd|mi|units?|feet|inches|meters?)\s?(?:\^\{?[23]\}?|[²³])"
+)
 _OPERATORS = "+*/×·÷=≈"
 
 
@@ -40,7 +45,7 @@ def last_number(completion: str) -> str | None:
 
 def _expression(line: str, digit: int) -> str:
     """Return the run of pieces of mathematics around the place ``digit`` of a line."""
-    line = re.sub(r"\*\*|__|`|\s{2,}", lambda match: " " * len(match.group()), line)
+    line = re.sub(r"(?<![\w)])\*\*|\*\*(?![\w(])|__|`|\s{2,}", lambda match: " " * len(match.group()), line)
     pieces = list(_PIECE.finditer(line))
     at = next(place for place, piece in enumerate(pieces) if piece.start() <= digit < piece.end())
     first = at
@@ -52,8 +57,12 @@ def _expression(line: str, digit: int) -> str:
     start, end = pieces[first].start(), pieces[last].end()
     if (several := _brackets_around(line, pieces[at].start(), pieces[at].end())) is not None:
         return several
+    if function := _FUNCTION_BEFORE.search(line[:start]):
+        closing = re.match(r"\s*[)|]", line[end:]) if function.group().rstrip()[-1:] in "(|" else None
+        return function.group() + line[start : end + (closing.end() if closing else 0)]
     listed = _LISTED.search(line[:start])
-    return (listed.group() if listed else "") + _value(line[start:end]) + _tail(line[end:])
+    minus = "-" if re.search(r"\b(?:minus|negative)\s+$", line[:start]) else ""
+    return (listed.group() if listed else minus) + _value(line[start:end]) + _tail(line[end:])
 
 
 def _brackets_around(line: str, start: int, end: int) -> str | None:
@@ -77,7 +86,12 @@ def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:
     if between.strip():
         return False
     one, other = left.group(), right.group()
-    if one in _OPERATORS or other in _OPERATORS or one.startswith((r"\cdot", r"\times")):
+    if (
+        one in _OPERATORS
+        or other in _OPERATORS
+        or one.startswith((r"\cdot", r"\times"))
+        or other.startswith((r"\cdot", r"\times"))
+    ):
         return True
     if one in "-−" or other in "-−":
         return True
@@ -103,5 +117,5 @@ def _value(expression: str) -> str:
 def _tail(rest: str) -> str:
     """Return letters attached to the number or a scale word behind it; other words are left out: a unit is optional."""
     attached = re.match(r"(?!st\b|nd\b|rd\b|th\b)[A-Za-z]{1,3}\b", rest)
-    scale = re.match(r"\s(?:hundred|thousand|million|billion|trillion|percent)\b", rest)
+    scale = re.match(r"\s(?:hundred|thousand|million|billion|trillion|percent|squared|cubed|factorial)\b", rest)
     return (attached.group() if attached else "") or (scale.group() if scale else "")

@@ -40,7 +40,7 @@ _REWRITES = tuple(
         (r"\\(?:middle)(?![A-Za-z])", ""),
         (r"\\[{}]", lambda match: {r"\{": r"\lbrace ", r"\}": r"\rbrace "}[match.group()]),
         (r"\\(?:lvert|rvert|vert)(?![A-Za-z])", "|"),
-        (r"\\\$", r"\\dollar "),
+        (r"\\\$|(?<![A-Za-z])(?:US|CA|AU|NZ|HK)\\?\$(?=\s?\d)", r"\\dollar "),
         (r"\$\$?|\\[()\[\]]", " "),
         (r"\\(?:textcolor|colorbox)\s*\{[^{}]*\}\s*\{", r"\\text{"),
         (
@@ -108,9 +108,11 @@ _REWRITES = tuple(
         (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
         (r"\^\s*(-?\d+)(?=[^\d.]|$)", r"^{\1}"),
         (r"([_^])\s*([0-9A-Za-z])", r"\1{\2}"),
-        (r"(?<![\d.])\.(?=\d)", "0."),
+        (r"\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\\overline{\1\2\3}"),
+        (r"(?<![\d.])\.(?=\d|\\overline|\\bar)", "0."),
     )
 )
+_PLAIN_BUILDER = re.compile(r"\{\s*[A-Za-z]\s*(?:\\in [^|:{}]*(?:\{\w\})?\s*)?(?:\||:|\\mid)[^{}]*\}")
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}\s*", re.DOTALL)
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!\d|,\d)")
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,/])(\d{1,3}(?: \d{3})+)(?![\d/]|,\d)")
@@ -148,7 +150,9 @@ def _joined_thousands(text: str) -> str:
 
 
 def _outer(text: str) -> str:
-    """Drop one pair of braces around the whole."""
+    """Drop one pair of braces around the whole; those of a set with a condition are meant to print."""
+    if _PLAIN_BUILDER.fullmatch(text):
+        return rf"\lbrace {text[1:-1].strip()}\rbrace"
     inner = text[1:-1]
     wrapped = text.startswith("{") and text.endswith("}") and "{" not in inner and "}" not in inner
     return inner.strip() if wrapped else text

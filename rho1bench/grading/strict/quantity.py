@@ -40,6 +40,7 @@ _MAGNITUDE = re.compile(
       )(?![\d.]\d|\d|\\dots)(?P<percent>\s*(?:%|percent(?:age)?\b|pct\b|per\s+cent\b))?(?P<unit>.*)""",
     re.VERBOSE | re.DOTALL,
 )
+_UNIT_AS_FRACTION = re.compile(r"\s+\\frac\s*\{\s*([A-Za-z]{1,5})\s*\}\s*\{\s*([A-Za-z]{1,5})\s*\}$")
 _FEET_AND_INCHES = re.compile(r"(\d+)\s*'(?:\s*(\d+(?:\.\d+)?)\s*(?:\"|''))?|(\d+(?:\.\d+)?)\s*(?:\"|'')")
 _DEGREES_AND_MINUTES = re.compile(r"(\d+)\s*\^\\circ\s*(\d+)\s*'(?:\s*(\d+)\s*(?:\"|''))?")
 _STEP_OF_COMPOUND = re.compile(
@@ -102,7 +103,8 @@ def _compound(text: str) -> Quantity | None:
         return _exact(degrees + Fraction(minutes, 60) + Fraction(seconds, 3600), read_unit("degree"))
     steps, place = [], 0
     while (match := _STEP_OF_COMPOUND.match(text, place)) and known_name(match.group(2)):
-        steps.append((_number(match.group(1)), read_unit(match.group(2))))
+        minutes = match.group(2) == "m" and bool(steps) and steps[-1][1] == read_unit("h")
+        steps.append((_number(match.group(1)), read_unit("min" if minutes else match.group(2))))
         place = match.end()
     if place < len(text) or len(steps) < 2:
         return None
@@ -124,7 +126,7 @@ def _in_digits(text: str) -> Quantity | None:
     if match is None or value is None:
         return None
     magnitude, digits, step = value
-    rest = match.group("unit")
+    rest = _UNIT_AS_FRACTION.sub(r" \1/\2", match.group("unit"))
     if more := re.match(r"\s+and\s+(?:an?|one)\s+(half|third|quarter)\b", rest):
         magnitude, rest = magnitude + Fraction(1, PARTS[more.group(1)]), rest[more.end() :]
     scale, rest = _scaled_by_words(rest)
@@ -200,6 +202,8 @@ def same_quantity(left: Quantity, right: Quantity) -> bool:
     if left.percent == right.percent:
         return same_value(left, right)
     share, plain = (left, right) if left.percent else (right, left)
+    if plain.unit is not None:
+        return False
     hundredth = _scaled(share, Fraction(1, 100))
     return same_value(share, plain) or (abs(hundredth.value) <= _LARGEST_SHARE and same_value(hundredth, plain))
 

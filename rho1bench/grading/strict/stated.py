@@ -20,12 +20,12 @@ _CODE = re.compile(r"\s*```[a-z]*\s*\n(.*?)(?:```|\Z)", re.DOTALL)
 _LIST_MARK = re.compile(r"(?:[-•*+]\s+|\(?\d{1,2}[.)]\s+)(?=\S)")
 _LEADING_MARKS = re.compile(r"(?:[\s:>*_~`…]|\\\s|\.\.\.)*")
 _EMPHASIS = re.compile(
-    r"(?<![\w)}*])\*{1,3}(?=\S)|(?<=\S)\*{2,3}(?![\w(*])|(?<=\S)\*(?=[\s.,;!?]|$)|(?<!\w)__|__(?!\w)|`"
+    r"(?<![\w)}*])\*{1,3}(?=\S)|(?<=\S)\*{2,3}(?![\w(*])|(?<=\S)\*(?=[\s.,;!?]|$)|(?<!\w)__|__(?!\w)|(?<=[\w)])_(?=[\s.,;!?]|$)|`"
 )
 
 _STOP = re.compile(r"[.!?](?=\s|$|[A-Z])|;(?=\s+[A-Za-z]{2})|\n")
 _ABBREVIATION = re.compile(
-    r"\b(?:dr|mr|mrs|ms|st|vs|approx|prof|sq|cu|e\.g|i\.e)$|\d\s?[ap]$|^(?:[a-z]\.\s?)*[a-z]$", re.I
+    r"\b(?:dr|mr|mrs|ms|st|vs|approx|prof|sq|cu|e\.g|i\.e)$|\d\s?[ap]$|^(?:[a-z]\.\s?)*[a-z]$", re.IGNORECASE
 )
 """Before a full stop that ends no sentence: a title, half of "a.m.", initials."""
 _ABBREVIATED_UNIT = re.compile(r"\b(?:in|ft|yd|mi|cm|mm|km|min|sec|hr|oz|lbs?|no)$|\d\s?[ap]\.m$", re.IGNORECASE)
@@ -34,22 +34,29 @@ _ABBREVIATED_UNIT = re.compile(r"\b(?:in|ft|yd|mi|cm|mm|km|min|sec|hr|oz|lbs?|no
 _LEAD_INS = re.compile(
     r"(?:(?:is|are|was|were|equals?|be|to|approximately|approx\.?|about|around|roughly|nearly|exactly|simply|just|"
     r"precisely|therefore|thus|hence|then|now|indeed|clearly|equal to|equivalent to|given by|found to be|either|both|"
-    r"only|the value|the number|the expression|the fraction|the integer|the set|the interval|the point|the function|"
-    r"the equation|of|that|it is|it's|there (?:are|is|were|was|will be)|we (?:get|have|find|obtain)|"
+    r"only|an? (?:total|maximum|minimum|average|value) of|of|"
+    r"the (?:value|number|expression|fraction|integer|set|interval|point|function|equation)|that|it is|it's|"
+    r"there (?:are|is|were|was|will be)|we (?:get|have|find|obtain)|"
     r"(?:he|she|they|it|you) (?:has|have|had|gets?|got|needs?|needed|will have|earns?|paid|pays?|makes?|can)|"
     r"as follows|option|choice)(?![A-Za-z'])|=|:|≈|\\approx(?![A-Za-z])|,(?=\s))\s*"
 )
 _TRAILING_CLAUSE = re.compile(
     r",?\s+(?:because|since|as (?:the|it|we|this|there|required|desired|shown|stated|claimed)|which|"
-    r"so (?:the|that|we|it|he|she|they)|where|when|whenever|if|while|but|thus|therefore|hence|meaning|that is|i\.e\.|"
+    r"so (?:the|that|we|it|he|she|they)|where|when|whenever|if|while|but|thus|therefore|hence|meaning|that is|"
     r"given|assuming|after|before|by|using|from|provided|according|rounded|as (?:a|an) |"
     r"in (?:total|all|simplest|this case|lowest|terms)|due to|for (?:this|the|all|each|every|any)|"
     r"more (?:precisely|exactly)|"
     r"or (?:about|approximately|roughly|equivalently)|on (?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|"
-    r"of (?:it|them|all|the|this|that|these|those|his|her|its|their)|and (?:we|this|that|the|so|it|he|she)|not)\b.*"
-    r"|,\s+(?:in|so|and|the|this|we|it|he|she|or|as|to|i)\s.*|\s+[—–]\s+.*|\s+\((?=[^()]*[A-Za-z]{3})[^()]*\)?\s*$",
+    r"of (?:it|them|all|the|this|that|these|those|his|her|its|their)|and (?:we|this|that|the|so|it|he|she)|"
+    r"(?:and |but )?not|who|whose)\b.*"
+    r"|,?\s+i\.e\..*|,\s+(?:in|so|the|this|we|it|he|she|as|to|i|(?:and|or)(?=\s[a-z]{2}))\s.*"
+    r"|\s+[—–]\s+.*|\s+\((?=[^()]*[A-Za-z]{3})[^()]*\)?\s*$",
     re.DOTALL,
 )
+_BEHIND_A_NUMBER = re.compile(
+    r"(?:,\s+(?!(?:and|or)\b)[A-Za-z]{2,}(?!\w*\s*[=_])|:\s+[A-Za-z]{2}|\s-\s+[A-Za-z]{2}|\s+with\s).*", re.DOTALL
+)
+"""A clause that only ends an answer that begins with a number or a formula; names may go on behind a comma."""
 _FORMULA = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _WORDS_IN_FORMULA = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*[}(])")
 _VALUE = re.compile(r"-?(?:\\?\$)?-?\d[\d,]*(?:\.\d+)?(?:\s\d+/\d+|/\d+)?(?:\s?\\?%)?(?:[²³½¼¾]|\^\{?\d+\}?)?")
@@ -77,6 +84,7 @@ def clause(rest: str) -> str:
         rest = rest.lstrip()[mark.end() :]
     if marks := _LEADING_MARKS.match(rest):
         rest = rest[marks.end() :]
+    rest = _without_lead_ins(rest)
     if display := _DISPLAY.match(rest):
         return _one_line(next(text for text in (display["dollars"], display["brackets"], display["body"]) if text))
     return _value_in(_first_sentence(_EMPHASIS.sub("", rest)))
@@ -115,6 +123,8 @@ def _value_in(sentence: str) -> str:
     stripped = _without_lead_ins(sentence)
     if not stripped.startswith(("$", r"\(")) and len(formulas) == 1 and re.match(r"[A-Za-z]{2}", sentence):
         return sentence if _CHANGES_THE_VALUE.search(_FORMULA.sub(" ", sentence)) else formulas[0]
+    if re.match(r"[-+$\\(\[\d]", stripped):
+        stripped = _BEHIND_A_NUMBER.sub("", stripped, count=1)
     value = stripped if stripped.startswith("(") else _TRAILING_CLAUSE.sub("", stripped, count=1).strip() or stripped
     if formula := _FORMULA.fullmatch(value):
         return next(group for group in formula.groups() if group)

@@ -55,9 +55,7 @@ def _same(left: str, right: str) -> bool:
     left_read, right_read = read(left), read(right)
     if left_read is None or right_read is None:
         return False
-    if (decided := _decimal_against_exact(left, right, left_read, right_read)) is not None:
-        return decided
-    return same_objects(left_read, right_read)
+    return same_objects(left_read, right_read) or _decimal_of_constant(left, right, left_read, right_read)
 
 
 def same_objects(left: Expression, right: Expression) -> bool:
@@ -160,8 +158,8 @@ def _real_root(power: Expression) -> Expression | None:
     return (-1) ** exponent.p * (-base) ** exponent
 
 
-def _decimal_against_exact(left: str, right: str, left_read: Expression, right_read: Expression) -> bool | None:
-    """Compare a written decimal with an irrational constant: it must be the constant, cut or rounded, to six digits."""
+def _decimal_of_constant(left: str, right: str, left_read: Expression, right_read: Expression) -> bool:
+    """Tell whether one side is a decimal that stands for the other, an irrational constant, to six digits or more."""
     for text, other in ((left, right_read), (right, left_read)):
         quantity = read_quantity(text)
         if quantity is None or quantity.digits is None:
@@ -169,7 +167,5 @@ def _decimal_against_exact(left: str, right: str, left_read: Expression, right_r
         if not getattr(other, "is_number", False) or getattr(other, "is_rational", True):
             continue
         value = other.evalf(40)
-        if value.is_real is not True:
-            return False
-        return stands_for(quantity, Fraction(str(value)))
-    return None
+        return value.is_real is True and stands_for(quantity, Fraction(str(value)))
+    return False

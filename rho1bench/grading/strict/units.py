@@ -1,7 +1,7 @@
 r"""Units of measure: names, what they measure, and how big they are, so that 5 cm is 50 mm but not 5 m.
 
 Only used when both answers name a unit; an answer that leaves the unit out is compared as a bare number. A unit that is
-not in the table is a noun (``7 red apples``): two nouns must share a word.
+not in the table is a noun (``7 red apples``).
 """
 
 from __future__ import annotations
@@ -188,12 +188,14 @@ def _nouns(text: str) -> frozenset[str]:
 def ratio(left: Unit | None, right: Unit | None) -> Fraction | None:
     """Return how many of the right unit are in one of the left, None if the two measure different things.
 
-    A missing unit fits any; "units" fit every length, "square units" every area; nouns must share a word.
+    A missing unit fits any; "units" fit every length, "square units" every area; of two nouns, one must
+    say what the other says and may say more.
     """
     if left is None or right is None:
         return Fraction(1)
     if left.dimensions is None or right.dimensions is None:
-        return Fraction(1) if left.nouns & right.nouns else None
+        named = left.nouns and right.nouns
+        return Fraction(1) if named and (left.nouns <= right.nouns or right.nouns <= left.nouns) else None
     if left.is_generic or right.is_generic:
         powers = [sum(power for _, power in unit.dimensions or ()) for unit in (left, right)]
         bases = {base for unit in (left, right) for base, _ in unit.dimensions or ()}
