@@ -159,5 +159,5 @@ def _outer(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Return a tidy text without the spaces that a formula does not need; those after a command word stay."""
-    return re.sub(r"(\\[A-Za-z]+) (?=[A-Za-z])|\s", lambda match: f"{match.group(1)} " if match.group(1) else "", text)
+    """Return a tidy text without the spaces that a formula does not need; between letters or digits they stay."""
+    return re.sub(r"(?<![A-Za-z])\s(?!\d)|(?<![A-Za-z0-9])\s|(?<=[A-Za-z])\s(?![A-Za-z])", "", text)

@@ -15,6 +15,7 @@ _SMALL_WORDS = (
 _SMALL = {word: value for value, word in enumerate(_SMALL_WORDS.split())}
 _TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _TENS = {word: 10 * place for place, word in enumerate(_TENS_WORDS.split(), 2)}
+NUMBER_WORDS = (*_SMALL, *_TENS)
 SCALES = {
     "hundred": 100, "thousand": 10**3, "lakh": 10**5, "million": 10**6, "crore": 10**7, "billion": 10**9,
     "trillion": 10**12, "quadrillion": 10**15,
@@ -60,18 +61,18 @@ def _part(words: list[str]) -> Fraction | None:
         return None
     last = "half" if words[-1] == "halves" else words[-1].removesuffix("s")
     below = PARTS.get(last)
-    above = _cardinal(words[:-1])
+    above = _cardinal(words[:-1], counts_parts=True)
     if below is None or above is None or (above != 1) != (words[-1] not in (last, "half")):
         return None
     return above / below
 
 
-def _cardinal(words: list[str], factor: Fraction = Fraction(1)) -> Fraction | None:
+def _cardinal(words: list[str], factor: Fraction = Fraction(1), counts_parts: bool = False) -> Fraction | None:
     """Read a whole number; each word may only follow what it can follow (``twenty one``, not ``one twenty``)."""
     if not words or words[-1] == "and":
         return None
     if words[0] in ("a", "an"):
-        words = ["one", *words[1:]] if len(words) == 1 or words[1] in SCALES else [""]
+        words = ["one", *words[1:]] if counts_parts or (len(words) > 1 and words[1] in SCALES) else [""]
     total, group, limit, scale = 0, 0, 1000, 10**18
     for place, word in enumerate(words):
         if word == "and" and place and words[place - 1] in SCALES:

@@ -101,7 +101,8 @@ def _compound(text: str) -> Quantity | None:
     if match := _DEGREES_AND_MINUTES.fullmatch(text):
         degrees, minutes, seconds = (int(group or 0) for group in match.groups())
         return _exact(degrees + Fraction(minutes, 60) + Fraction(seconds, 3600), read_unit("degree"))
-    steps, place = [], 0
+    steps: list[tuple[Fraction, Unit]] = []
+    place = 0
     while (match := _STEP_OF_COMPOUND.match(text, place)) and known_name(match.group(2)):
         minutes = match.group(2) == "m" and bool(steps) and steps[-1][1] == read_unit("h")
         steps.append((_number(match.group(1)), read_unit("min" if minutes else match.group(2))))

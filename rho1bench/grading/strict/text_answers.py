@@ -53,10 +53,16 @@ def same_text(left: str, right: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
+    text = _without_letter_a(text)
     words = re.findall(r"[^\W_]+(?:\.\d+)?", text.lower().replace("'", "").replace("p.m", "pm").replace("a.m", "am"))
     words = [re.sub(r"^(\d+)(?:st|nd|rd|th)$", r"\1", word) for word in words]
     named = [str(_NUMBER_WORDS.index(word)) if word in _NUMBER_WORDS else word for word in words]
     return [word for word in named if word not in _ARTICLES] or named
+
+
+def _without_letter_a(text: str) -> str:
+    """Protect a capital A that is a name (``Plan A``) from being taken for an article."""
+    return re.sub(r"(?<=\w )A\b|\bA(?= (?:and|or)\b)|\bA$", "letter-a", text)
 
 
 def option_letter(text: str) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rho1bench.grading.strict.normal_form import FUNCTIONS
-from rho1bench.grading.strict.number_words import PARTS, SCALES
+from rho1bench.grading.strict.number_words import NUMBER_WORDS, PARTS, SCALES
 
 _INCH = Fraction(254, 10000)
 _POUND = Fraction(45359237, 100000000)
@@ -73,9 +73,9 @@ _UNIT_AT_END = re.compile(
 _OTHER_WORDS = (
     "or and to plus minus times over out more less fewer than not twice thrice double triple half third quarter "
     "squared factorial remainder by am pm is are was if because since when where negative root power base choose mod "
-    "modulo between through until versus vs"
+    "modulo between through until versus vs past"
 )
-_NOT_A_UNIT = frozenset((*_OTHER_WORDS.split(), *SCALES, *PARTS, *(f"{part}s" for part in PARTS)))
+_NOT_A_UNIT = frozenset((*_OTHER_WORDS.split(), *NUMBER_WORDS, *SCALES, *PARTS, *(f"{part}s" for part in PARTS)))
 """Words behind a number that make it another number, or no number at all."""
 
 _LONGEST_SYMBOL = 3
