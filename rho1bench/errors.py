@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend; the message is shown as it is, without a traceback."""
+    """Something the user can fix; the message is shown as it is, without a traceback."""
 
 
 class RecipeError(UserError):
@@ -16,7 +16,7 @@ class RecipeError(UserError):
 
 
 class RunError(UserError):
-    """A run cannot start or go on: locked or unwritable folder, full disk, a stage's input is missing."""
+    """A run cannot start or continue: locked or unwritable folder, full disk, a stage's input is missing."""
 
 
 class DataError(UserError):
@@ -32,7 +32,7 @@ class ScoreStoreError(UserError):
 
 
 class TrainingError(UserError):
-    """Training cannot go on, a non-finite loss for example."""
+    """Training cannot continue, a non-finite loss for example."""
 
 
 class PluginError(UserError):

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from small_recipe import SMALL
 
 from rho1bench.pipeline import runner
+from rho1bench.recipe.loading.json_schema import stage_models
 
 Edit = Callable[[dict], object]
 
@@ -49,7 +50,8 @@ def calls(tmp_path, monkeypatch):
     """The runner with fake stages; returns the names of the stages called since the last look."""
     path = tmp_path / "calls.txt"
     monkeypatch.setenv("FAKE_CALLS", str(path))
-    monkeypatch.setattr(runner, "STAGE_KINDS", dict(runner.STAGE_KINDS))
+    for model in stage_models().values():
+        monkeypatch.setattr(model, "spec", model.spec)
     monkeypatch.setattr(runner, "SUMMARISE_SEEDS", runner.SUMMARISE_SEEDS)
     fake_stages.install()
 

@@ -36,6 +36,6 @@ class CommandLine:
 
 
 def keys(folder: Path) -> list[str]:
-    """Keys of the answers in a checkpoint's journal, in the order in which they came."""
-    path = folder / "journal.jsonl"
+    """Keys of the answers in a checkpoint's cache, in the order in which they came."""
+    path = folder / "answers.jsonl"
     return [entry["key"] for entry in read_jsonl(path)] if path.exists() else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rho1bench.system.files import write_json, write_jsonl
+from rho1bench.system.files import sha256_file, sha256_json, write_json, write_jsonl
 
 
 def write_label(
@@ -27,33 +28,55 @@ def write_label(
         write_jsonl(folder / label / f"samples_{task}.jsonl", rows)
     stage, _, step = label.partition("@")
     own = {
+        "schema": 1,
         "label": label,
         "stage": stage,
         "step": int(step) if step else 400,
         "tokens": 400 * 6144,
         "selected_tokens": 400 * 6144,
+        "model": label,
+        "revision": None,
+        "weights_sha256": "a" * 64,
+        "num_parameters": 1000,
         "engine": "hf",
         "engine_version": "5.19.0",
         "dtype": "float32",
+        "device": "cpu",
+        "engine_settings": {"max_model_len": 384},
         "decoding": {"temperature": 0.0, "max_gen_toks": 96},
+        "grader": 1,
+        "grader_sha256": "b" * 64,
+        "git": None,
+        "versions": {},
+        "limits": dict.fromkeys(suites),
         "suites": {
-            suite: {"tasks": list(tasks), "average": sum(means[task] for task in tasks) / len(tasks)}
+            suite: {"tasks": list(tasks), "average": sum(means[task] for task in tasks) / len(tasks), "metrics": {}}
             for suite, tasks in suites.items()
         },
-        "tasks": {
-            task: {
-                "metric": "f1" if "tydiqa" in task else "exact_match",
-                "score": means[task],
-                "n": len(values),
-                "truncated": 0,
-                "verdicts": {},
-                "version": 1,
-                "data_sha256": "d" * 64,
-            }
-            for task, values in scores.items()
-        },
+        "tasks": {task: _task(task, values) for task, values in scores.items()},
         "eval_fingerprint": "f" * 64,
         "seconds": 1.0,
     }
     results = {task: {"exact_match,none": mean, "exact_match_stderr,none": 0.0} for task, mean in means.items()}
-    write_json(folder / label / "results.json", {"results": results, "rho1bench": own | record})
+    own |= record
+    samples = {task: sha256_file(folder / label / f"samples_{task}.jsonl") for task in scores}
+    own |= {"samples_sha256": samples, "sha256": sha256_json(own | {"samples_sha256": samples})}
+    write_json(folder / label / "results.json", {"results": results, "rho1bench": own})
+
+
+def _task(task: str, values: Sequence[float]) -> dict[str, Any]:
+    return {
+        "metric": "f1" if "tydiqa" in task else "exact_match",
+        "score": sum(values) / len(values),
+        "n": len(values),
+        "binary": set(values) <= {0.0, 1.0},
+        "stdev": statistics.pstdev(values),
+        "truncated": 0,
+        "prompts_too_long": 0,
+        "version": 1,
+        "data_sha256": "d" * 64,
+        "prompts_sha256": "e" * 64,
+        "generation_kwargs": None,
+        "verdicts": {},
+        "num_rows": len(values),
+    }

@@ -74,7 +74,7 @@ def report(result: SandboxBench) -> str:
             f"naive (fresh interpreter, import sympy)  {result.naive_per_second:8.2f} programs/s",
             f"rho1bench                                {result.sandbox_per_second:8.2f} programs/s",
             f"ratio                                    {result.ratio:8.2f}",
-            f"start of the warm parent, once           {result.start_seconds:8.2f} s",
+            f"start of the fork server, once           {result.start_seconds:8.2f} s",
             f"programs with another output             {result.differing:8d}",
             json.dumps(asdict(result)),
         )

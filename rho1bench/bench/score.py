@@ -15,27 +15,32 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
+from rho1bench.bench.train_variants import fresh_model
 from rho1bench.corpus.packed_corpus import PackedCorpus, shard_name
 from rho1bench.corpus.stage import save_array
 from rho1bench.selection.local_reference import score_span
+from rho1bench.sizing.shapes import ModelShape
 from rho1bench.system.files import write_json
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 BLOCK_SIZE, NUM_BLOCKS, BATCH_SIZE = 512, 8, 4
-SHAPE = {
-    "vocab_size": 32_000,
-    "hidden_size": 512,
-    "intermediate_size": 1408,
-    "num_hidden_layers": 9,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": BLOCK_SIZE,
-    "tie_word_embeddings": False,
-}
+SHAPE = ModelShape(
+    vocab_size=32_000,
+    hidden_size=512,
+    intermediate_size=1408,
+    num_hidden_layers=9,
+    num_attention_heads=8,
+    num_key_value_heads=1,
+    max_position_embeddings=BLOCK_SIZE,
+)
 """TinyLlama-1.1B's proportions at a quarter of its width."""
 
 
@@ -54,14 +59,14 @@ class ScoreBench:
     ratio: float
 
 
-def run(rounds: int = 7, threads: int | None = None, shape: dict[str, Any] | None = None) -> ScoreBench:
+def run(rounds: int = 7, threads: int | None = None, shape: ModelShape = SHAPE) -> ScoreBench:
     """Measure both ways on random blocks, after one round of each that does not count."""
     if threads is not None:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = _model(shape or SHAPE).to(device)
+    model = nn.Module.to(fresh_model(shape), device).eval()
     with tempfile.TemporaryDirectory() as folder:
-        corpus = random_corpus(Path(folder), model.config.vocab_size)
+        corpus = random_corpus(Path(folder), shape.vocab_size)
         ways = [lambda: _forward(model, corpus), lambda: _score(model, corpus, Path(folder) / "scores.npy")]
         seconds: list[list[float]] = [[], []]
         for number in range(rounds + 1):
@@ -71,13 +76,12 @@ def run(rounds: int = 7, threads: int | None = None, shape: dict[str, Any] | Non
                     seconds[way].append(taken)
     tokens = len(corpus) * corpus.block_size
     forward, scoring = (tokens / statistics.median(values) for values in seconds)
-    body = sum(parameter.numel() for parameter in model.base_model.layers.parameters())
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     return ScoreBench(
         name,
         torch.get_num_threads(),
-        body,
-        model.config.vocab_size,
+        shape.body_parameters,
+        shape.vocab_size,
         tokens,
         rounds,
         forward,
@@ -109,22 +113,14 @@ def random_corpus(folder: Path, vocab_size: int) -> PackedCorpus:
     return PackedCorpus(folder)
 
 
-def _model(shape: dict[str, Any]) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return LlamaForCausalLM(LlamaConfig(**shape)).eval()
-
-
-def _forward(model: Any, corpus: PackedCorpus) -> None:
+def _forward(model: PreTrainedModel, corpus: PackedCorpus) -> None:
     with torch.inference_mode():
         for start in range(0, len(corpus), BATCH_SIZE):
             rows = corpus.blocks.rows(start, min(start + BATCH_SIZE, len(corpus)))
             model(input_ids=torch.from_numpy(rows.astype(np.int64)).to(model.device), use_cache=False)
 
 
-def _score(model: Any, corpus: PackedCorpus, path: Path) -> None:
+def _score(model: PreTrainedModel, corpus: PackedCorpus, path: Path) -> None:
     save_array(path, score_span(model, corpus, 0, len(corpus), BATCH_SIZE, lambda done: None))
 
 

@@ -155,21 +155,13 @@ def run(work: Workload | None = None, rounds: int = 7) -> TrainBench:
         torch.cuda.get_device_name() if work.device == "cuda" else f"CPU, {work.threads} threads",
         torch.__version__,
         asdict(work),
-        body_parameters(work),
+        work.shape.body_parameters,
         rounds,
         ways,
         speed["ours"] / speed["naive"],
         speed["ours"] / speed["clm"],
         ways["ours"].extra / ways["naive"].extra,
     )
-
-
-def body_parameters(work: Workload) -> int:
-    """Return the parameters of the layers, without embedding and head."""
-    width = work.hidden_size
-    keys = width // work.num_attention_heads * work.num_key_value_heads
-    layer = 2 * width * width + 2 * width * keys + 3 * width * work.intermediate_size + 2 * width
-    return work.num_hidden_layers * layer + width
 
 
 def report(result: TrainBench) -> str:

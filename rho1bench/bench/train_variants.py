@@ -14,16 +14,21 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from rho1bench.sizing.shapes import ModelShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 RATIO = 0.6
 WAYS = ("naive", "clm", "ours")
-Loss = Callable[[Any, Tensor], Tensor]
+Loss = Callable[["PreTrainedModel", Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,22 @@ class Workload:
     device: str = "cpu"
     threads: int = 2
 
+    @property
+    def shape(self) -> ModelShape:
+        """The model's shape."""
+        names = [field.name for field in fields(ModelShape) if hasattr(self, field.name)]
+        return ModelShape(**{name: getattr(self, name) for name in names}, max_position_embeddings=self.block_size)
+
 
 TINYLLAMA = Workload(2048, 5632, 22, 32, 4, block_size=2048, device="cuda")
 """The shape of TinyLlama-1.1B and the paper's block."""
 
 
-def naive_loss(reference: Any) -> Loss:
+def naive_loss(reference: PreTrainedModel) -> Loss:
     """Return SLM as it is written down: both models' whole logits, and a mask over the best 60% of the batch."""
     cross_entropy = torch.nn.functional.cross_entropy
 
-    def loss(model: Any, ids_BT: Tensor) -> Tensor:
+    def loss(model: PreTrainedModel, ids_BT: Tensor) -> Tensor:
         logits_BSV = model(input_ids=ids_BT, use_cache=False).logits[:, :-1].float()
         with torch.no_grad():
             reference_BSV = reference(input_ids=ids_BT, use_cache=False).logits[:, :-1].float()
@@ -64,13 +75,13 @@ def naive_loss(reference: Any) -> Loss:
     return loss
 
 
-def clm_loss(model: Any, ids_BT: Tensor) -> Tensor:
+def clm_loss(model: PreTrainedModel, ids_BT: Tensor) -> Tensor:
     """Return the loss of transformers over all tokens."""
     loss: Tensor = model(input_ids=ids_BT, labels=ids_BT, use_cache=False).loss
     return loss
 
 
-def our_loss(model: Any) -> Loss:
+def our_loss(model: PreTrainedModel) -> Loss:
     """Return the selective loss of this package; the stored scores come with the batch, as in training."""
     from rho1bench.recipe import Selection
     from rho1bench.selection.selective_lm import SelectiveLM
@@ -79,41 +90,40 @@ def our_loss(model: Any) -> Loss:
     selector = Selector(Selection(ratio=RATIO, scope="micro_batch", token_scores="scores"), seed=0)
     module = SelectiveLM(model, selector)
 
-    def loss(_: Any, ids_BT: Tensor) -> Tensor:
+    def loss(_: PreTrainedModel, ids_BT: Tensor) -> Tensor:
         eligible_BS = torch.ones_like(ids_BT[:, 1:], dtype=torch.bool)
-        token_ids_BS = torch.arange(eligible_BS.numel(), device=ids_BT.device).view(eligible_BS.shape)
+        token_positions_BS = torch.arange(eligible_BS.numel(), device=ids_BT.device).view(eligible_BS.shape)
         stored_BS2 = torch.randn(*eligible_BS.shape, 2, device=ids_BT.device).abs_()
-        loss_sum: Tensor = module(ids_BT, eligible_BS, token_ids_BS, stored_BS2)["loss_sum"]
+        loss_sum: Tensor = module(ids_BT, eligible_BS, token_positions_BS, stored_BS2)["loss_sum"]
         return loss_sum / selector.num_selected([eligible_BS])
 
     return loss
 
 
-def fresh_model(work: Workload) -> Any:
-    """Return an untrained Llama of the workload's shape, float32."""
+def fresh_model(shape: ModelShape, device: str = "cpu") -> PreTrainedModel:
+    """Return an untrained Llama of the shape, float32; it draws from a random stream of its own."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    fields = {name: value for name, value in asdict(work).items() if name not in ("device", "threads", "batch_size")}
-    config = LlamaConfig(**fields, max_position_embeddings=fields.pop("block_size"), tie_word_embeddings=False)
-    torch.manual_seed(0)
-    with torch.device(work.device):
-        return LlamaForCausalLM(config)
+    fields_of_config = {name: value for name, value in asdict(shape).items() if name != "architecture"}
+    with torch.random.fork_rng(), torch.device(device):
+        torch.manual_seed(0)
+        return LlamaForCausalLM(LlamaConfig(**fields_of_config))
 
 
 class Training:
     """One way at work: a model, AdamW, random blocks."""
 
     def __init__(self, way: str, work: Workload) -> None:
-
         import rho1bench.selection.selective_lm  # noqa: F401 - loaded before the memory is noted, in every way
 
         torch.set_num_threads(work.threads)
+        torch.manual_seed(0)
         self.work = work
         self._before = _resident_bytes()
-        self.model = fresh_model(work)
+        self.model = fresh_model(work.shape, work.device)
         self._loss: Loss = clm_loss
         if way == "naive":
-            self._loss = naive_loss(fresh_model(work).eval().requires_grad_(False))
+            self._loss = naive_loss(fresh_model(work.shape, work.device).eval().requires_grad_(False))
         elif way == "ours":
             self._loss = our_loss(self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, foreach=True)
@@ -168,7 +178,7 @@ def obey(way: str, work: Workload) -> None:
     training = Training(way, work)
     for line in sys.stdin:
         word, _, number = line.strip().partition(" ")
-        answer: Any = training.seconds(int(number)) if word == "steps" else training.memory()
+        answer: float | dict[str, int] = training.seconds(int(number)) if word == "steps" else training.memory()
         print(json.dumps(answer), flush=True)
         if word == "end":
             return

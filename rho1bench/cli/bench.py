@@ -46,8 +46,10 @@ def bench_grade(
     on the spot. Prints seconds, their ratio, and how much 1% of answers that never end slow the others.
     """
     from rho1bench.bench.grade import report, run
+    from rho1bench.system.packages import missing_packages
 
-    typer.echo(report(run(input or (), data_root, workers)))
+    with missing_packages("`rho1bench bench grade`"):
+        typer.echo(report(run(input or (), data_root, workers)))
 
 
 @bench_app.command("score")

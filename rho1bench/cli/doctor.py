@@ -15,7 +15,7 @@ from rich.table import Table
 
 from rho1bench.errors import SandboxError
 from rho1bench.install import NOT_WITH_CPU_TORCH, choose_vllm, has_nvidia_gpu, installed_version
-from rho1bench.sandbox import walls_in_force
+from rho1bench.sandbox import isolation_in_force
 
 IMPORT_SECONDS = 120.0
 REQUIRED = ("torch", "transformers", "accelerate", "trl", "datasets", "lm-eval", "sympy", "math-verify")
@@ -76,12 +76,12 @@ def _antlr() -> Finding:
 
 def _sandbox() -> Finding:
     try:
-        walls = walls_in_force()
+        isolation = isolation_in_force()
     except SandboxError as error:
         return Finding("sandbox", "problem", "model-written programs cannot be isolated here", str(error))
-    if walls == "none":
+    if isolation == "none":
         return Finding("sandbox", "note", "model-written programs run WITHOUT isolation (--unsafe-code-execution)")
-    return Finding("sandbox", "ok", f"model-written programs are isolated by {walls}")
+    return Finding("sandbox", "ok", f"model-written programs are isolated by {isolation}")
 
 
 def _companions() -> Iterator[Finding]:

@@ -20,7 +20,10 @@ def grade(
         str | None, typer.Option(help="Data set of every line (gsm8k, math ...), where lines name none.")
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder with math/<task>/test.jsonl, for gold answers; default: RHO1BENCH_DATA.")
+        Path | None,
+        typer.Option(
+            help="Folder with math/<task>/test.jsonl, for gold answers; default: RHO1BENCH_DATA, else the downloads."
+        ),
     ] = None,
 ) -> None:
     """Grade saved outputs without a model, as the paper judged and strictly; list where the two disagree."""

@@ -37,7 +37,7 @@ def compare(
         if line := comparing.speed_up_line(entry):
             typer.echo(line)
     if json_file is not None:
-        write_json(json_file, found)
+        write_json(json_file, [entry.model_dump(mode="json") for entry in found])
 
 
 @leaderboard_app.command()
@@ -47,10 +47,9 @@ def add(
     results: Results = RESULTS,
 ) -> None:
     """Pack a run or an evaluation into records and build the pages anew; then commit results/."""
-    from rho1bench.leaderboard.pages.build import write_pages
-    from rho1bench.leaderboard.records.add import add as add_records
+    from rho1bench.leaderboard.pages.build import add_and_build
 
-    written = [*add_records(run, results, name), *write_pages(results)]
+    written = add_and_build(run, results, name)
     for path in written:
         typer.echo(f"wrote {path}")
     typer.echo("nothing changed" if not written else f"Look at {results / 'leaderboard.html'}, then commit {results}.")

@@ -92,7 +92,7 @@ def recipes() -> None:
 def print_dry_run(recipe: Any, folder: Path, shown: Any) -> None:
     """Print what a run would do with each stage, for each seed."""
     from rho1bench.pipeline.runner import one_seed, preview
-    from rho1bench.plan import plan_table
+    from rho1bench.plan.tables import plan_table
 
     runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
     for one, place in runs:
@@ -102,13 +102,12 @@ def print_dry_run(recipe: Any, folder: Path, shown: Any) -> None:
 
 def print_result(result: Any, shown: Any) -> None:
     """Print the scores, the seconds and the pages of a finished run."""
-    from rho1bench.system.files import read_json
-
     summary = result.folder / "summary.json"
     if summary.is_file():
         from rho1bench.comparison.console_table import comparison_table
+        from rho1bench.comparison.run_summary import read_summary
 
-        shown.print(comparison_table(read_json(summary)))
+        shown.print(comparison_table(read_summary(summary)))
     took = "  ".join(f"{stage.name} {stage.seconds:.1f}" for stage in result.stages)
     shown.print(f"seconds: {took}", highlight=False, soft_wrap=True)
     if not result.changed:

@@ -13,7 +13,7 @@ sandbox_app = typer.Typer(help="Run programs as those of a model are run.", no_a
 @sandbox_app.command("run")
 def sandbox_run(
     program: Annotated[Path, typer.Argument(help="A Python file.")],
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that it may take.")] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds of its own time that it may take.")] = 5.0,
     memory: Annotated[int, typer.Option(min=16, help="MiB of memory that it may use.")] = 512,
 ) -> None:
     """Run one program in the sandbox; print its outcome, output, error and seconds as one line of JSON."""

@@ -36,8 +36,8 @@ def print_prompts(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
 ) -> None:
     """Print what a model is sent for each test row of a task, exemplars included."""
-    from rho1bench.evaluation.data.pinned_files import use_data_folder
     from rho1bench.evaluation.tasks.listing import task_prompts
+    from rho1bench.system.data_root import use_data_folder
     from rho1bench.system.files import sha256_bytes
 
     use_data_folder(data_root)

@@ -1,46 +1,44 @@
-"""Tables for the console, made from a run's ``summary.json``; ``cli`` prints them after a run."""
+"""The table that ends a run on the console, made from its ``summary.json``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from rich.table import Table
 from rich.text import Text
 
+from rho1bench.comparison.differences import PairComparison, ScoreDifference
+from rho1bench.comparison.run_summary import PairOverSeeds, RunSummary, SeedsEntry, SeedsSummary
 from rho1bench.rendering import numbers as fmt
 
 
-def comparison_table(summary: Mapping[str, Any]) -> Table:
+def comparison_table(summary: RunSummary | SeedsSummary) -> Table:
     """Return treatment against baseline, one row a pair and suite; significant differences are bold.
 
-    ``summary`` is a run's summary.json, or the one over seeds (then interval and p are over seeds).
+    Interval and p are over test documents, or over seeds where the summary is.
     """
-    over_seeds = "pairs" in summary
-    title = f"{summary.get('recipe', '')}: scores in percent, differences in points"
+    pairs: Iterable[PairComparison | PairOverSeeds]
+    pairs, counted = (summary.pairs, "seeds") if isinstance(summary, SeedsSummary) else (summary.comparisons, "n")
+    title = f"{summary.recipe}: scores in percent, differences in points"
     table = Table(title=Text(title), title_justify="left")
     for column in ("comparison", "suite"):
         table.add_column(column, overflow="fold")
-    for column in ("treatment", "baseline", "difference", "95% CI", "p", "seeds" if over_seeds else "n"):
+    for column in ("treatment", "baseline", "difference", "95% CI", "p", counted):
         table.add_column(column, justify="right", overflow="fold")
-    for pair in summary["pairs" if over_seeds else "comparisons"]:
-        for suite, entry in pair["suites"].items():
-            table.add_row(*(Text(cell) for cell in _cells(pair, suite, entry)), style=_style(entry["p"]))
+    for pair in pairs:
+        name = f"{fmt.label_name(pair.treatment)} against {fmt.label_name(pair.baseline)}"
+        for suite, entry in pair.suites.items():
+            bold = "bold" if entry.p is not None and entry.p < fmt.SIGNIFICANT else ""
+            table.add_row(*(Text(cell) for cell in [name, suite, *_cells(entry)]), style=bold)
     return table
 
 
-def _cells(pair: Mapping[str, Any], suite: str, entry: Mapping[str, Any]) -> list[str]:
+def _cells(entry: ScoreDifference | SeedsEntry) -> list[str]:
     return [
-        f"{fmt.label_name(pair['treatment'])} against {fmt.label_name(pair['baseline'])}",
-        suite,
-        fmt.percent(entry["treatment"]),
-        fmt.percent(entry["baseline"]),
-        fmt.points(entry["difference"]),
-        fmt.interval(entry["ci"]),
-        fmt.p_value(entry["p"]),
-        fmt.count(entry["n"]),
+        fmt.percent(entry.treatment),
+        fmt.percent(entry.baseline),
+        fmt.points(entry.difference),
+        fmt.interval(entry.ci),
+        fmt.p_value(entry.p),
+        fmt.count(entry.n),
     ]
-
-
-def _style(p: float | None) -> str:
-    return "bold" if p is not None and p < fmt.SIGNIFICANT else ""

@@ -1,6 +1,6 @@
 """Confidence intervals of single scores, of a task and of a suite's average: pure arithmetic, used by every table.
 
-The intervals of differences between checkpoints are in ``leaderboard.statistics``. Scores are fractions of 1.
+The intervals of differences between checkpoints are in ``comparison.statistics``. Scores are fractions of 1.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ def average_interval(scores: Sequence[float], intervals: Sequence[Interval]) -> 
     return Interval(max(0.0, mean - down / len(scores)), min(1.0, mean + up / len(scores)))
 
 
-@cache
 @cache
 def _quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2.0)

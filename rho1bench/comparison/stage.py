@@ -1,27 +1,38 @@
 """Stage ``compare``: two checkpoints on the same documents; difference, interval and p for every task and suite.
 
-Reads the ``eval`` stage, writes ``comparison.json`` for ``analysis``. The paper compares SLM with CLM by averages only
+Reads the ``eval`` stage, writes ``comparison.json`` for ``report``. The paper compares SLM with CLM by averages only
 (section 3.3); here every difference comes with a paired bootstrap interval, an exact McNemar p (0/1 scores) or a
 sign-flip permutation p (other scores, suite averages), and Holm's adjustment over all tasks of the pair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rho1bench.comparison import statistics
-from rho1bench.comparison.eval_results import LabelScores, TaskScores, common_doc_ids, read_label
+from rho1bench.comparison.differences import (
+    CONFIDENCE,
+    Comparison,
+    ComparisonSettings,
+    PairComparison,
+    TaskDifference,
+    compare_scores,
+)
+from rho1bench.comparison.eval_results import (
+    EvalResults,
+    LabelScores,
+    TaskScores,
+    common_doc_ids,
+    fingerprint_parts,
+    read_label,
+)
+from rho1bench.comparison.result_files import SCHEMA, as_json
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CompareStage
-from rho1bench.system.files import read_json, write_json
+from rho1bench.system.files import write_json
 
-CONFIDENCE = 0.95
-MCNEMAR = "exact McNemar"
-SIGN_FLIP = f"sign-flip permutation ({statistics.NUM_SIGN_FLIPS} draws)"
 _NAMES_AT_MOST = 5
 
 
@@ -40,13 +51,14 @@ def run(context: StageContext) -> None:
                 read[pair.treatment], read[pair.baseline], seed=context.seed, num_resamples=stage.num_resamples
             )
         )
-    settings = {"confidence": CONFIDENCE, "num_resamples": stage.num_resamples, "seed": context.seed}
-    write_json(context.folder / "comparison.json", {"pairs": pairs, "settings": settings})
+    settings = ComparisonSettings(confidence=CONFIDENCE, num_resamples=stage.num_resamples, seed=context.seed)
+    comparison = Comparison(schema=SCHEMA, pairs=pairs, settings=settings)
+    write_json(context.folder / "comparison.json", as_json(comparison))
 
 
 def compare_labels(
     treatment: LabelScores, baseline: LabelScores, *, seed: int, num_resamples: int = 2000
-) -> dict[str, Any]:
+) -> PairComparison:
     """Return one entry of comparison.json's ``pairs``.
 
     Raises ``DataError`` naming what differs where tasks, documents or ``eval_fingerprint`` of the two differ.
@@ -54,40 +66,19 @@ def compare_labels(
     check_comparable(treatment, baseline)
     suite_of = {task: suite for suite, tasks in reversed(treatment.suites.items()) for task in tasks}
     scores = {task: _paired(treatment.tasks[task], baseline.tasks[task]) for task in treatment.tasks}
-    tasks: dict[str, dict[str, Any]] = {}
-    for task, (left, right) in scores.items():
-        head = {"suite": suite_of.get(task), "metric": treatment.record["tasks"][task].get("metric")}
-        tasks[task] = head | compare_scores([(left, right)], seed=seed, num_resamples=num_resamples)
-    for entry, p_holm in zip(tasks.values(), statistics.holm([entry["p"] for entry in tasks.values()]), strict=True):
-        entry["p_holm"] = p_holm
+    found = {task: compare_scores([pair], seed=seed, num_resamples=num_resamples) for task, pair in scores.items()}
+    adjusted = statistics.holm([entry.p for entry in found.values()])
+    tasks = {
+        task: TaskDifference(
+            **dict(entry), suite=suite_of.get(task), metric=treatment.results.tasks[task].metric, p_holm=p_holm
+        )
+        for (task, entry), p_holm in zip(found.items(), adjusted, strict=True)
+    }
     suites = {
         suite: compare_scores([scores[task] for task in names], seed=seed, num_resamples=num_resamples)
         for suite, names in treatment.suites.items()
     }
-    return {"treatment": treatment.label, "baseline": baseline.label, "suites": suites, "tasks": tasks}
-
-
-def compare_scores(pairs: Sequence[tuple[Values, Values]], *, seed: int, num_resamples: int = 2000) -> dict[str, Any]:
-    """Compare the scores of one task (one pair of arrays), or of a suite (one pair a task), on the same documents.
-
-    Returns ``treatment``, ``baseline`` (plain means of the tasks' means), ``difference``, ``ci`` (paired bootstrap,
-    None where a task has fewer than two documents), ``p``, ``p_method`` and ``n`` (documents over all tasks).
-    """
-    differences = [left - right for left, right in pairs]
-    interval = statistics.bootstrap_interval(differences, seed=seed, num_resamples=num_resamples, confidence=CONFIDENCE)
-    if len(pairs) == 1 and all(statistics.is_binary(values) for values in pairs[0]):
-        p, p_method = statistics.mcnemar_exact_p(*pairs[0]), MCNEMAR
-    else:
-        p, p_method = statistics.sign_flip_p(differences, seed=seed), SIGN_FLIP
-    return {
-        "treatment": statistics.stratified_mean([left for left, _ in pairs]),
-        "baseline": statistics.stratified_mean([right for _, right in pairs]),
-        "difference": statistics.stratified_mean(differences),
-        "ci": interval.as_list() if interval else None,
-        "p": p,
-        "p_method": p_method,
-        "n": sum(len(values) for values in differences),
-    }
+    return PairComparison(treatment=treatment.label, baseline=baseline.label, suites=suites, tasks=tasks)
 
 
 def _paired(treatment: TaskScores, baseline: TaskScores) -> tuple[Values, Values]:
@@ -129,42 +120,25 @@ def _differing_documents(task: str, treatment: LabelScores, baseline: LabelScore
 
 
 def _differing_settings(treatment: LabelScores, baseline: LabelScores) -> Iterator[str]:
-    left, right = treatment.record.get("eval_fingerprint"), baseline.record.get("eval_fingerprint")
-    if left == right:
+    left, right = treatment.results, baseline.results
+    if left.eval_fingerprint == right.eval_fingerprint:
         return
-    parts = dict(_settings(treatment.record)), dict(_settings(baseline.record))
+    parts = _settings(left), _settings(right)
     differing = [key for key in parts[0] | parts[1] if parts[0].get(key) != parts[1].get(key)]
     for key in differing:
         yield f"{key}: {parts[0].get(key)!r} for {treatment.label!r}, {parts[1].get(key)!r} for {baseline.label!r}"
     if not differing:
-        yield f"eval_fingerprint: {left!r} for {treatment.label!r}, {right!r} for {baseline.label!r}"
+        ours, theirs = left.eval_fingerprint, right.eval_fingerprint
+        yield f"eval_fingerprint: {ours!r} for {treatment.label!r}, {theirs!r} for {baseline.label!r}"
 
 
-def _settings(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the named parts of a record that decide whether two rows may stand in one column."""
-    for key in ("decoding", "grader", "dtype", "engine", "engine_version"):
-        if key in record:
-            yield key, record[key]
-    for task, entry in record["tasks"].items():
-        for key in ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs"):
-            yield f"{key} of {task}", entry.get(key)
-    fingerprint = record.get("eval_fingerprint")
-    if isinstance(fingerprint, Mapping):
-        for key, value in fingerprint.items():
-            yield f"eval_fingerprint of {key}", value
+def _settings(results: EvalResults) -> dict[str, object]:
+    """Return what may keep two evaluations out of one column, by names for people."""
+    engine = {"dtype": results.dtype, "engine": results.engine, "engine_version": results.engine_version}
+    tasks = {name: dict(task) for name, task in results.tasks.items()}
+    return fingerprint_parts(tasks, results.decoding, results.grader) | engine
 
 
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_NAMES_AT_MOST])
     return shown if len(names) <= _NAMES_AT_MOST else f"{shown}, ..."
-
-
-def read_comparison(folder: Path) -> dict[str, Any]:
-    """Read a compare stage's ``comparison.json``; raises ``DataError`` where it is missing or broken."""
-    path = folder / "comparison.json"
-    try:
-        comparison = read_json(path)
-        comparison["pairs"][0]["suites"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{path}: not a comparison ({error!r}). Run the compare stage again.") from error
-    return dict(comparison)

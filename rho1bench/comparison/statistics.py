@@ -1,7 +1,8 @@
 """Statistics behind every claim: intervals and p-values of paired scores. Pure functions of numbers, seeded.
 
-Place in the pipeline: ``comparison`` (two checkpoints of a run), ``seeds`` (many runs) and ``analysis`` (bands of
-curves) call this module. The paper (section 3.3) prints bare averages; these functions say how sure one can be.
+Place in the pipeline: the ``compare`` stage (two checkpoints of a run), ``seeds`` (many runs), ``report`` (bands of
+curves) and ``leaderboard`` call this module. The paper (section 3.3) prints bare averages; these functions say how sure
+one can be.
 
 Vocabulary: a *stratum* holds the values of one task (scores, or treatment-minus-baseline differences of the same
 documents); the average of a suite is the plain mean of its strata's means, so that a large task weighs no more than a
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,10 @@ NUM_SIGN_FLIPS = 20_000
 """Random sign assignments of a permutation test; the smallest p it can print is 1 / (NUM_SIGN_FLIPS + 1)."""
 _DRAWS_AT_ONCE = 2_000_000
 _TIE = 1e-12
+_FEWEST_FOR_T = 3
+_GAP_OF_GROUPS = 0.6
+"""Share of the range that separates two groups of at least two values each."""
+_MOST_ENUMERATED = 16
 _EXACT_TABLE = 1000
 """Discordant pairs up to which the sign test is computed in whole numbers; beyond, to about 11 digits."""
 
@@ -185,3 +191,59 @@ def spread_over_seeds(values: Sequence[float], *, confidence: float = 0.95) -> S
     t = abs(mean) / error if error > abs(mean) * _TIE else (math.inf if mean else 0.0)
     p = float(2.0 * special.stdtr(n - 1, -t))
     return SeedSpread(mean, Interval(mean - half, mean + half), p, positive, n)
+
+
+@dataclass(frozen=True)
+class SeedTest:
+    """A difference over seeds: Student's t where it can hold, and the exact sign-flip p beside it."""
+
+    mean: float
+    ci: Interval | None
+    """Of the t test; None where that is refused."""
+    p: float | None
+    p_exact: float | None
+    """Exact sign-flip p; None with one seed."""
+    refusal: str
+    """Why there is no t test; empty where there is one."""
+    num_positive: int
+    n: int
+
+
+def difference_over_seeds(values: Sequence[float]) -> SeedTest:
+    """Test whether a difference, one value a seed, is zero on average; raises ``ValueError`` without values.
+
+    Student's t asks for values that scatter like a normal variable: it is refused for fewer than three seeds, for equal
+    differences, and for differences that fall into two groups far apart.
+    """
+    spread = spread_over_seeds(values)
+    refusal = _t_refusal(values)
+    exact = exact_sign_flip_p(values) if len(values) > 1 else None
+    ci, p = (None, None) if refusal else (spread.ci, spread.p)
+    return SeedTest(spread.mean, ci, p, exact, refusal, spread.num_positive, spread.n)
+
+
+def _t_refusal(values: Sequence[float]) -> str:
+    if len(values) < _FEWEST_FOR_T:
+        return f"{len(values)} seed{'s' if len(values) != 1 else ''}"
+    ordered = sorted(values)
+    size = ordered[-1] - ordered[0]
+    if size <= _TIE * max(1.0, abs(ordered[-1])):
+        return "equal differences"
+    gaps = [(high - low) / size for low, high in pairwise(ordered[1:-1])]
+    return "two groups of differences far apart" if gaps and max(gaps) > _GAP_OF_GROUPS else ""
+
+
+def exact_sign_flip_p(values: Sequence[float]) -> float:
+    """Return the two-sided p over all sign assignments: how often a mean is as far from zero as the observed one.
+
+    Exact up to ``_MOST_ENUMERATED`` values, beyond that by random signs (:func:`sign_flip_p`). The smallest p of n
+    values is 2 / 2^n: with five seeds 0.0625.
+    """
+    sizes = np.abs(np.array(values, dtype=np.float64))
+    if len(sizes) > _MOST_ENUMERATED:
+        return sign_flip_p([np.array(values, dtype=np.float64)], seed=0)
+    sums = np.zeros(1)
+    for size in sizes:
+        sums = np.concatenate([sums + size, sums - size])
+    observed = abs(math.fsum(values))
+    return float(np.mean(np.abs(sums) >= observed - _TIE * max(1.0, float(sizes.sum()))))

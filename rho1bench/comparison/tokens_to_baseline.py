@@ -1,7 +1,7 @@
 """Tokens to the baseline's accuracy: after how many training tokens the treatment scores what the baseline ends with.
 
 Paper figure 1 and abstract ("5x to 10x fewer tokens"). Reads the scores of checkpoints along the way; used by
-``analysis`` for the accuracy curves.
+``report`` and ``leaderboard`` for the accuracy curves.
 """
 
 from __future__ import annotations

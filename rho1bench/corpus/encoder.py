@@ -13,7 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ import numpy.typing as npt
 from rho1bench.corpus.sources.documents import Document
 from rho1bench.corpus.tokenizer import SpecialTokens, load_raw_tokenizer, special_tokens
 from rho1bench.errors import RunError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
 
 SPECIAL_KIND = "special"
 """Kind of the tokens between documents, which are no text."""
@@ -41,7 +44,7 @@ class TokenDocument:
 class DocumentEncoder:
     """Turns documents into tokens: the tokenizer's own beginning, the text, and the end-of-text token."""
 
-    def __init__(self, tokenizer: Any, special: SpecialTokens) -> None:
+    def __init__(self, tokenizer: Tokenizer, special: SpecialTokens) -> None:
         self._tokenizer = tokenizer
         self._begin, self._eos = special.begin, special.eos
 
@@ -53,7 +56,7 @@ class DocumentEncoder:
         encodings = encode(texts, add_special_tokens=False)
         return [self._document(document, encoding) for document, encoding in zip(documents, encodings, strict=True)]
 
-    def _document(self, document: Document, encoding: Any) -> TokenDocument:
+    def _document(self, document: Document, encoding: Encoding) -> TokenDocument:
         names = tuple(dict.fromkeys((SPECIAL_KIND, *(kind for _, _, kind in document.spans))))
         tokens = np.array([*self._begin, *encoding.ids, self._eos], dtype=np.uint32)
         kinds = np.zeros(len(tokens), dtype=np.uint8)
@@ -62,7 +65,7 @@ class DocumentEncoder:
         return TokenDocument(tokens, kinds, names)
 
 
-def _token_kinds(document: Document, encoding: Any, names: Sequence[str]) -> int | list[int]:
+def _token_kinds(document: Document, encoding: Encoding, names: Sequence[str]) -> int | list[int]:
     """Give each token the kind of the span that holds its last character."""
     ids = [names.index(kind) for _, _, kind in document.spans]
     if len(ids) == 1:
@@ -72,7 +75,10 @@ def _token_kinds(document: Document, encoding: Any, names: Sequence[str]) -> int
 
 
 class Workers:
-    """Encodes chunks in ``num_workers`` processes, or here if that is 1; ``ahead`` chunks a source may be under way."""
+    """Encodes chunks in ``num_workers`` processes, or here if that is 1.
+
+    ``ahead`` is how many chunks of a source may be submitted before the first is used.
+    """
 
     def __init__(self, tokenizer_folder: Path, num_workers: int) -> None:
         self.ahead = 1 if num_workers == 1 else 2 * num_workers
@@ -115,7 +121,7 @@ def _result(future: Future[list[TokenDocument]]) -> list[TokenDocument]:
 
 def _dead_worker() -> RunError:
     return RunError(
-        "a process that tokenises was ended from outside (for want of memory?). Give the same command again, with a "
+        "a tokenising process was killed from outside (out of memory?). Give the same command again, with a "
         "smaller num_workers if need be; it continues after the last finished shard."
     )
 

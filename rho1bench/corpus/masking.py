@@ -9,8 +9,6 @@ Shapes: B blocks, T positions.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -25,7 +23,7 @@ def document_ids(starts_BT: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint16]:
     return np.cumsum(inner_BT, axis=1, dtype=np.uint16)
 
 
-def position_ids(document_ids_BT: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def position_ids(document_ids_BT: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     """Return each token's position within its document, shape (B, T); a document cut by a block begins at 0 again."""
     places_T = np.arange(document_ids_BT.shape[1], dtype=np.int64)
     first_BT = np.zeros(document_ids_BT.shape, dtype=np.int64)
@@ -34,7 +32,7 @@ def position_ids(document_ids_BT: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return positions_BT
 
 
-def eligible_targets(document_ids_BT: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def eligible_targets(document_ids_BT: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Return which of the T - 1 predicted tokens may be targets: all but the first of each document, (B, T - 1)."""
     same: npt.NDArray[np.bool_] = document_ids_BT[:, 1:] == document_ids_BT[:, :-1]
     return same

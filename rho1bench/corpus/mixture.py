@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from rho1bench.corpus.encoder import TokenDocument, Workers
 from rho1bench.corpus.sources.documents import BadRows, Document, Item
-from rho1bench.corpus.sources.reader import Position, SourceReader
+from rho1bench.corpus.sources.local_rows import Position
+from rho1bench.corpus.sources.reader import SourceReader
 from rho1bench.errors import DataError
 
 _CHUNK_ITEMS = 256
@@ -29,14 +30,31 @@ class _Chunk:
     tokens: Callable[[], list[TokenDocument]]
 
 
-class TokenSource:
-    """Documents of one source as tokens, in order; the next chunks are under way while one is used."""
+class BadRowCounts(TypedDict):
+    """What was skipped so far (see :class:`BadRows`)."""
 
-    def __init__(self, reader: SourceReader, workers: Workers, bad: BadRows, state: dict[str, Any] | None) -> None:
+    counts: dict[str, int]
+    first: dict[str, str]
+
+
+class SourceState(TypedDict):
+    """What :class:`TokenSource` needs to resume, as JSON."""
+
+    start: Position
+    used: int
+    documents: int
+    tokens: int
+    bad: BadRowCounts
+
+
+class TokenSource:
+    """Documents of one source as tokens, in order; the next chunks are encoded while one is used."""
+
+    def __init__(self, reader: SourceReader, workers: Workers, bad: BadRows, state: SourceState | None) -> None:
         self.bad = bad
-        self.num_documents = int(state["documents"]) if state else 0
-        self.num_tokens = int(state["tokens"]) if state else 0
-        self._used = int(state["used"]) if state else 0
+        self.num_documents = state["documents"] if state else 0
+        self.num_tokens = state["tokens"] if state else 0
+        self._used = state["used"] if state else 0
         """Items of the current chunk that have been given out."""
         self._reader, self._workers = reader, workers
         self._items = iter(reader)
@@ -45,7 +63,7 @@ class TokenSource:
         self._start: Position = reader.position()
 
     def next(self) -> TokenDocument | None:
-        """Return the next document; None at the end. Raises DataError for a bad row that may not be passed over."""
+        """Return the next document; None at the end. Raises DataError for a bad row that may not be skipped."""
         while True:
             if self._current is None and not self._open_chunk():
                 return None
@@ -57,11 +75,12 @@ class TokenSource:
                     self.num_tokens += len(item)
                     return item
                 assert isinstance(item, DataError)
-                self.bad.meet(item)
+                with self.bad.explained():
+                    self.bad.handle(item)
             self._current = None
 
-    def state(self) -> dict[str, Any]:
-        """Return what ``__init__`` needs to go on after the last document given out, as JSON."""
+    def state(self) -> SourceState:
+        """Return what ``__init__`` needs to resume after the last document given out, as JSON."""
         return {
             "start": self._start,
             "used": self._used,

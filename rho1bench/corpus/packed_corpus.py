@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from rho1bench.errors import DataError
-from rho1bench.system.files import read_json
+from rho1bench.system.files import first_changed_file, read_json
+
+Array = npt.NDArray[np.generic]
+"""Of token ids (uint16 or uint32), kinds or document ids; or of whatever else is kept in shards."""
 
 TOKENS_PER_SHARD = 2**24
 """What a kill can cost, and the buffer that packing needs."""
 OLD_SHARD_BLOCKS = 2**16
-"""Shards of corpora that do not tell their ``shard_blocks``."""
+"""Blocks in a shard of older corpora, whose metadata lack ``shard_blocks``."""
 
 
 def shard_blocks(block_size: int) -> int:
@@ -43,19 +46,19 @@ class Shards:
         self._paths = list(paths)
         self._num_rows = num_rows
         self._shard_rows = shard_rows
-        self._maps: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
+        self._maps: OrderedDict[int, Array] = OrderedDict()
 
     def __len__(self) -> int:
         return self._num_rows
 
-    def __getitem__(self, index: int) -> npt.NDArray[Any]:
+    def __getitem__(self, index: int) -> Array:
         if not 0 <= index < self._num_rows:
             raise IndexError(f"row {index} of {self._num_rows}")
         shard, row = divmod(index, self._shard_rows)
-        array: npt.NDArray[Any] = self._map(shard)[row]
+        array: Array = self._map(shard)[row]
         return array
 
-    def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
+    def rows(self, start: int, stop: int) -> Array:
         """Return rows ``start`` to ``stop`` as one array (a copy where they lie in several shards)."""
         first, last = start // self._shard_rows, max(stop - 1, start) // self._shard_rows
         parts = []
@@ -64,7 +67,7 @@ class Shards:
             parts.append(self._map(shard)[max(start - offset, 0) : stop - offset])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _map(self, shard: int) -> npt.NDArray[Any]:
+    def _map(self, shard: int) -> Array:
         if shard not in self._maps:
             try:
                 self._maps[shard] = np.load(self._paths[shard], mmap_mode="r", allow_pickle=False)
@@ -74,6 +77,41 @@ class Shards:
                 self._maps.popitem(last=False)
         self._maps.move_to_end(shard)
         return self._maps[shard]
+
+
+class SkippedRows(TypedDict):
+    """How many rows of one kind were skipped, and where the first one stands."""
+
+    count: int
+    first: str
+
+
+class SourceAccount(TypedDict):
+    """What one source gave: its tokens in the blocks, its documents, and what was skipped, by kind."""
+
+    source: str
+    weight: float | None
+    num_tokens: int
+    num_documents: int
+    bad_lines: dict[str, SkippedRows]
+
+
+class CorpusMeta(TypedDict):
+    """``corpus.json``; older corpora lack some keys."""
+
+    num_blocks: int
+    block_size: int
+    num_tokens: int
+    num_documents: int
+    tokenizer_sha256: str
+    vocab_size: NotRequired[int]
+    kinds: list[str]
+    shard_blocks: NotRequired[int]
+    document_masking: NotRequired[bool]
+    sources: NotRequired[list[SourceAccount]]
+    fingerprint: NotRequired[str]
+    sha256: NotRequired[dict[str, str]]
+    """Hashes of the shards, by file name."""
 
 
 class PackedCorpus:
@@ -89,33 +127,42 @@ class PackedCorpus:
         path = folder / "corpus.json"
         if not path.is_file():
             raise DataError(f"{folder}: holds no packed corpus (corpus.json is missing). Run its corpus stage first.")
-        self.meta: dict[str, Any] = read_json(path)
+        self.meta: CorpusMeta = read_json(path)
         self.blocks = self._shards("blocks")
         self.kinds = self._shards("kinds")
         self.document_ids = self._shards("documents") if self.meta.get("document_masking") else None
 
     def _shards(self, prefix: str) -> Shards:
-        per_shard = int(self.meta.get("shard_blocks", OLD_SHARD_BLOCKS))
+        per_shard = self.meta.get("shard_blocks", OLD_SHARD_BLOCKS)
         paths = [self.folder / shard_name(prefix, index) for index in range(-(-len(self) // per_shard))]
         return Shards(paths, len(self), per_shard)
 
+    def check_files(self) -> None:
+        """Raise DataError if a shard is not the file that the corpus stage wrote; older corpora have no hashes."""
+        changed = first_changed_file(self.folder, self.meta.get("sha256", {}))
+        if changed is not None:
+            raise DataError(
+                f"{self.folder / changed}: is missing or was changed after the corpus stage wrote it (corpus.json has "
+                "another SHA-256). Remove the folder and run the corpus stage again."
+            )
+
     def __len__(self) -> int:
-        return int(self.meta["num_blocks"])
+        return self.meta["num_blocks"]
 
     @property
     def block_size(self) -> int:
         """Tokens in one block."""
-        return int(self.meta["block_size"])
+        return self.meta["block_size"]
 
     @property
     def tokenizer_sha256(self) -> str:
         """Hash of the tokenizer that made the blocks."""
-        return str(self.meta["tokenizer_sha256"])
+        return self.meta["tokenizer_sha256"]
 
     @property
     def fingerprint(self) -> str:
         """Hash of blocks, tokenizer and packing."""
-        return str(self.meta["fingerprint"])
+        return self.meta["fingerprint"]
 
     def block(self, index: int) -> npt.NDArray[np.int64]:
         """Return the token ids of one block, shape ``(block_size,)``."""

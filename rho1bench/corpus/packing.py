@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rho1bench.corpus.encoder import SPECIAL_KIND, TokenDocument
-
-Array = npt.NDArray[Any]
+from rho1bench.corpus.packed_corpus import Array
 
 
 class KindTable:
@@ -48,7 +46,7 @@ class Shard:
 class Packer:
     """Gathers documents and gives out shards of at most ``shard_blocks`` blocks, ``max_blocks`` in all."""
 
-    def __init__(self, block_size: int, shard_blocks: int, max_blocks: int | None, dtype: Any) -> None:
+    def __init__(self, block_size: int, shard_blocks: int, max_blocks: int | None, dtype: npt.DTypeLike) -> None:
         self.kinds = KindTable()
         self.num_blocks = 0
         """Blocks given out."""
@@ -105,7 +103,7 @@ class Packer:
         }
 
     def restore(self, state: dict[str, Array], num_blocks: int, kept: dict[int, int], kinds: list[str]) -> None:
-        """Go on from ``state`` of an earlier packer."""
+        """Resume from ``state`` of an earlier packer."""
         self.num_blocks, self.tokens_kept = num_blocks, dict(kept)
         for name in kinds:
             self.kinds.id(name)

@@ -1,4 +1,4 @@
-"""Where a corpus stage goes on after a kill: written with every finished shard, removed at the end.
+"""Where a corpus stage resumes after a kill: written with every finished shard, removed at the end.
 
 One file, replaced atomically: where every source stands, and the tokens that wait for their block.
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rho1bench.corpus.mixture import TokenSource
-from rho1bench.corpus.packing import Array, Packer
+from rho1bench.corpus.mixture import SourceState, TokenSource
+from rho1bench.corpus.packed_corpus import Array
+from rho1bench.corpus.packing import Packer
 from rho1bench.system.files import atomic_path
 
 _NAME = "progress.npz"
@@ -28,13 +28,24 @@ class Saved:
     num_blocks: int
     tokens_kept: dict[int, int]
     kinds: list[str]
-    sources: list[dict[str, Any]]
+    sources: list[SourceState]
     current: int
+    hashes: dict[str, str]
     waiting: dict[str, Array]
 
 
-def save_progress(folder: Path, identity: str, packer: Packer, sources: Sequence[TokenSource], current: int) -> None:
-    """Note the place after all finished shards; ``identity`` names the recipe's part, seed and tokenizer."""
+def save_progress(
+    folder: Path,
+    identity: str,
+    packer: Packer,
+    sources: Sequence[TokenSource],
+    current: int,
+    hashes: Mapping[str, str],
+) -> None:
+    """Record the place after all finished shards.
+
+    ``identity`` names the recipe's part, seed and tokenizer; ``hashes`` are those of the shards' files.
+    """
     state = {
         "identity": identity,
         "num_blocks": packer.num_blocks,
@@ -42,6 +53,7 @@ def save_progress(folder: Path, identity: str, packer: Packer, sources: Sequence
         "kinds": packer.kinds.names,
         "sources": [source.state() for source in sources],
         "current": current,
+        "hashes": dict(hashes),
     }
     text = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
     with atomic_path(folder / _NAME) as temporary, temporary.open("wb") as handle:
@@ -59,9 +71,11 @@ def load_progress(folder: Path, identity: str) -> Saved | None:
     if state["identity"] != identity:
         return None
     kept = {int(source): int(tokens) for source, tokens in state["tokens_kept"]}
-    return Saved(state["num_blocks"], kept, state["kinds"], state["sources"], state["current"], waiting)
+    return Saved(
+        state["num_blocks"], kept, state["kinds"], state["sources"], state["current"], state["hashes"], waiting
+    )
 
 
 def remove_progress(folder: Path) -> None:
-    """Remove the note; a finished stage needs none."""
+    """Remove the file; a finished stage needs none."""
     (folder / _NAME).unlink(missing_ok=True)

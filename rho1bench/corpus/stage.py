@@ -1,6 +1,6 @@
 """Stage ``corpus``: reads the sources, tokenises them and writes packed blocks in shards (paper section 3.1).
 
-Shards are written whole, and with each the place to go on from (``corpus.progress``), so a killed stage loses less than
+Shards are written whole, and with each the place to go on from (``corpus.resume``), so a killed stage loses less than
 a shard and ends with the same bytes.
 """
 
@@ -9,23 +9,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rho1bench.corpus.encoder import Workers
 from rho1bench.corpus.masking import MAX_BLOCK_SIZE, document_ids
-from rho1bench.corpus.mixture import Mixture, TokenSource
-from rho1bench.corpus.packed_corpus import Shards, shard_blocks, shard_name
-from rho1bench.corpus.packing import Array, Packer, Shard
+from rho1bench.corpus.mixture import Mixture, SourceState, TokenSource
+from rho1bench.corpus.packed_corpus import Array, CorpusMeta, Shards, SourceAccount, shard_blocks, shard_name
+from rho1bench.corpus.packing import Packer, Shard
 from rho1bench.corpus.resume import Saved, load_progress, remove_progress, save_progress
 from rho1bench.corpus.sources.documents import BadRows
 from rho1bench.corpus.sources.reader import SourceReader
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
+from rho1bench.corpus.tokenizer import tokenizer_sha256, vocabulary_size
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CorpusStage, LocalSource, MiniWorldSource, Source
-from rho1bench.system.files import atomic_path, sha256_json, write_json
+from rho1bench.system.files import atomic_path, sha256_file, sha256_json, write_json
 
 _FORMAT = 1
 _HASHED_BLOCKS = 2**16
@@ -42,7 +41,7 @@ def run(context: StageContext) -> None:
     if stage.document_masking and stage.block_size > MAX_BLOCK_SIZE:
         raise DataError(f"corpus {stage.name!r}: document_masking takes blocks of at most {MAX_BLOCK_SIZE} tokens.")
     folder = context.input(stage.tokenizer) / "tokenizer"
-    vocab_size = load_raw_tokenizer(folder).get_vocab_size()
+    vocab_size = vocabulary_size(folder)
     identity = [stage.model_dump(mode="json", exclude={"num_workers"}), context.seed, tokenizer_sha256(folder)]
     saved = load_progress(context.folder, sha256_json(identity))
     dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
@@ -50,9 +49,9 @@ def run(context: StageContext) -> None:
     with Workers(folder, stage.num_workers) as workers:
         sources = _token_sources(stage, context.seed, workers, saved)
         mixture = Mixture(sources, [source.weight for source in stage.sources if source.weight is not None])
-        _pack(context, packer, sources, mixture, saved, sha256_json(identity))
-    _check_size(stage, packer, mixture)
-    meta = {
+        hashes = _pack(context, packer, sources, mixture, saved, sha256_json(identity))
+    _check_size(stage, packer, mixture, sources)
+    meta: CorpusMeta = {
         "num_blocks": packer.num_blocks,
         "block_size": stage.block_size,
         "num_tokens": packer.num_blocks * stage.block_size,
@@ -64,16 +63,18 @@ def run(context: StageContext) -> None:
         "document_masking": stage.document_masking,
         "sources": [_account(*item, packer) for item in enumerate(zip(stage.sources, sources, strict=True))],
     }
-    write_json(context.folder / "corpus.json", {**meta, "fingerprint": _fingerprint(context.folder, meta)})
+    meta["fingerprint"] = _fingerprint(context.folder, meta)
+    meta["sha256"] = hashes
+    write_json(context.folder / "corpus.json", meta)
     remove_progress(context.folder)
 
 
 def _token_sources(stage: CorpusStage, seed: int, workers: Workers, saved: Saved | None) -> list[TokenSource]:
-    states: Sequence[dict[str, Any] | None] = saved.sources if saved is not None else [None] * len(stage.sources)
+    states: Sequence[SourceState | None] = saved.sources if saved is not None else [None] * len(stage.sources)
     sources = []
     for source, state in zip(stage.sources, states, strict=True):
         reader = SourceReader(source, seed, stage.max_line_bytes, state["start"] if state else None)
-        bad = BadRows(stage.on_bad_line, **(state["bad"] if state else {}))
+        bad = BadRows(stage.on_bad_line, **state["bad"]) if state else BadRows(stage.on_bad_line)
         sources.append(TokenSource(reader, workers, bad, state))
     return sources
 
@@ -85,9 +86,10 @@ def _pack(
     mixture: Mixture,
     saved: Saved | None,
     identity: str,
-) -> None:
-    """Write all shards, going on from ``saved``."""
+) -> dict[str, str]:
+    """Write all shards, resuming from ``saved``; return the hashes of their files."""
     stage = context.config(CorpusStage)
+    hashes = dict(saved.hashes) if saved is not None else {}
     if saved is not None:
         packer.restore(saved.waiting, saved.num_blocks, saved.tokens_kept, saved.kinds)
         mixture.current = saved.current
@@ -96,44 +98,62 @@ def _pack(
         for number, document in mixture:
             before = packer.num_blocks
             for shard in packer.add(number, document):
-                _write(context.folder, shard, packer.num_blocks, stage)
+                hashes |= _write(context.folder, shard, packer.num_blocks, stage)
             if packer.num_blocks > before:
-                save_progress(context.folder, identity, packer, sources, mixture.current)
+                save_progress(context.folder, identity, packer, sources, mixture.current, hashes)
             context.progress.update(packer.blocks_so_far)
             if packer.is_full():
                 break
     rest = packer.rest()
     if rest is not None:
-        _write(context.folder, rest, packer.num_blocks, stage)
+        hashes |= _write(context.folder, rest, packer.num_blocks, stage)
     context.progress.close()
-    for source, described in zip(sources, stage.sources, strict=True):
-        if source.bad.counts:
-            context.progress.message(f"{_name(described)}: {source.bad.words()}")
+    for line in _skipped(stage, sources):
+        context.progress.message(line)
+    return hashes
 
 
-def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> None:
+def _skipped(stage: CorpusStage, sources: Sequence[TokenSource]) -> list[str]:
+    """Return a line about each source of which lines were skipped."""
+    pairs = zip(stage.sources, sources, strict=True)
+    return [f"{_name(described)}: {source.bad.describe()}" for described, source in pairs if source.bad.counts]
+
+
+def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> dict[str, str]:
+    """Write the files of a shard; return their hashes, taken while they are still in memory."""
     index = (num_blocks - len(shard.tokens)) // shard_blocks(stage.block_size)
-    save_array(folder / shard_name("blocks", index), shard.tokens)
-    save_array(folder / shard_name("kinds", index), shard.kinds)
+    arrays: dict[str, Array] = {"blocks": shard.tokens, "kinds": shard.kinds}
     if stage.document_masking:
-        save_array(folder / shard_name("documents", index), document_ids(shard.starts))
+        arrays["documents"] = document_ids(shard.starts)
+    hashes = {}
+    for prefix, array in arrays.items():
+        path = folder / shard_name(prefix, index)
+        save_array(path, array)
+        hashes[path.name] = sha256_file(path)
+    return hashes
 
 
-def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture) -> None:
+def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture, sources: Sequence[TokenSource]) -> None:
     wanted = stage.max_blocks or 1
     if packer.num_blocks >= wanted:
         return
+    skipped = "".join(f" {line}." for line in _skipped(stage, sources))
+    if not any(source.num_documents for source in sources):
+        raise DataError(
+            f"corpus {stage.name!r}: its sources hold no document that can be read.{skipped} Check the files and the "
+            "sources' `text_field`."
+        )
     if mixture.used_up is not None:
         source = stage.sources[mixture.used_up]
         raise DataError(
             f"corpus {stage.name!r}: the source {_name(source)} is used up after {packer.num_blocks} of the {wanted} "
             f"blocks of {stage.block_size} tokens, so that its share (weight {source.weight:g}) cannot be kept. "
-            "Lower num_tokens or its weight, or give it more documents."
+            f"Lower num_tokens or its weight, or give it more documents.{skipped}"
         )
     budget = "num_blocks" if stage.num_tokens is None else "num_tokens"
     raise DataError(
         f"corpus {stage.name!r}: the sources fill {packer.num_blocks} blocks of {stage.block_size} tokens, but "
-        f"{wanted} are asked for. Give it more documents or lower {budget}."
+        f"{wanted} are asked for. Give it more documents or lower {budget}.{skipped}"
     )
 
 
@@ -143,8 +163,8 @@ def _name(source: Source) -> str:
     return source.path if isinstance(source, LocalSource) else source.dataset
 
 
-def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> dict[str, Any]:
-    """Return what one source gave: its tokens in the blocks, its documents, and what was passed over."""
+def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> SourceAccount:
+    """Return what one source gave."""
     described, source = pair
     return {
         "source": _name(described),
@@ -157,15 +177,15 @@ def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> d
     }
 
 
-def _fingerprint(folder: Path, meta: dict[str, Any]) -> str:
+def _fingerprint(folder: Path, meta: CorpusMeta) -> str:
     """Return the hash of blocks, tokenizer and packing, from the files as they lie there."""
 
     def shards(prefix: str) -> Shards:
-        per_shard = int(meta["shard_blocks"])
-        paths = [folder / shard_name(prefix, index) for index in range(-(-int(meta["num_blocks"]) // per_shard))]
-        return Shards(paths, int(meta["num_blocks"]), per_shard, max_open=1)
+        per_shard = meta["shard_blocks"]
+        paths = [folder / shard_name(prefix, index) for index in range(-(-meta["num_blocks"] // per_shard))]
+        return Shards(paths, meta["num_blocks"], per_shard, max_open=1)
 
-    digest, size = hashlib.sha256(), int(meta["num_blocks"])
+    digest, size = hashlib.sha256(), meta["num_blocks"]
     both = (shards("blocks"), shards("kinds"))
     for start in range(0, size, _HASHED_BLOCKS):
         for rows in both:

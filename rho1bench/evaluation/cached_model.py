@@ -1,6 +1,7 @@
-"""A checkpoint that is asked for nothing twice: answers come from the journal, else from the engine, and go into it.
+"""A checkpoint whose answers come from the cache, else from the engine, and then go into the cache.
 
-Stands between lm-eval's requests (``lm``) and the engines. The engine loads the checkpoint only when a question is new.
+Stands between lm-eval's requests (``harness.lm_eval_model``) and the engines. The engine loads the checkpoint only when
+an answer is missing.
 """
 
 from __future__ import annotations
@@ -8,20 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from rho1bench.errors import EngineError
-from rho1bench.evaluation.answer_cache import Journal
+from rho1bench.evaluation.answer_cache import AnswerCache, CachedAnswer
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine, Generation, Request, Tick
+from rho1bench.evaluation.engines.failures import one_message
+from rho1bench.evaluation.harness.lm_eval_types import LMRequest
 
-PAIRS_AT_ONCE = 128
-"""Log-likelihoods are asked for, and written down, this many at a time."""
+LOGLIKELIHOOD_BATCH = 128
+"""Log-likelihoods are requested, and cached, this many at a time."""
 
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """Log-likelihood of a continuation in nats, and whether it is what greedy decoding would say."""
+    """Log-likelihood of a continuation in nats, and whether it is what greedy decoding would give."""
 
     value: float
     is_greedy: bool
@@ -32,83 +35,89 @@ class LogLikelihood:
 
 
 class Model(Protocol):
-    """What the harness asks."""
+    """What the harness needs of a checkpoint."""
 
     def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        """Complete all prompts in order; ``tick`` hears how many more are finished."""
+        """Complete all prompts in order; ``tick`` is called with the number of further finished requests."""
 
-    def loglikelihoods(self, pairs: Sequence[Any], tick: Tick) -> list[LogLikelihood]:
+    def loglikelihoods(self, pairs: Sequence[LMRequest], tick: Tick) -> list[LogLikelihood]:
         """Answer lm-eval's requests for the log-likelihood of (context, continuation), in order."""
 
 
-class DurableModel:
-    """One checkpoint behind an engine and a journal; see :class:`Model`."""
+class CachedModel:
+    """One checkpoint behind an engine and a cache of answers; see :class:`Model`."""
 
-    def __init__(self, engine: Engine, checkpoint: Checkpoint, journal: Journal) -> None:
+    def __init__(self, engine: Engine, checkpoint: Checkpoint, cache: AnswerCache) -> None:
         self._engine = engine
         self._checkpoint = checkpoint
-        self._journal = journal
+        self._cache = cache
         self._loaded = False
-        self.asked = 0
-        """Questions that the engine answered."""
-        self.replayed = 0
-        """Questions that the journal answered."""
+        self.num_computed = 0
+        """Requests that the engine answered."""
+        self.num_cached = 0
+        """Requests that the cache answered."""
 
     def _load(self) -> None:
         if not self._loaded:
             self._engine.load(self._checkpoint)
             self._loaded = True
 
-    def _split(self, keys: Sequence[str], tick: Tick) -> dict[str, list[int]]:
-        """Return the places of each question that the journal does not answer."""
-        new: dict[str, list[int]] = {}
-        for place, key in enumerate(keys):
-            if self._journal.find(key) is None:
-                new.setdefault(key, []).append(place)
-        known = len(keys) - sum(map(len, new.values()))
-        self.replayed += known
+    def _missing(self, keys: Sequence[str], tick: Tick) -> dict[str, list[int]]:
+        """Return the indices of each request that is not in the cache, by key."""
+        missing: dict[str, list[int]] = {}
+        for index, key in enumerate(keys):
+            if self._cache.find(key) is None:
+                missing.setdefault(key, []).append(index)
+        known = len(keys) - sum(map(len, missing.values()))
+        self.num_cached += known
         tick(known)
-        return new
+        return missing
 
-    def _answer(self, key: str) -> dict[str, Any]:
-        entry = self._journal.find(key)
+    def _answer(self, key: str) -> CachedAnswer:
+        entry = self._cache.find(key)
         assert entry is not None
         return entry
 
     def complete(self, requests: Sequence[Request], tick: Tick) -> list[Generation]:
-        """See :class:`Model`; each completion is in the journal before the next one is waited for."""
-        keys = [self._journal.key("complete", r.prompt, r.until, r.max_gen_toks, *(r.sampling or ())) for r in requests]
-        new = self._split(keys, tick)
-        questions = [(key, requests[places[0]]) for key, places in new.items()]
+        """See :class:`Model`; each completion is in the cache before the next one is awaited."""
+        keys = [self._cache.key("complete", r.prompt, r.until, r.max_gen_toks, *(r.sampling or ())) for r in requests]
+        missing = self._missing(keys, tick)
+        questions = [(key, requests[indices[0]]) for key, indices in missing.items()]
         if questions:
             self._load()
             for index, generation in self._engine.stream([request for _, request in questions]):
                 key, request = questions[index]
-                self._journal.add(key, {"source": request.source, **asdict(generation)})
-                self.asked += 1
-                tick(len(new[key]))
+                self._cache.add(key, {"source": request.source, **asdict(generation)})
+                self.num_computed += 1
+                tick(len(missing[key]))
         names = Generation.__dataclass_fields__
         answers = [self._answer(key) for key in keys]
         return [Generation(**{name: answer[name] for name in names}) for answer in answers]
 
-    def loglikelihoods(self, pairs: Sequence[Any], tick: Tick) -> list[LogLikelihood]:
+    def loglikelihoods(self, pairs: Sequence[LMRequest], tick: Tick) -> list[LogLikelihood]:
         """See :class:`Model`; handed to lm-eval's own model in batches."""
-        keys = [self._journal.key("loglikelihood", *pair.args) for pair in pairs]
-        new = self._split(keys, tick)
-        questions = [(key, pairs[places[0]]) for key, places in new.items()]
-        for start in range(0, len(questions), PAIRS_AT_ONCE):
+        keys = [self._cache.key("loglikelihood", *pair.args) for pair in pairs]
+        missing = self._missing(keys, tick)
+        questions = [(key, pairs[indices[0]]) for key, indices in missing.items()]
+        for start in range(0, len(questions), LOGLIKELIHOOD_BATCH):
             self._load()
-            batch = questions[start : start + PAIRS_AT_ONCE]
-            model = self._engine.lm
-            answers = model.loglikelihood([pair for _, pair in batch], disable_tqdm=True)
-            for (key, pair), (value, is_greedy) in zip(batch, answers, strict=True):
-                if not math.isfinite(value):
-                    raise EngineError(f"{self._checkpoint.label}: the model says {value} for a log-likelihood")
-                length = len(model.tok_encode(pair.args[0] + pair.args[1]))
-                answer = LogLikelihood(float(value), bool(is_greedy), length, length <= model.max_length - 1)
-                self._journal.add(key, {"source": [pair.task_name, pair.doc_id], **asdict(answer)})
-                tick(len(new[key]))
-            self.asked += len(batch)
+            batch = questions[start : start + LOGLIKELIHOOD_BATCH]
+            for (key, pair), answer in zip(batch, self._score([pair for _, pair in batch]), strict=True):
+                self._cache.add(key, {"source": [pair.task_name, pair.doc_id], **asdict(answer)})
+                tick(len(missing[key]))
+            self.num_computed += len(batch)
         names = LogLikelihood.__dataclass_fields__
         found = [self._answer(key) for key in keys]
         return [LogLikelihood(**{name: answer[name] for name in names}) for answer in found]
+
+    def _score(self, pairs: Sequence[LMRequest]) -> list[LogLikelihood]:
+        model = self._engine.lm
+        found = []
+        with one_message(self._engine.name, "score the continuations", self._engine.settings.log):
+            scores = model.loglikelihood(pairs, disable_tqdm=True)
+        for pair, (value, is_greedy) in zip(pairs, scores, strict=True):
+            if not math.isfinite(value):
+                raise EngineError(f"{self._checkpoint.label}: the log-likelihood of a continuation is {value}")
+            length = len(model.tok_encode(pair.args[0] + pair.args[1]))
+            found.append(LogLikelihood(float(value), bool(is_greedy), length, length <= model.max_length - 1))
+        return found

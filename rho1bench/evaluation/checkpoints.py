@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import CheckpointError
-from rho1bench.system.files import read_json, read_jsonl, sha256_bytes, sha256_file, sha256_json
+from rho1bench.evaluation.checkpoint_settings import read_object, swap_key
+from rho1bench.system.files import read_json, read_jsonl, sha256_file, sha256_json
 from rho1bench.system.hub import find_model
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _EXPECTED = "a Hugging Face model folder with config, safetensors weights and tokenizer"
+_TRAINING = "training.json"
+"""What a training stage leaves beside its checkpoints."""
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
-_VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Checkpoint:
                 raise CheckpointError(
                     f"{self.folder}: not a checkpoint, {' or '.join(names)} is missing. Expected {_EXPECTED}."
                 )
-        _read_object(self.folder / "config.json")
+        read_object(self.folder / "config.json")
         for path in self._shards():
             _check_finite(path)
 
@@ -72,12 +74,17 @@ class Checkpoint:
         index = self.folder / "model.safetensors.index.json"
         if not index.is_file():
             return [self.folder / "model.safetensors"]
-        paths = [self.folder / name for name in sorted(set(_read_object(index).get("weight_map", {}).values()))]
+        paths = [self.folder / name for name in sorted(set(read_object(index).get("weight_map", {}).values()))]
         missing = [path.name for path in paths if not path.is_file()]
         if missing or not paths:
             fault = f"{len(missing)} of its {len(paths)} shards are missing ({missing[0]})" if missing else "empty"
             raise CheckpointError(f"{index}: {fault}. Copy or download the checkpoint again.")
         return paths
+
+    @property
+    def trained_here(self) -> bool:
+        """True if the folder is part of a training stage's, as its last checkpoint or one along the way."""
+        return any((parent / _TRAINING).is_file() for parent in list(self.folder.absolute().parents)[:2])
 
     @property
     def has_weights(self) -> bool:
@@ -86,13 +93,17 @@ class Checkpoint:
 
     @property
     def identity(self) -> str:
-        """What tells this model's answers from those of another one."""
-        return self.weights_sha256 if self.has_weights else f"served as {self.source}"
+        """A hash that distinguishes this model's answers from those of another one."""
+        return self.files_sha256 if self.has_weights else f"served as {self.source}"
 
     @cached_property
-    def weights_sha256(self) -> str:
-        """Hash of weights, config and tokenizer files: what the answers depend on besides the engine."""
-        small = [path for pattern in ("*.json", "*.model") for path in self.folder.glob(pattern)]
+    def files_sha256(self) -> str:
+        """Hash of weights, config and tokenizer files: what the answers depend on besides the engine.
+
+        Records hold it as ``weights_sha256``; ``modeling.causal_lm.weights_sha256`` is of the weights alone.
+        """
+        patterns = ("*.json", "*.model", "merges.txt", "vocab.txt")
+        small = [path for pattern in patterns for path in self.folder.glob(pattern)]
         return sha256_json({path.name: sha256_file(path) for path in [*self._shards(), *small]})
 
     @cached_property
@@ -106,22 +117,9 @@ class Checkpoint:
                 total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
         return total
 
-    def architecture(self) -> str:
-        """Return a hash that two checkpoints share if one engine can serve both by swapping weights."""
-        config: dict[str, Any] = read_json(self.folder / "config.json")
-        stable = {key: value for key, value in config.items() if key not in _VOLATILE}
-        tokenizer = self.folder / "tokenizer.json"
-        return sha256_json([stable, sha256_bytes(tokenizer.read_bytes()) if tokenizer.exists() else ""])
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = read_json(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}). Copy or download it again.") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: a JSON object was expected. Copy or download it again.")
-    return value
+    def swap_key(self) -> str:
+        """Return a hash that two checkpoints share if one engine can serve both by exchanging the weights."""
+        return swap_key(self.folder, self._shards())
 
 
 def _check_finite(path: Path) -> None:
@@ -145,7 +143,7 @@ def _check_finite(path: Path) -> None:
 
 def final_checkpoint(stage: str, folder: Path) -> Checkpoint:
     """Return the last checkpoint of the training stage in ``folder``."""
-    training = folder / "training.json"
+    training = folder / _TRAINING
     facts: dict[str, Any] = read_json(training) if training.exists() else {}
     return Checkpoint(
         stage, folder / "checkpoint", stage, facts.get("max_steps"), facts.get("tokens"), facts.get("selected_tokens")

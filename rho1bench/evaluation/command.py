@@ -1,6 +1,6 @@
-"""``rho1bench eval``: from what the user typed to evaluated checkpoints; every fault is told before a model is loaded.
+"""``rho1bench eval``: from the options to evaluated checkpoints; every fault is reported before a model is loaded.
 
-The work is ``driver``, shared with the eval stage of recipes. Each checkpoint gets the folder ``OUTPUT/<label>``.
+The work is ``evaluator``, shared with the eval stage of recipes. Each checkpoint gets the folder ``OUTPUT/<label>``.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from rho1bench.errors import CheckpointError, EngineError, RunError
+from rho1bench.comparison.eval_results import read_results
+from rho1bench.errors import EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
-from rho1bench.evaluation.data.pinned_files import use_data_folder
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.evaluator import Evaluation, Job, by_architecture
+from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.kept_results import select_settings
+from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json
 from rho1bench.system.progress import Progress
@@ -32,7 +34,7 @@ OWNER = "checkpoint.json"
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What ``rho1bench eval`` is asked for; ``limit`` in documents a task, ``max_model_len`` in tokens."""
+    """The options of ``rho1bench eval``; ``limit`` in documents a task, ``max_model_len`` in tokens."""
 
     checkpoints: Sequence[str]
     output: Path
@@ -57,8 +59,9 @@ def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
     from rho1bench.evaluation.result_table import result_table
 
     for path in evaluate(options, console):
-        record = read_json(path)["rho1bench"]
-        tables.print(result_table(record))
+        results = read_results(path.parents[1], path.parent.name)
+        asked = {name: suite for name, suite in results.suites.items() if name in _names(options)}
+        tables.print(result_table(results.model_copy(update={"suites": asked})))
         if options.limit is not None:
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
         tables.print(f"record: {path}", highlight=False, soft_wrap=True)
@@ -66,10 +69,10 @@ def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
 
 
 def evaluate(options: EvalOptions, console: Console) -> list[Path]:
-    """Evaluate the checkpoints, or go on with it; returns the ``results.json`` of each, in the order asked for.
+    """Evaluate the checkpoints, or continue; returns the ``results.json`` of each, in the order asked for.
 
     Raises:
-        CheckpointError, DataError, RunError, EngineError: something the user can mend.
+        CheckpointError, DataError, RunError, EngineError: something the user can fix.
     """
     progress = Progress("eval", console)
     _check_server(options)
@@ -78,12 +81,16 @@ def evaluate(options: EvalOptions, console: Console) -> list[Path]:
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
     tasks = Tasks()
-    names = [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
-    suites = find_suites(names, tasks.groups, tasks.names)
+    suites = find_suites(_names(options), tasks.groups, tasks.names)
     tasks.load(list(dict.fromkeys(task for suite in suites for task in suite.tasks)))
     with disk_errors(options.output), _folders(options.output, checkpoints):
         _run(options, checkpoints, tasks, suites, progress)
     return [options.output / checkpoint.label / "results.json" for checkpoint in checkpoints]
+
+
+def _names(options: EvalOptions) -> list[str]:
+    """Return the suites, groups and tasks that are asked for."""
+    return [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
 
 
 def _check_server(options: EvalOptions) -> None:
@@ -97,20 +104,15 @@ def _check_server(options: EvalOptions) -> None:
         raise EngineError("--model names one model of the server, so give one CHECKPOINT with it")
 
 
-def _check(checkpoint: Checkpoint, options: EvalOptions, say: Callable[[str], None]) -> None:
+def _check(checkpoint: Checkpoint, options: EvalOptions, message: Callable[[str], None]) -> None:
     if options.engine == "openai" and not checkpoint.has_weights:
         return
     checkpoint.check()
-    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
-    except Exception as error:
-        raise CheckpointError(f"{checkpoint.folder}: the tokenizer cannot be loaded ({error})") from error
-    if tokenizer.pad_token_id is None:
-        say(f"{checkpoint.label}: the tokenizer has no padding token; batches are padded with its end token")
+    if not check_tokenizer(checkpoint).has_padding:
+        message(f"{checkpoint.label}: the tokenizer has no padding token; batches are padded with its end token")
 
 
 @contextmanager
@@ -148,10 +150,13 @@ def _run(
         served_model=options.served_model,
     )
     jobs = [Job(checkpoint, {suite.name: options.limit for suite in suites}) for checkpoint in checkpoints]
-    engine: Any = make_engine(options.engine, settings, progress.message)
+    engine = make_engine(options.engine, settings, progress.message)
     try:
         named = {suite.name: suite for suite in suites}
-        Evaluation(options.output, tasks, named, engine, options.max_model_len, progress).run(by_architecture(jobs))
+        evaluator = Evaluator(options.output, tasks, named, engine, options.max_model_len, progress)
+        for checkpoint in checkpoints:
+            select_settings(options.output / checkpoint.label, evaluator.settings(checkpoint, options.limit))
+        evaluator.run(by_swap_key(jobs))
     finally:
         engine.close()
         progress.close()

@@ -1,8 +1,8 @@
 """Checkpoints on suites through one engine, unit by unit, resumable: what the eval stage and ``rho1bench eval`` share.
 
-A unit is one checkpoint with the tasks that one suite adds. Every answer goes into the checkpoint's ``journal.jsonl``
-when it is there; a finished unit leaves ``samples_<task>.jsonl`` and ``unit_<suite>.json`` and is not run again while
-nothing that it depends on changes. When all units of a checkpoint are there, its ``results.json`` is written.
+A unit is one checkpoint with the tasks that one suite adds. Every answer goes into the checkpoint's ``answers.jsonl``
+as soon as it is complete; a finished unit leaves ``samples_<task>.jsonl`` and ``unit_<suite>.json`` and is not run
+again while nothing that it depends on changes. ``results.json`` is written when all units of a checkpoint are finished.
 """
 
 from __future__ import annotations
@@ -11,18 +11,26 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from rho1bench.evaluation.answer_cache import Journal
-from rho1bench.evaluation.cached_model import DurableModel
+from rho1bench.comparison.eval_results import read_results
+from rho1bench.evaluation.answer_cache import AnswerCache
+from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, runs_programs
-from rho1bench.evaluation.records import about_engine, checkpoint_record, data_sha256, sample_rows, unit_record
-from rho1bench.paper.suites import Suite, split_work
+from rho1bench.evaluation.harness.lm_eval_types import Doc
+from rho1bench.evaluation.records import (
+    UnitRecord,
+    checkpoint_record,
+    data_sha256,
+    sample_rows,
+    unit_record,
+)
+from rho1bench.paper.suites import Suite, find_suites, split_work
 from rho1bench.pipeline.fingerprint import code_hash
-from rho1bench.sandbox import walls_in_force
-from rho1bench.system.files import read_json, sha256_json, write_json, write_jsonl
+from rho1bench.recipe import EvalStage
+from rho1bench.sandbox import isolation_in_force
+from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
 
@@ -41,12 +49,11 @@ class Job:
         self.limits[suite] = limit
 
 
-def by_architecture(jobs: Iterable[Job]) -> list[Job]:
-    """Put the jobs of one architecture together, so that an engine boots once for each."""
+def by_swap_key(jobs: Iterable[Job]) -> list[Job]:
+    """Put the jobs whose weights an engine can exchange side by side, so that it boots once for each kind."""
     order: dict[str, list[Job]] = {}
     for job in jobs:
-        config = job.checkpoint.folder / "config.json"
-        order.setdefault(job.checkpoint.architecture() if config.exists() else "", []).append(job)
+        order.setdefault(job.checkpoint.swap_key() if job.checkpoint.has_weights else "", []).append(job)
     return [job for group in order.values() for job in group]
 
 
@@ -59,7 +66,7 @@ class Unit:
     limit: int | None
     path: Path
     fingerprint: str
-    """Everything that the unit's files depend on."""
+    """A hash of everything that the unit's files depend on."""
 
     @property
     def done(self) -> bool:
@@ -68,7 +75,7 @@ class Unit:
 
 
 @dataclass
-class Evaluation:
+class Evaluator:
     """The work in ``folder``; ``max_model_len`` is in tokens."""
 
     folder: Path
@@ -86,14 +93,14 @@ class Evaluation:
             count_requests(self.tasks.load(unit.tasks), unit.limit) for units in pending.values() for unit in units
         )
         if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
-            walls_in_force()  # refused now rather than after an hour of answers
+            isolation_in_force()  # refused now rather than after an hour of answers
         self._done, self._began = 0, time.monotonic()
         self.progress.start(total, "requests")
         for number, job in enumerate(jobs, start=1):
             label = job.checkpoint.label
             if pending[label]:
                 self._run_units(job.checkpoint, pending[label], f"{label} ({number}/{len(jobs)})")
-            if pending[label] or not (self.folder / label / "results.json").exists():
+            if pending[label] or not self._has_results(job):
                 self._write_results(job, units[label])
         self.progress.close()
 
@@ -108,29 +115,35 @@ class Evaluation:
 
     def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
         data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
-        code = [code_hash(room) for room in ("tasks", "evaluation", "grading", "sandbox")]
+        code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
         return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
 
-    def identity(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def settings(self, checkpoint: Checkpoint, limit: int | None) -> dict[str, object]:
+        """Return what results must share to stand in one ``results.json``."""
+        code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
+        return {"limit": limit, **self.identity(checkpoint), "code_sha256": code}
+
+    def identity(self, checkpoint: Checkpoint) -> dict[str, object]:
         """Return what the answers of ``checkpoint`` depend on besides the question."""
         return {
             "weights": checkpoint.identity,
             "engine": [self.engine.name, self.engine.version, self.engine.dtype],
+            "answers_version": self.engine.answers_version,
             "max_model_len": self.max_model_len,
         }
 
     def _run_units(self, checkpoint: Checkpoint, units: Sequence[Unit], place: str) -> None:
-        journal = Journal(self.folder / checkpoint.label / "journal.jsonl", self.identity(checkpoint))
-        model = DurableModel(self.engine, checkpoint, journal)
+        cache = AnswerCache(self.folder / checkpoint.label, self.identity(checkpoint))
+        model = CachedModel(self.engine, checkpoint, cache)
         for unit in units:
             self._run_unit(model, unit, place)
-        if model.replayed:
+        if model.num_cached:
             self.progress.message(
-                f"{place}: {model.replayed} answers were there from an earlier run, {model.asked} were asked for"
+                f"{place}: {model.num_cached} answers are from an earlier run, {model.num_computed} were computed now"
             )
 
-    def _run_unit(self, model: DurableModel, unit: Unit, place: str) -> None:
-        began, asked = time.monotonic(), model.asked
+    def _run_unit(self, model: CachedModel, unit: Unit, place: str) -> None:
+        began, computed_before = time.monotonic(), model.num_computed
 
         def tick(finished: int) -> None:
             self._done += finished
@@ -145,12 +158,12 @@ class Evaluation:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
         self._warn(unit, place, rows)
         seconds = time.monotonic() - began
-        if model.asked == asked and unit.path.exists():  # only graded anew; the answers took what they took
+        if model.num_computed == computed_before and unit.path.exists():  # only graded again
             seconds += read_json(unit.path)["seconds"]
         record = unit_record(tasks, benchmarks, result, rows, seconds)
         write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
 
-    def _warn(self, unit: Unit, place: str, rows: dict[str, list[dict[str, Any]]]) -> None:
+    def _warn(self, unit: Unit, place: str, rows: dict[str, list[Doc]]) -> None:
         flat = [row for task_rows in rows.values() for row in task_rows]
         long = sum(row.get("finish_reason") == "prompt_too_long" for row in flat)
         long += sum("loglikelihoods" in row and row["truncated"] for row in flat)
@@ -160,12 +173,23 @@ class Evaluation:
                 "they are counted as not answered and marked in the samples (raise max_model_len)"
             )
 
+    def _has_results(self, job: Job) -> bool:
+        """Tell whether ``results.json`` holds every suite of the job."""
+        path = self.folder / job.checkpoint.label / "results.json"
+        return path.exists() and set(job.limits) <= set(read_results(self.folder, job.checkpoint.label).suites)
+
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
-        records = [read_json(unit.path) for unit in units]
+        """Write the results of the job's units, and of those that earlier requests with the same settings left."""
+        folder = self.folder / job.checkpoint.label
+        paths = [unit.path for unit in units]
+        others = [path for path in sorted(folder.glob("unit_*.json")) if path not in paths]
+        kept = [UnitRecord.model_validate(read_json(path)) for path in others]
         suites = [self.suites[name] for name in job.limits]
-        about = about_engine(self.engine)
-        for unit in records:
-            for name, summary in unit["tasks"].items():
-                summary["num_rows"] = self.tasks.num_rows(name)
-        record = checkpoint_record(job.checkpoint, suites, records, about)
-        write_json(self.folder / job.checkpoint.label / "results.json", record)
+        suites += find_suites([unit.suite for unit in kept], self.tasks.groups, self.tasks.names)
+        records = [*kept, *(UnitRecord.model_validate(read_json(path)) for path in paths)]
+
+        def samples_sha256(task: str) -> str:
+            return sha256_file(folder / f"samples_{task}.jsonl")
+
+        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows, samples_sha256)
+        write_json(folder / "results.json", record)

@@ -1,22 +1,29 @@
-"""From lm-eval's results of a unit to the files of the eval stage: samples, unit and checkpoint records.
+"""From lm-eval's results of a unit to the files of the eval stage: samples, ``unit_<suite>.json``, ``results.json``.
 
-lm-eval's field names are kept; what this suite adds stands under ``rho1bench``. Scores are fractions between 0 and 1.
+lm-eval's field names are kept; what this suite adds stands under ``rho1bench`` (``comparison.eval_results``). Scores
+are fractions between 0 and 1.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult, eval_fingerprint
+from rho1bench.comparison.result_files import SCHEMA, JsonObject, ResultModel, as_json
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine
 from rho1bench.evaluation.harness.lm_eval_tasks import UnitResult
 from rho1bench.evaluation.harness.task_groups import benchmark_summary
 from rho1bench.grading.verdict import GRADER_VERSION
+from rho1bench.paper.protocol import GREEDY
 from rho1bench.paper.suites import Suite, suite_averages
-from rho1bench.system.files import sha256_json
+from rho1bench.pipeline.fingerprint import code_hash
+from rho1bench.recipe import EvalStage
+from rho1bench.system.files import sha256_file, sha256_json
+from rho1bench.system.paths import PACKAGE
 from rho1bench.system.provenance import device, git_state, versions
 
 _PACKAGES = (
@@ -29,13 +36,8 @@ _ENGINE_SETTINGS = ("max_model_len", "batch_size", "seed", "num_threads", "tenso
 OUTCOMES = "outcomes"
 """Name of the filter that runs the programs of the code tasks."""
 
-DECODING = {"strategy": "greedy", "temperature": 0.0}
-"""How completions are made, but for tasks whose ``generation_kwargs`` ask for samples."""
-
 _MERGED = ("results", "n-samples", "versions", "n-shot", "higher_is_better", "configs")
 _CONFIG_KEYS = ("task", "output_type", "num_fewshot", "generation_kwargs", "repeats", "metadata")
-
-Json = dict[str, Any]
 
 
 def primary_metric(task: Any) -> str:
@@ -43,7 +45,7 @@ def primary_metric(task: Any) -> str:
     return str(task.get_config("metric_list")[0]["metric"])
 
 
-def sample_rows(task: Any, name: str, unit: UnitResult) -> list[Json]:
+def sample_rows(task: Any, name: str, unit: UnitResult) -> list[JsonObject]:
     """Return one row a document: prompt, completion or log-likelihoods, score, verdicts, how the answer ended."""
     metric = primary_metric(task)
     return [
@@ -52,8 +54,8 @@ def sample_rows(task: Any, name: str, unit: UnitResult) -> list[Json]:
     ]
 
 
-def _sample_row(name: str, metric: str, sample: Json, answers: Sequence[Any]) -> Json:
-    row: Json = {
+def _sample_row(name: str, metric: str, sample: JsonObject, answers: Sequence[Any]) -> JsonObject:
+    row: JsonObject = {
         "task": name,
         "doc_id": sample["doc_id"],
         "doc": sample["doc"],
@@ -79,7 +81,7 @@ def _sample_row(name: str, metric: str, sample: Json, answers: Sequence[Any]) ->
     return row | {"truncated": truncated}
 
 
-def _verdicts(doc: Json, completion: str) -> Json:
+def _verdicts(doc: JsonObject, completion: str) -> JsonObject:
     if "data_set" not in doc:
         return {}
     from rho1bench.evaluation.grade_cache import answer_to, judged
@@ -92,9 +94,9 @@ def unit_record(
     tasks: Mapping[str, Any],
     benchmarks: Mapping[str, Any],
     unit: UnitResult,
-    rows: Mapping[str, Sequence[Json]],
+    rows: Mapping[str, Sequence[JsonObject]],
     seconds: float,
-) -> Json:
+) -> JsonObject:
     """Return what a finished unit leaves besides its samples: lm-eval's fields, a summary of each task and benchmark.
 
     A task of a benchmark is summed up inside the benchmark's summary.
@@ -124,8 +126,8 @@ def data_sha256(task: Any) -> str:
     return sha256_json(list(task.eval_docs))
 
 
-def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
-    summary: Json = {
+def _task_summary(task: Any, rows: Sequence[JsonObject]) -> JsonObject:
+    summary: JsonObject = {
         "metric": primary_metric(task),
         "score": sum(row["score"] for row in rows) / len(rows),
         "n": len(rows),
@@ -136,7 +138,7 @@ def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
         "version": task.VERSION,
         "data_sha256": data_sha256(task),
         "prompts_sha256": sha256_json([row["prompt"] for row in rows]),
-        "generation_kwargs": _generation_kwargs(task),
+        "generation_kwargs": generation_settings(task),
     }
     if "paper" in rows[0]:
         summary["verdicts"] = {
@@ -145,7 +147,7 @@ def _task_summary(task: Any, rows: Sequence[Json]) -> Json:
     return summary
 
 
-def _generation_kwargs(task: Any) -> Json | None:
+def generation_settings(task: Any) -> JsonObject | None:
     """Return how a task's completions are made, ``repeats`` (samples a prompt) where there are several."""
     if task.OUTPUT_TYPE != "generate_until":
         return None
@@ -153,62 +155,84 @@ def _generation_kwargs(task: Any) -> Json | None:
     return {**task.get_config("generation_kwargs"), **({"repeats": repeats} if repeats > 1 else {})}
 
 
-def suite_metrics(suite: Suite, tasks: Mapping[str, Json]) -> dict[str, float]:
+class UnitRecord(ResultModel):
+    """The file ``unit_<suite>.json``: what one suite added for one checkpoint."""
+
+    fingerprint: str
+    """Everything that the unit's files depend on."""
+    suite: str
+    limit: int | None
+    lm_eval: dict[str, JsonObject]
+    """lm-eval's own fields, by the names of tasks."""
+    tasks: dict[str, TaskResult]
+    seconds: float
+
+
+def suite_metrics(suite: Suite, tasks: Mapping[str, TaskResult]) -> dict[str, float]:
     """Return every metric of a suite, ``task/metric``: the scores, and pass@10 of the code benchmarks."""
     return {
         f"{name}/{metric}": value
         for name in suite.tasks
-        for metric, value in tasks[name].get("metrics", {tasks[name]["metric"]: tasks[name]["score"]}).items()
+        for metric, value in (tasks[name].metrics or {tasks[name].metric: tasks[name].score}).items()
     }
 
 
-def checkpoint_record(checkpoint: Checkpoint, suites: Sequence[Suite], units: Sequence[Json], about: Json) -> Json:
-    """Return ``results.json`` of one checkpoint from its finished units."""
-    merged: Json = {key: {} for key in _MERGED}
-    tasks: Json = {}
+def checkpoint_record(
+    checkpoint: Checkpoint,
+    suites: Sequence[Suite],
+    units: Sequence[UnitRecord],
+    engine: Engine,
+    num_rows: Callable[[str], int | None],
+    samples_sha256: Callable[[str], str],
+) -> JsonObject:
+    """Return ``results.json`` of one checkpoint from its finished units.
+
+    ``num_rows`` gives the rows of a task's whole test set, ``samples_sha256`` the hash of a task's file of samples.
+    """
+    merged: JsonObject = {key: {} for key in _MERGED}
+    tasks: dict[str, TaskResult] = {}
     for unit in units:
         for key in _MERGED:
-            merged[key] |= unit["lm_eval"].get(key, {})
-        tasks |= unit["tasks"]
-    scores = {name: summary["score"] for name, summary in tasks.items()}
-    averages = suite_averages(suites, scores)
-    for suite in suites:
-        if suite.name in averages:
-            averages[suite.name]["metrics"] = suite_metrics(suite, tasks)
-    facts = ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs")
-    fingerprint = sha256_json(
-        [{name: {key: tasks[name][key] for key in facts} for name in sorted(tasks)}, about["decoding"], about["grader"]]
+            merged[key] |= unit.lm_eval.get(key, {})
+        tasks |= {name: task.model_copy(update={"num_rows": num_rows(name)}) for name, task in unit.tasks.items()}
+    parts = {name: dict(tasks[name]) for name in sorted(tasks)}
+    averages = suite_averages(suites, {name: task.score for name, task in tasks.items()})
+    results = EvalResults(
+        schema=SCHEMA,
+        label=checkpoint.label,
+        stage=checkpoint.stage,
+        step=checkpoint.step,
+        tokens=checkpoint.tokens,
+        selected_tokens=checkpoint.selected_tokens,
+        **about_checkpoint(checkpoint),
+        **about_engine(engine),
+        limits={unit.suite: unit.limit for unit in units},
+        suites={
+            suite.name: SuiteResult.model_validate(averages[suite.name] | {"metrics": suite_metrics(suite, tasks)})
+            for suite in suites
+            if suite.name in averages
+        },
+        tasks=tasks,
+        eval_fingerprint=eval_fingerprint(parts, GREEDY, GRADER_VERSION),
+        seconds=round(sum(unit.seconds for unit in units), 3),
+        code_sha256=code_hash(EvalStage.spec.entry, EvalStage.spec.shipped),
+        samples_sha256={name: samples_sha256(name) for task in tasks for name in (tasks[task].members or [task])},
     )
-    return merged | {
-        "rho1bench": {
-            "label": checkpoint.label,
-            "stage": checkpoint.stage,
-            "step": checkpoint.step,
-            "tokens": checkpoint.tokens,
-            "selected_tokens": checkpoint.selected_tokens,
-            **about_checkpoint(checkpoint),
-            **about,
-            "limits": {unit["suite"]: unit["limit"] for unit in units},
-            "suites": averages,
-            "tasks": tasks,
-            "eval_fingerprint": fingerprint,
-            "seconds": round(sum(unit["seconds"] for unit in units), 3),
-        }
-    }
+    return merged | {"rho1bench": as_json(results) | {"sha256": results.content_sha256}}
 
 
-def about_checkpoint(checkpoint: Checkpoint) -> Json:
+def about_checkpoint(checkpoint: Checkpoint) -> JsonObject:
     """Return what a record says of the model itself; weights that only a server has cannot be hashed."""
     local = checkpoint.has_weights
     return {
         "model": checkpoint.source or checkpoint.label,
         "revision": checkpoint.revision,
-        "weights_sha256": checkpoint.weights_sha256 if local else None,
+        "weights_sha256": checkpoint.files_sha256 if local else None,
         "num_parameters": checkpoint.num_parameters if local else None,
     }
 
 
-def about_engine(engine: Engine) -> Json:
+def about_engine(engine: Engine) -> JsonObject:
     """Return what a record says of the engine, the decoding and the grader."""
     return {
         "engine": engine.name,
@@ -216,7 +240,7 @@ def about_engine(engine: Engine) -> Json:
         "dtype": engine.dtype,
         "device": device(),
         "engine_settings": {name: getattr(engine.settings, name) for name in _ENGINE_SETTINGS},
-        "decoding": DECODING,
+        "decoding": GREEDY,
         "grader": GRADER_VERSION,
         "grader_sha256": grader_sha256(),
         "git": git_state(),
@@ -226,8 +250,5 @@ def about_engine(engine: Engine) -> Json:
 
 def grader_sha256() -> str:
     """Return a hash of the grading code; ``GRADER_VERSION`` says whether another code may judge otherwise."""
-    from rho1bench.system.files import sha256_file
-    from rho1bench.system.paths import PACKAGE
-
     folder = PACKAGE / "grading"
     return sha256_json({str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*.py"))})

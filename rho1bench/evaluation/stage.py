@@ -1,17 +1,18 @@
 """Stage ``eval`` of a recipe: the checkpoints of earlier stages on suites (paper sections 3.2 and 3.3).
 
-Says which checkpoints and suites; the work itself is ``driver``, which ``rho1bench eval`` shares.
+Says which checkpoints and suites; the work itself is ``evaluator``, which ``rho1bench eval`` shares.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkpoints
 from rho1bench.evaluation.engines import EngineSettings, make_engine
-from rho1bench.evaluation.evaluator import Evaluation, Job, by_architecture
+from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import find_suites
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import EvalStage
@@ -26,15 +27,17 @@ def run(context: StageContext) -> None:
     suites = {suite.name: suite for suite in find_suites(names, tasks.groups, tasks.names)}
     for job in jobs:
         job.checkpoint.check()
+        check_tokenizer(job.checkpoint)
+    jobs = by_swap_key(jobs)
     engine = make_engine(context.options.engine or stage.engine, _settings(context, stage), context.progress.message)
     try:
-        Evaluation(context.folder, tasks, suites, engine, stage.max_model_len, context.progress).run(jobs)
+        Evaluator(context.folder, tasks, suites, engine, stage.max_model_len, context.progress).run(jobs)
     finally:
         engine.close()
 
 
-def plan_jobs(stage: EvalStage, inputs: Any) -> list[Job]:
-    """Return one job a checkpoint, those of one architecture together."""
+def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
+    """Return one job a checkpoint."""
     jobs: dict[str, Job] = {}
     for evaluation in stage.evaluations:
         for name in evaluation.checkpoints:
@@ -44,7 +47,7 @@ def plan_jobs(stage: EvalStage, inputs: Any) -> list[Job]:
                 job = jobs.setdefault(checkpoint.label, Job(checkpoint))
                 for suite in evaluation.suites:
                     job.add(suite, evaluation.limit)
-    return by_architecture(jobs.values())
+    return list(jobs.values())
 
 
 def _settings(context: StageContext, stage: EvalStage) -> EngineSettings:

@@ -12,7 +12,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 
 from rho1bench.errors import DataError, RunError
@@ -21,6 +20,7 @@ from rho1bench.grading.paper.gold import TASKS, Row, gold_answer, gold_fault, wr
 from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import WorkerPool
 from rho1bench.grading.report import Summary, summarize, verdict_keys
+from rho1bench.system.data_root import DATA_VARIABLE, cache_folder, named_folder
 from rho1bench.system.files import write_jsonl
 
 _LISTED = 10
@@ -135,7 +135,6 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-DATA_VARIABLE = "RHO1BENCH_DATA"
 _ALIASES = {
     "math500": "math", "math_oai": "math", "minerva_math": "math", "sat": "sat_math", "gsmhard": "gsm_hard",
     "gsm-hard": "gsm_hard", "mmlu-stem": "mmlu_stem",
@@ -143,26 +142,21 @@ _ALIASES = {
 
 
 class Lookup:
-    """Test rows of a local data folder, read when first asked for."""
+    """Test rows of a data folder (the one given, else ``RHO1BENCH_DATA``), else of the cache; read when asked for."""
 
     def __init__(self, data_root: Path | None) -> None:
-        self._given = data_root
+        self.root = data_root or named_folder()
         self._rows: dict[str, dict[str, Row]] = {}
-
-    @cached_property
-    def root(self) -> Path | None:
-        """The data folder: the one given, else ``RHO1BENCH_DATA``, else None."""
-        named = os.environ.get(DATA_VARIABLE)
-        return self._given or (Path(named) if named else None)
 
     def row(self, task: str, idx: object, where: str) -> Row | None:
         """Return the row of ``task`` whose ``idx`` (else line number, from 0) is ``idx``; None without data."""
-        if self.root is None:
+        path = (self.root or cache_folder()) / "math" / task / "test.jsonl"
+        if self.root is None and not path.is_file():
             return None
         if task not in self._rows:
-            self._rows[task] = self._read(self.root / "math" / task / "test.jsonl")
+            self._rows[task] = self._read(path)
         if str(idx) not in self._rows[task]:
-            raise DataError(f"{where}: {task} has no row {idx!r} in {self.root / 'math' / task / 'test.jsonl'}.")
+            raise DataError(f"{where}: {task} has no row {idx!r} in {path}.")
         return self._rows[task][str(idx)]
 
     @staticmethod

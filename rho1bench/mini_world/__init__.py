@@ -3,7 +3,7 @@
 Stands in for the paper's data in the quickstart (paper sections 3.1, 3.2): `clean_documents` for the curated corpus
 of the reference model, `web_documents` for the raw pretraining corpus, `sft_samples` for fine-tuning, `general_rows`
 for the general suite, and `make_problems(task, "test", ...)` for the nine math tasks and gsm_hard. Train and test
-questions never meet: the side is a hash of the question itself. Pure standard library; the same arguments give the
+questions are disjoint: the split is a hash of the question itself. Pure standard library; the same arguments give the
 same text anywhere.
 """
 
@@ -12,9 +12,17 @@ from __future__ import annotations
 from rho1bench.mini_world.documents import MATH_KIND, WRONG_NUMBER_KIND, Document, Span, clean_documents, web_documents
 from rho1bench.mini_world.general import GENERAL_TASKS, general_rows
 from rho1bench.mini_world.noise import NOISE_KINDS
-from rho1bench.mini_world.problem import Problem, Split, split_of
-from rho1bench.mini_world.problems import MATH_TASKS, TOOL_TASKS, draw_problem, make_problems
-from rho1bench.mini_world.prompts import COT_STOP, EXEMPLAR_SEPARATOR, cot_prompt, cot_text, exemplars, question_prompt
+from rho1bench.mini_world.problem import (
+    COT_STOP,
+    EXEMPLAR_SEPARATOR,
+    Problem,
+    Split,
+    cot_prompt,
+    cot_text,
+    question_prompt,
+    split_of,
+)
+from rho1bench.mini_world.problems import MATH_TASKS, TOOL_TASKS, draw_problem, exemplars, make_problems
 from rho1bench.mini_world.sft import SftSample, cot_sample, sft_samples, tir_prompt, tir_sample
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The two corpora of the mini world: curated text for the reference model, raw web pages for pretraining.
 
 Both show train-side problems in the prompt format of the evaluation. A web page carries the same kind of text between
-menus, bylines, advertisements and the like (`noise.py`), and now and then a digit of a solution is copied wrongly.
+menus, bylines, advertisements and the like (`noise.py`), and sometimes a digit of a solution is copied wrongly.
 Every document says which characters are what, so that a run can measure how much noise a selection keeps (figure 13).
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from random import Random
 
 from rho1bench.mini_world.noise import noise_line
+from rho1bench.mini_world.problem import EXEMPLAR_SEPARATOR, cot_text, question_prompt
 from rho1bench.mini_world.problems import MATH_TASKS, draw_problem
-from rho1bench.mini_world.prompts import EXEMPLAR_SEPARATOR, cot_text, question_prompt
 
 Span = tuple[int, int, str]
 
@@ -37,7 +37,7 @@ class Document:
 def clean_documents(num: int, seed: int, offset: int = 0) -> list[Document]:
     """`num` curated documents: two to four worked problems of one task each, nothing else.
 
-    Document i of a seed's stream is the same whatever `num` and `offset` are; `offset` passes over the first ones.
+    Document i of a seed's stream is the same whatever `num` and `offset` are; `offset` skips the first ones.
     """
     return [_clean_document(index, seed) for index in range(offset, offset + num)]
 

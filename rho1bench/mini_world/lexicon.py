@@ -1,6 +1,6 @@
 """Word lists of the mini world; shared by its problems, its web noise and its general fixture rows.
 
-First floor of the mini world: knows nothing of problems or documents. Everything here was written for this project.
+Knows nothing of problems or documents. Everything here was written for this project.
 """
 
 from __future__ import annotations

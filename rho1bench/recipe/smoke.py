@@ -8,6 +8,7 @@ mixtures, trajectories. Scores of such a run mean nothing.
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import Any
 
 from rho1bench.recipe import (
@@ -49,43 +50,53 @@ def smoke(recipe: Recipe) -> Recipe:
     """Return ``recipe`` at smoke scale; the same recipe gives the same result, and a smoke recipe gives itself."""
     if recipe.scale == "smoke":
         return recipe
-    scored = {stage.corpus for stage in recipe.stages if isinstance(stage, ScoreStage)}
-    stages = [part for place, stage in enumerate(recipe.stages) for part in _stages(stage, place, scored)]
+    stages = [part for place, stage in enumerate(recipe.stages) for part in smaller(stage, recipe, place)]
     small = {"scale": "smoke", "jobs": 1, "seeds": recipe.seeds[:NUM_SEEDS], "stages": stages}
     words = {"description": f"smoke scale, numbers mean nothing: {recipe.description}"}
     return Recipe.model_validate(recipe.model_dump() | small | words)
 
 
-def _stages(stage: StageBase, place: int, scored: set[str]) -> list[Json]:
-    """Return the stage at smoke scale; before one that scores with a pretrained model, a tiny one to score with."""
-    data = stage.model_dump()
-    if isinstance(stage, TokenizerStage):
-        return [data | _tokenizer(stage)]
-    if isinstance(stage, CorpusStage):
-        return [data | _corpus(stage, place, "web" if stage.name in scored else "clean")]
-    if isinstance(stage, ScoreStage):
-        return _scoring(stage, data)
-    if isinstance(stage, TrainStage):
-        return [data | _training(stage)]
-    if isinstance(stage, EvalStage):
-        return [data | _evaluation(stage)]
-    if isinstance(stage, CompareStage):
-        return [data | {"num_resamples": min(stage.num_resamples, 100)}]
-    return [data]
+@singledispatch
+def smaller(stage: StageBase, recipe: Recipe, place: int) -> list[Json]:
+    """Return the stage at smoke scale after what it needs before it; a kind without a version here stays as it is."""
+    return [stage.model_dump()]
 
 
-def _tokenizer(stage: TokenizerStage) -> Json:
+@smaller.register
+def _tokenizer(stage: TokenizerStage, recipe: Recipe, place: int) -> list[Json]:
     sources = [_mini("clean", 40, 0), _mini("web", 40, 0)]
     if stage.pretrained is None:
-        sources = [_smaller(source, 40, 0, "clean") for source in stage.sources]
-    return {"sources": sources, "vocab_size": VOCAB_SIZE, "pretrained": None, "revision": None}
+        sources = [_few_documents(source, 40, 0, "clean") for source in stage.sources]
+    small = {"sources": sources, "vocab_size": VOCAB_SIZE, "pretrained": None, "revision": None}
+    return [stage.model_dump() | small]
 
 
-def _corpus(stage: CorpusStage, place: int, text: str) -> Json:
-    sources = [_smaller(source, 24, FAR * (10 * place + index), text) for index, source in enumerate(stage.sources)]
+@smaller.register
+def _corpus(stage: CorpusStage, recipe: Recipe, place: int) -> list[Json]:
+    scored = any(other.corpus == stage.name for other in recipe.stages_of(ScoreStage))
+    text = "web" if scored else "clean"
+    sources = [
+        _few_documents(source, 24, FAR * (10 * place + index), text) for index, source in enumerate(stage.sources)
+    ]
     budget = None if stage.max_blocks is None else NUM_BLOCKS
     small = {"block_size": BLOCK_SIZE, "num_blocks": budget, "num_tokens": None, "num_workers": 1}
-    return {**small, "sources": sources}
+    return [stage.model_dump() | small | {"sources": sources}]
+
+
+@smaller.register
+def _pretraining(stage: PretrainStage, recipe: Recipe, place: int) -> list[Json]:
+    return [stage.model_dump() | _training(stage) | {"validation_steps": MAX_STEPS}]
+
+
+@smaller.register
+def _fine_tuning(stage: SFTStage, recipe: Recipe, place: int) -> list[Json]:
+    small = _training(stage) | {
+        "sources": [_few_documents(source, 8, 0, "sft_tir") for source in stage.sources],
+        "max_length": MAX_MODEL_LEN,
+    }
+    if isinstance(stage.reference, PretrainedModel):
+        small |= {"reference": stage.init_stage, "selection": stage.selection if stage.init_stage else None}
+    return [stage.model_dump() | small]
 
 
 def _training(stage: TrainStage) -> Json:
@@ -103,20 +114,13 @@ def _training(stage: TrainStage) -> Json:
     }
     small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
     small |= {"loggers": [], "trust_remote_code": False}
-    if isinstance(stage, PretrainStage):
-        small["validation_steps"] = MAX_STEPS
-    if isinstance(stage, SFTStage):
-        small["sources"] = [_smaller(source, 8, 0, "sft_tir") for source in stage.sources]
-        small["max_length"] = MAX_MODEL_LEN
-        if isinstance(stage.reference, PretrainedModel):
-            small["reference"] = stage.init if isinstance(stage.init, str) else None
-            small["selection"] = stage.selection if isinstance(stage.init, str) else None
     return small
 
 
-def _scoring(stage: ScoreStage, data: Json) -> list[Json]:
+@smaller.register
+def _scoring(stage: ScoreStage, recipe: Recipe, place: int) -> list[Json]:
     """Score with the stage's own model; a tiny one is trained first where it is not of this recipe."""
-    small = data | {"batch_size": 8, "precision": "fp32"}
+    small = stage.model_dump() | {"batch_size": 8, "precision": "fp32"}
     if isinstance(stage.reference, str):
         return [small]
     tiny = PretrainStage(
@@ -132,13 +136,20 @@ def _scoring(stage: ScoreStage, data: Json) -> list[Json]:
     return [tiny.model_dump(), small | {"reference": tiny.name, "server": None}]
 
 
-def _evaluation(stage: EvalStage) -> Json:
+@smaller.register
+def _evaluation(stage: EvalStage, recipe: Recipe, place: int) -> list[Json]:
     evaluations = [
         item.model_dump()
         | {"limit": min(item.limit or LIMIT, LIMIT), "suites": list(dict.fromkeys(map(_mini_suite, item.suites)))}
         for item in stage.evaluations
     ]
-    return {"evaluations": evaluations, "engine": "hf", "max_model_len": MAX_MODEL_LEN, "batch_size": 64}
+    small = {"evaluations": evaluations, "engine": "hf", "max_model_len": MAX_MODEL_LEN, "batch_size": 64}
+    return [stage.model_dump() | small]
+
+
+@smaller.register
+def _comparison(stage: CompareStage, recipe: Recipe, place: int) -> list[Json]:
+    return [stage.model_dump() | {"num_resamples": min(stage.num_resamples, 100)}]
 
 
 def _model(init: str | ModelConfig | PretrainedModel) -> str | Json:
@@ -155,7 +166,7 @@ def _model(init: str | ModelConfig | PretrainedModel) -> str | Json:
     return small | {"architecture": shape.architecture, "tie_word_embeddings": shape.tie_word_embeddings}
 
 
-def _smaller(source: Source, num_documents: int, offset: int, text: str) -> Json:
+def _few_documents(source: Source, num_documents: int, offset: int, text: str) -> Json:
     """Return a few documents of the mini world in the place of ``source``; its weight stays."""
     if isinstance(source, MiniWorldSource):
         return source.model_dump() | {"num_documents": min(source.num_documents, num_documents)}

@@ -13,7 +13,7 @@ _SPECIAL = re.compile(r"[\\`*|\[\]~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
-def escape_markdown(value: Any) -> Any:
+def escape_markdown(value: object) -> object:
     """Make text plain in Markdown: nothing of it becomes a table cell, a link, emphasis or HTML; Markup stays."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value

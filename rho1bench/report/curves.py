@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rho1bench.comparison.eval_results import LabelScores, common_doc_ids
 from rho1bench.comparison.intervals import Interval
+from rho1bench.comparison.run_summary import TrajectoryPoint
 from rho1bench.comparison.statistics import Values, bootstrap_interval, stratified_mean
 from rho1bench.comparison.tokens_to_baseline import TokensToBaseline, tokens_to_baseline
 from rho1bench.errors import DataError
@@ -133,17 +133,17 @@ def _strata(scores: LabelScores, doc_ids: Mapping[str, Sequence[str]]) -> list[V
     return [scores.tasks[task].values(ids) for task, ids in doc_ids.items()]
 
 
-def point_entry(suite: str, point: AccuracyPoint) -> dict[str, Any]:
+def trajectory_point(suite: str, point: AccuracyPoint) -> TrajectoryPoint:
     """Return one entry of summary.json's ``trajectory``."""
-    return {
-        "label": point.label,
-        "stage": point.stage,
-        "step": point.step,
-        "tokens": point.tokens,
-        "selected_tokens": point.selected_tokens,
-        "suite": suite,
-        "average": point.average,
-        "ci": point.ci.as_list() if point.ci else None,
-        "n": point.n,
-        "tasks": dict(point.tasks),
-    }
+    return TrajectoryPoint(
+        label=point.label,
+        stage=point.stage,
+        step=point.step,
+        tokens=point.tokens,
+        selected_tokens=point.selected_tokens,
+        suite=suite,
+        average=point.average,
+        ci=(point.ci.low, point.ci.high) if point.ci else None,
+        n=point.n,
+        tasks=dict(point.tasks),
+    )

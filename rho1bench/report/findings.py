@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from rho1bench.comparison.differences import PairComparison
+from rho1bench.comparison.run_summary import SpeedUpEntry, TrainingSummary
 from rho1bench.rendering import numbers as fmt
 from rho1bench.report.token_passages import KindShare
 
 
-def finding(pair: Mapping[str, Any], suite: str) -> tuple[str, str]:
+def finding(pair: PairComparison, suite: str) -> tuple[str, str]:
     """Return the verdict on one pair and suite, and the evidence for it.
 
     The verdict says who is ahead and by how much, or that there is no significant difference.
     """
-    entry = pair["suites"][suite]
-    treatment, baseline = fmt.label_name(pair["treatment"]), fmt.label_name(pair["baseline"])
-    scores = f"{fmt.percent(entry['treatment'])}% against {fmt.percent(entry['baseline'])}%"
-    numbers = f"{_interval(entry['ci'])}{fmt.p_clause(entry['p'])}, n = {fmt.count(entry['n'])}"
-    evidence = f"{scores}, difference {fmt.points(entry['difference'])} points ({numbers})"
-    gap = fmt.points(abs(entry["difference"])).lstrip("+")
-    if entry["p"] >= fmt.SIGNIFICANT:
+    entry = pair.suites[suite]
+    treatment, baseline = fmt.label_name(pair.treatment), fmt.label_name(pair.baseline)
+    scores = f"{fmt.percent(entry.treatment)}% against {fmt.percent(entry.baseline)}%"
+    numbers = f"{_interval(entry.ci)}{fmt.p_clause(entry.p)}, n = {fmt.count(entry.n)}"
+    evidence = f"{scores}, difference {fmt.points(entry.difference)} points ({numbers})"
+    gap = fmt.points(abs(entry.difference)).lstrip("+")
+    if entry.p >= fmt.SIGNIFICANT:
         return f"No significant difference between {treatment} and {baseline} on {suite}", evidence
-    verb = "beats" if entry["difference"] > 0 else "falls behind"
+    verb = "beats" if entry.difference > 0 else "falls behind"
     return f"{treatment} {verb} {baseline} by {gap} points on {suite}", evidence
 
 
@@ -30,41 +31,39 @@ def _interval(bounds: Sequence[float] | None) -> str:
     return f"95% CI {fmt.interval(bounds)}, " if bounds else ""
 
 
-def conditions(pair: Mapping[str, Any], training: Mapping[str, Mapping[str, Any]]) -> str:
+def conditions(pair: PairComparison, training: Mapping[str, TrainingSummary]) -> str:
     """Return what the two stages of a pair were trained on, as far as it is known; empty where it is not."""
-    left, right = training.get(pair["treatment"]), training.get(pair["baseline"])
+    left, right = training.get(pair.treatment), training.get(pair.baseline)
     if not left or not right:
         return ""
-    names = fmt.label_name(pair["treatment"]), fmt.label_name(pair["baseline"])
-    if (left["max_steps"], left["tokens"]) != (right["max_steps"], right["tokens"]):
+    names = fmt.label_name(pair.treatment), fmt.label_name(pair.baseline)
+    if (left.max_steps, left.tokens) != (right.max_steps, right.tokens):
         return (
-            f"They were not trained alike: {names[0]} for {fmt.count(left['max_steps'])} steps and "
-            f"{fmt.short_count(left['tokens'])} tokens, {names[1]} for {fmt.count(right['max_steps'])} steps and "
-            f"{fmt.short_count(right['tokens'])} tokens."
+            f"They were not trained alike: {names[0]} for {fmt.count(left.max_steps)} steps and "
+            f"{fmt.short_count(left.tokens)} tokens, {names[1]} for {fmt.count(right.max_steps)} steps and "
+            f"{fmt.short_count(right.tokens)} tokens."
         )
-    text = f"Both were trained for {fmt.count(left['max_steps'])} steps on {fmt.short_count(left['tokens'])} tokens"
-    if left["selected_tokens"] == right["selected_tokens"]:
+    text = f"Both were trained for {fmt.count(left.max_steps)} steps on {fmt.short_count(left.tokens)} tokens"
+    if left.selected_tokens == right.selected_tokens:
         return f"{text}."
-    counted = f"{fmt.short_count(left['selected_tokens'])} of them for {names[0]}"
-    return f"{text}; the loss counted {counted} and {fmt.short_count(right['selected_tokens'])} for {names[1]}."
+    counted = f"{fmt.short_count(left.selected_tokens)} of them for {names[0]}"
+    return f"{text}; the loss counted {counted} and {fmt.short_count(right.selected_tokens)} for {names[1]}."
 
 
-def speedup(entry: Mapping[str, Any]) -> str:
+def speedup(entry: SpeedUpEntry) -> str:
     """Return the reading of figure 1 for one entry of summary.json's ``tokens_to_baseline``."""
-    treatment, baseline = fmt.label_name(entry["treatment"]), fmt.label_name(entry["baseline"])
-    goal = f"{baseline}'s final average on {entry['suite']}"
-    basis = (
-        f"{fmt.percent(entry['target'])}% of {fmt.count(entry['n'])} documents; {entry['num_checkpoints']} checkpoints"
-    )
-    if entry["share"] is None:
+    treatment, baseline = fmt.label_name(entry.treatment), fmt.label_name(entry.baseline)
+    goal = f"{baseline}'s final average on {entry.suite}"
+    basis = f"{fmt.percent(entry.target)}% of {fmt.count(entry.n)} documents; {entry.num_checkpoints} checkpoints"
+    if entry.share is None:
         return f"{treatment} does not reach {goal} at any evaluated checkpoint ({basis})."
-    share = fmt.percent(entry["share"], 0)
-    if entry["at_first_point"]:
-        if entry["share"] == 0:
+    share = fmt.percent(entry.share, 0)
+    if entry.at_first_point:
+        if entry.share == 0:
             return f"{goal} is no better than where both began, so there is no number of tokens to reach it ({basis})."
         return f"{treatment} is at {goal} by its first evaluated checkpoint, after {share}% of the tokens ({basis})."
     text = f"{treatment} reaches {goal} after {share}% of {baseline}'s tokens"
-    return f"{text} (95% CI {_shares(entry['share_ci'])}; {basis}, interpolated)."
+    return f"{text} (95% CI {_shares(entry.share_ci)}; {basis}, interpolated)."
 
 
 def _shares(bounds: Sequence[float | None] | None) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 from markupsafe import Markup
 
+from rho1bench.comparison.differences import PairComparison, ScoreDifference, TaskDifference
+from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, TrainingSummary
 from rho1bench.rendering import numbers as fmt
 from rho1bench.report import figures, findings, token_passages
 from rho1bench.report.figures import Figure
@@ -40,32 +41,33 @@ def draw(run: RunData) -> Charts:
     return Charts(accuracy, figures.loss_figures(run.losses, styles))
 
 
-def build(run: RunData, summary: Mapping[str, Any], charts: Charts) -> dict[str, Any]:
+def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object]:
     """Return the templates' variables."""
-    pairs = summary["comparisons"]
-    sentences = [findings.finding(pair, suite) for pair in pairs for suite in pair["suites"]]
+    assert summary.engine is not None
+    pairs = summary.comparisons
+    sentences = [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
     return {
-        "name": summary["recipe"],
-        "description": summary["description"],
-        "seed": summary["seed"],
-        "version": summary["rho1bench_version"],
+        "name": summary.recipe,
+        "description": summary.description,
+        "seed": summary.seed,
+        "version": summary.rho1bench_version,
         "headline": sentences[0][0],
         "evidence": sentences[0][1],
-        "conditions": findings.conditions(pairs[0], summary["training"]),
+        "conditions": findings.conditions(pairs[0], summary.training),
         "findings": [f"{verdict}: {evidence}." for verdict, evidence in sentences[1:]],
-        "speedups": [findings.speedup(entry) for entry in summary["tokens_to_baseline"]],
-        "pairs": [_pair(pair, summary["scores"]) for pair in pairs],
+        "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
+        "pairs": [_pair(pair, summary.scores) for pair in pairs],
         "accuracy": charts.accuracy,
         "losses": charts.losses,
         "trajectory_n": {suite: fmt.count(points[0].n) for suite, points in run.trajectory.items() if points},
         "probe": _probe(run),
-        "checkpoints": [_checkpoints(suite, entry) for suite, entry in summary["scores"].items()],
-        "training": [_training(run, stage, entry) for stage, entry in summary["training"].items()],
-        "stages": [[name, entry["kind"], fmt.seconds(entry["seconds"])] for name, entry in summary["stages"].items()],
-        "total_seconds": fmt.seconds(sum(entry["seconds"] or 0.0 for entry in summary["stages"].values())),
-        "engine": {key: _joined(value) for key, value in summary["engine"].items()},
-        "versions": summary["versions"],
-        "settings": summary["comparison_settings"],
+        "checkpoints": [_checkpoints(suite, entry) for suite, entry in summary.scores.items()],
+        "training": [_training(run, stage, entry) for stage, entry in summary.training.items()],
+        "stages": [[name, entry.kind, fmt.seconds(entry.seconds)] for name, entry in summary.stages.items()],
+        "total_seconds": fmt.seconds(sum(entry.seconds or 0.0 for entry in summary.stages.values())),
+        "engine": {key: _joined(value) for key, value in summary.engine},
+        "versions": summary.versions,
+        "settings": summary.comparison_settings,
         "recipe_yaml": recipe_text(run),
     }
 
@@ -81,39 +83,39 @@ def _joined(value: str | Sequence[str]) -> str:
     return value if isinstance(value, str) else ", ".join(value)
 
 
-def _pair(pair: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
-    entries = [*pair["suites"].values(), *pair["tasks"].values()]
-    bounds = [bound for entry in entries for bound in (entry["ci"] or [entry["difference"]])]
+def _pair(pair: PairComparison, scores: Mapping[str, SuiteScoresOfRun]) -> dict[str, object]:
+    entries = [*pair.suites.values(), *pair.tasks.values()]
+    bounds = [bound for entry in entries for bound in (entry.ci or (entry.difference,))]
     scale = (min([*bounds, -0.01]), max([*bounds, 0.01]))
     suites = []
-    for suite, entry in pair["suites"].items():
-        tasks = [task for task in scores.get(suite, {}).get("tasks", {}) if task in pair["tasks"]]
+    for suite, entry in pair.suites.items():
+        tasks = [task for task in scores[suite].tasks if task in pair.tasks] if suite in scores else []
         suites.append(
             {
                 "row": _row(f"{suite} average", entry, scale),
-                "tasks": [_row(task, pair["tasks"][task], scale) for task in tasks],
+                "tasks": [_row(task, pair.tasks[task], scale) for task in tasks],
             }
         )
     return {
-        "treatment": fmt.label_name(pair["treatment"]),
-        "baseline": fmt.label_name(pair["baseline"]),
+        "treatment": fmt.label_name(pair.treatment),
+        "baseline": fmt.label_name(pair.baseline),
         "scale": fmt.interval(scale),
         "suites": suites,
     }
 
 
-def _row(name: str, entry: Mapping[str, Any], scale: tuple[float, float]) -> dict[str, Any]:
-    p = entry.get("p_holm", entry["p"])
+def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[str, object]:
+    p_holm = entry.p_holm if isinstance(entry, TaskDifference) else None
     return {
         "name": name,
-        "n": fmt.count(entry["n"]),
-        "treatment": fmt.percent(entry["treatment"]),
-        "baseline": fmt.percent(entry["baseline"]),
-        "difference": fmt.points(entry["difference"]),
-        "ci": fmt.interval(entry["ci"]),
-        "p": fmt.p_value(entry["p"]),
-        "p_holm": fmt.p_value(entry["p_holm"]) if "p_holm" in entry else "",
-        "significant": p < fmt.SIGNIFICANT,
+        "n": fmt.count(entry.n),
+        "treatment": fmt.percent(entry.treatment),
+        "baseline": fmt.percent(entry.baseline),
+        "difference": fmt.points(entry.difference),
+        "ci": fmt.interval(entry.ci),
+        "p": fmt.p_value(entry.p),
+        "p_holm": "" if p_holm is None else fmt.p_value(p_holm),
+        "significant": (entry.p if p_holm is None else p_holm) < fmt.SIGNIFICANT,
         "plot": _interval_plot(entry, scale),
     }
 
@@ -121,12 +123,12 @@ def _row(name: str, entry: Mapping[str, Any], scale: tuple[float, float]) -> dic
 _PLOT_WIDTH, _PLOT_HEIGHT = 116, 18
 
 
-def _interval_plot(entry: Mapping[str, Any], scale: tuple[float, float]) -> Markup:
+def _interval_plot(entry: ScoreDifference, scale: tuple[float, float]) -> Markup:
     """A dot and whisker around zero; hidden from screen readers, for the cells beside it hold the numbers."""
-    low, high = entry["ci"] or (entry["difference"], entry["difference"])
+    low, high = entry.ci or (entry.difference, entry.difference)
     room = (_PLOT_WIDTH - 10) / (scale[1] - scale[0])
-    zero, x, left, right = (5 + room * (value - scale[0]) for value in (0.0, entry["difference"], low, high))
-    style = 0 if entry["difference"] > 0 else 1
+    zero, x, left, right = (5 + room * (value - scale[0]) for value in (0.0, entry.difference, low, high))
+    style = 0 if entry.difference > 0 else 1
     y = _PLOT_HEIGHT // 2
     return Markup(
         f'<svg class="chart whisker" viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" width="{_PLOT_WIDTH}" '
@@ -136,42 +138,43 @@ def _interval_plot(entry: Mapping[str, Any], scale: tuple[float, float]) -> Mark
     )
 
 
-def _checkpoints(suite: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    labels = list(entry["average"])
+def _checkpoints(suite: str, entry: SuiteScoresOfRun) -> dict[str, object]:
+    labels = list(entry.average)
     rows = [
-        [task, fmt.count(row["n"]), *(fmt.percent(row["checkpoints"].get(label)) for label in labels)]
-        for task, row in entry["tasks"].items()
+        [task, fmt.count(row.n), *(fmt.percent(row.checkpoints.get(label)) for label in labels)]
+        for task, row in entry.tasks.items()
     ]
     return {
         "suite": suite,
         "labels": [fmt.label_name(label) for label in labels],
         "rows": rows,
-        "average": [fmt.percent(entry["average"][label]) for label in labels],
+        "average": [fmt.percent(entry.average[label]) for label in labels],
     }
 
 
-def _training(run: RunData, stage: str, entry: Mapping[str, Any]) -> list[str]:
+def _training(run: RunData, stage: str, entry: TrainingSummary) -> list[str]:
     losses = run.losses.get(stage, {}).get("validation_loss")
-    ratio = entry.get("select_ratio")
+    ratio = entry.select_ratio
     return [
         stage,
-        entry["init"] if isinstance(entry.get("init"), str) else "random weights",
-        fmt.short_count(entry["num_parameters"]),
-        fmt.count(entry["max_steps"]),
-        fmt.short_count(entry["tokens"]),
-        fmt.short_count(entry["selected_tokens"]),
+        entry.init_stage or "random weights",
+        fmt.short_count(entry.num_parameters),
+        fmt.count(entry.max_steps),
+        fmt.short_count(entry.tokens),
+        fmt.short_count(entry.selected_tokens),
         fmt.NONE if ratio is None else f"{fmt.percent(ratio, 0)}%",
         fmt.NONE if not losses else f"{losses[-1][1]:.4f}",
     ]
 
 
-def _probe(run: RunData) -> dict[str, Any] | None:
+def _probe(run: RunData) -> dict[str, object] | None:
     """Figures 13 and 14: the first blocks of the probe at its last step, the first block at every step."""
     if not run.probe or run.probe_stage is None:
         return None
     moments = token_passages.steps(run.probe)
     last_step = moments[-1]
-    total = max(run.training.get(run.probe_stage, {}).get("max_steps") or last_step, 1)
+    training = run.training.get(run.probe_stage)
+    total = max(training.max_steps if training else last_step, 1)
     names = {step: f"{100 * step / total:.0f}%" for step in moments}
     shares = token_passages.kind_shares(run.probe)
     last = token_passages.at_step(run.probe, last_step)
@@ -188,7 +191,7 @@ def _probe(run: RunData) -> dict[str, Any] | None:
     }
 
 
-def _share(share: token_passages.KindShare, moments: Sequence[int]) -> dict[str, Any]:
+def _share(share: token_passages.KindShare, moments: Sequence[int]) -> dict[str, object]:
     return {
         "kind": share.kind.replace("_", " "),
         "whole": share.kind == "noise",
@@ -198,7 +201,7 @@ def _share(share: token_passages.KindShare, moments: Sequence[int]) -> dict[str,
     }
 
 
-def _passage(passage: token_passages.Passage, names: Mapping[int, str]) -> dict[str, Any]:
+def _passage(passage: token_passages.Passage, names: Mapping[int, str]) -> dict[str, object]:
     ranked = passage.tokens[1:]
     chosen = sum(token.selected for token in ranked)
     return {
@@ -222,7 +225,7 @@ def _texts(passage: token_passages.Passage) -> list[str]:
     return texts[::-1]
 
 
-def _token(token: token_passages.Token, text: str) -> dict[str, Any]:
+def _token(token: token_passages.Token, text: str) -> dict[str, object]:
     title = token.kind.replace("_", " ")
     if token.loss is not None:
         title += f", loss {token.loss:.2f}"

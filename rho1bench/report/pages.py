@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -15,17 +14,17 @@ from rho1bench.rendering.templates import html_environment, markdown_environment
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def html_page(view: Mapping[str, Any]) -> str:
+def html_page(view: Mapping[str, object]) -> str:
     """Return report.html; needs no other file and no network."""
     environment = html_environment(TEMPLATES)
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(**view, style=style, figure_style=FIGURE_STYLE)
 
 
-def markdown_page(view: Mapping[str, Any]) -> str:
+def markdown_page(view: Mapping[str, object]) -> str:
     """Return report.md; its figures are files in ``figures/`` beside it."""
     environment = markdown_environment(TEMPLATES)
-    recipe_block = Markup(_fenced(view["recipe_yaml"]))
+    recipe_block = Markup(_fenced(str(view["recipe_yaml"])))
     return environment.get_template("report.md.j2").render(**view, recipe_block=recipe_block)
 
 

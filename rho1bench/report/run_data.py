@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rho1bench.comparison import eval_results
-from rho1bench.comparison.stage import read_comparison
+from rho1bench.comparison.differences import Comparison, read_comparison
+from rho1bench.comparison.eval_results import EvalResults, LabelScores, labels, read_label, read_results
+from rho1bench.comparison.run_summary import TrainingSummary, read_training
 from rho1bench.comparison.tokens_to_baseline import TokensToBaseline
-from rho1bench.errors import DataError
+from rho1bench.pipeline.manifest import read_manifest
 from rho1bench.pipeline.stage import StageContext
-from rho1bench.recipe import Recipe, ReportStage
+from rho1bench.recipe import Recipe, ReportStage, TrainStage
 from rho1bench.report import curves, token_passages
 from rho1bench.report.curves import AccuracyPoint, Points, PointSource
-from rho1bench.system.files import read_json
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,14 @@ class RunData:
 
     recipe: Recipe
     seed: int
-    comparison: Mapping[str, Any]
-    records: Mapping[str, Mapping[str, Any]]
-    """The ``"rho1bench"`` part of results.json by label: final checkpoints in the recipe's order first."""
+    comparison: Comparison
+    results: Mapping[str, EvalResults]
+    """By label: final checkpoints in the recipe's order first."""
     trajectory: Mapping[str, Sequence[AccuracyPoint]]
     """By suite."""
     speedups: Sequence[Speedup]
     losses: Mapping[str, Mapping[str, Points]]
-    training: Mapping[str, Mapping[str, Any]]
+    training: Mapping[str, TrainingSummary]
     seconds: Mapping[str, float | None]
     probe_stage: str | None
     probe: Sequence[token_passages.Passage]
@@ -49,7 +48,7 @@ class RunData:
     @property
     def final_labels(self) -> list[str]:
         """Labels of finished stages, without the checkpoints along the way."""
-        return [label for label in self.records if "@" not in label]
+        return [label for label in self.results if "@" not in label]
 
 
 def read_run(context: StageContext) -> RunData:
@@ -57,47 +56,33 @@ def read_run(context: StageContext) -> RunData:
     stage = context.config(ReportStage)
     evaluation = context.input(stage.evaluation)
     comparison = read_comparison(context.input(stage.comparison))
-    training = {
-        name: _read_training(folder / "training.json")
-        for name, folder in _inputs(context)
-        if context.recipe.stage(name).kind in ("pretrain", "sft")
-    }
-    order = list(context.recipe.stages)
-    records = {label: eval_results.read_record(evaluation, label) for label in eval_results.labels(evaluation)}
-    records = dict(sorted(records.items(), key=lambda item: _label_order([s.name for s in order], item[0])))
+    trained = [one.name for one in context.recipe.stages_of(TrainStage) if one.name in context.inputs]
+    training = {name: read_training(context.input(name)) for name in trained}
+    order = [one.name for one in context.recipe.stages]
+    found = sorted(labels(evaluation), key=lambda label: _label_order(order, label))
+    results = {label: read_results(evaluation, label) for label in found}
     drawn = list(stage.curves)
-    sources = _sources(context.recipe, evaluation, records, training, drawn)
+    sources = _sources(context.recipe, evaluation, results, training, drawn)
     probe_stage, probe = _probe(context, comparison, drawn)
     return RunData(
         recipe=context.recipe,
         seed=context.seed,
         comparison=comparison,
-        records=records,
+        results=results,
         trajectory={suite: curves.accuracy_points(suite, found, seed=context.seed) for suite, found in sources.items()},
         speedups=_speedups(comparison, sources, context.seed),
         losses={name: curves.read_losses(context.input(name)) for name in drawn},
         training=training,
-        seconds={name: _seconds(folder) for name, folder in _inputs(context)},
+        seconds={name: _seconds(context.input(name)) for name in order if name in context.inputs},
         probe_stage=probe_stage,
         probe=probe,
     )
 
 
-def _inputs(context: StageContext) -> list[tuple[str, Path]]:
-    return [(stage.name, context.input(stage.name)) for stage in context.recipe.stages if stage.name in context.inputs]
-
-
-def _read_training(path: Path) -> dict[str, Any]:
-    try:
-        return dict(read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not the record of a training stage ({error!r}). Run the stage again.") from error
-
-
 def _seconds(folder: Path) -> float | None:
     """Return the wall seconds from the runner's manifest; None where a stage was run without the runner."""
-    path = folder / "manifest.json"
-    return float(read_json(path)["seconds"]) if path.exists() else None
+    manifest = read_manifest(folder)
+    return manifest.seconds if manifest else None
 
 
 def _label_order(names: Sequence[str], label: str) -> tuple[bool, int, str]:
@@ -108,66 +93,57 @@ def _label_order(names: Sequence[str], label: str) -> tuple[bool, int, str]:
 def _sources(
     recipe: Recipe,
     evaluation: Path,
-    records: Mapping[str, Mapping[str, Any]],
-    training: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, EvalResults],
+    training: Mapping[str, TrainingSummary],
     drawn: Sequence[str],
 ) -> dict[str, list[PointSource]]:
     """Return the checkpoints of figure 1 by suite: where a stage began, those along the way, its end."""
-    along = {label for label in records if label.partition("@")[0] in drawn and "@" in label}
-    suites = dict.fromkeys(suite for label in records if label in along for suite in records[label]["suites"])
+    along = {label for label in results if label.partition("@")[0] in drawn and "@" in label}
     if not along:
         return {}
-    chosen = along | set(drawn) | {start for name in drawn if (start := _start(recipe, name))}
-    read = {label: eval_results.read_label(evaluation, label) for label in records if label in chosen}
-    sources = {}
-    for suite in suites:
-        found = [source for name in drawn for source in _curve(suite, name, _start(recipe, name), read, training)]
-        sources[suite] = found
-    return sources
-
-
-def _start(recipe: Recipe, name: str) -> str | None:
-    init = getattr(recipe.stage(name), "init", None)
-    return init if isinstance(init, str) else None
+    suites = dict.fromkeys(suite for label in results if label in along for suite in results[label].suites)
+    starts = {name: recipe.stage(name, TrainStage).init_stage for name in drawn}
+    chosen = along | set(drawn) | {start for start in starts.values() if start}
+    read = {label: read_label(evaluation, label) for label in results if label in chosen}
+    return {
+        suite: [source for name in drawn for source in _curve(suite, name, starts[name], read, training[name])]
+        for suite in suites
+    }
 
 
 def _curve(
-    suite: str,
-    stage: str,
-    start: str | None,
-    read: Mapping[str, eval_results.LabelScores],
-    training: Mapping[str, Mapping[str, Any]],
+    suite: str, stage: str, start: str | None, read: Mapping[str, LabelScores], training: TrainingSummary
 ) -> list[PointSource]:
     points = []
     if start is not None and start in read and suite in read[start].suites:
         points.append(PointSource(stage, 0, 0, 0, read[start]))
     for label, scores in read.items():
         if label.partition("@")[0] == stage and suite in scores.suites:
-            entry = scores.record if "@" in label else {**scores.record, **_end(training[stage])}
-            points.append(PointSource(stage, entry["step"], entry["tokens"], entry["selected_tokens"], scores))
+            if "@" in label:
+                found = scores.results
+                place = found.step or 0, found.tokens or 0, found.selected_tokens or 0
+            else:
+                place = training.max_steps, training.tokens, training.selected_tokens
+            points.append(PointSource(stage, *place, scores))
     return sorted(points, key=lambda point: point.tokens)
 
 
-def _end(training: Mapping[str, Any]) -> dict[str, Any]:
-    return {"step": training["max_steps"], **{key: training[key] for key in ("tokens", "selected_tokens")}}
-
-
-def _speedups(comparison: Mapping[str, Any], sources: Mapping[str, Sequence[PointSource]], seed: int) -> list[Speedup]:
+def _speedups(comparison: Comparison, sources: Mapping[str, Sequence[PointSource]], seed: int) -> list[Speedup]:
     speedups = []
-    for pair in comparison["pairs"]:
+    for pair in comparison.pairs:
         for suite, found in sources.items():
-            reading = curves.read_speedup(suite, found, pair["treatment"], pair["baseline"], seed=seed)
+            reading = curves.read_speedup(suite, found, pair.treatment, pair.baseline, seed=seed)
             if reading:
-                speedups.append(Speedup(suite, pair["treatment"], pair["baseline"], reading))
+                speedups.append(Speedup(suite, pair.treatment, pair.baseline, reading))
     return speedups
 
 
 def _probe(
-    context: StageContext, comparison: Mapping[str, Any], drawn: Sequence[str]
+    context: StageContext, comparison: Comparison, drawn: Sequence[str]
 ) -> tuple[str | None, list[token_passages.Passage]]:
     """Return the first selective stage with a probe among the drawn stages and the treatments."""
-    for name in dict.fromkeys([*drawn, *(pair["treatment"] for pair in comparison["pairs"])]):
-        if name in context.inputs and getattr(context.recipe.stage(name), "selection", None) is not None:
+    for name in dict.fromkeys([*drawn, *(pair.treatment for pair in comparison.pairs)]):
+        if name in context.inputs and context.recipe.stage(name, TrainStage).selection is not None:
             found = token_passages.read_probe(context.input(name))
             if found:
                 return name, found

@@ -7,6 +7,7 @@ wall seconds of the stages.
 
 from __future__ import annotations
 
+from rho1bench.comparison.result_files import as_json
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.report import page_variables, pages, summary
 from rho1bench.report.run_data import read_run
@@ -24,4 +25,4 @@ def run(context: StageContext) -> None:
         write_text(publish / "figures" / f"{figure.name}.svg", figure.file())
     write_text(publish / "report.md", pages.markdown_page(variables))
     write_text(publish / "report.html", pages.html_page(variables))
-    write_json(publish / "summary.json", numbers)
+    write_json(publish / "summary.json", as_json(numbers))

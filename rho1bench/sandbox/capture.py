@@ -1,4 +1,4 @@
-"""Collecting what a program writes, until its keeper reports, it floods, or the keeper itself is overdue."""
+"""Collecting what a program writes, until its supervisor reports or is overdue, or the output is too long."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from typing import Literal
 
 OUTPUT_BYTES = 1 << 20
-ENDING_SECONDS = 10.0
-"""How long a keeper may take to kill what is left of a program that was to be stopped."""
+STOP_SECONDS = 10.0
+"""How long a supervisor may take to kill what is left of a program that is to be stopped."""
 
 End = Literal["report", "output_limit", "overdue"]
 
 
 class Capture:
-    """Both outputs of one program and the connection over which its keeper reports."""
+    """Both outputs of one program and the connection over which its supervisor reports."""
 
     def __init__(self, connection: socket.socket, pipes: Sequence[int]) -> None:
         self._connection = connection
         self._pipes = pipes
-        self._taken = (bytearray(), bytearray())
+        self._collected = (bytearray(), bytearray())
         for pipe in pipes:
             os.set_blocking(pipe, False)
 
@@ -39,16 +39,16 @@ class Capture:
                     return "overdue"
                 ready = [key.data for key, _ in events]
                 for number in {0, 1} if None in ready else ready:
-                    if self._take(number) and None not in ready:
+                    if self._read(number) and None not in ready:
                         selector.unregister(self._pipes[number])
-                if max(map(len, self._taken)) > OUTPUT_BYTES:
+                if max(map(len, self._collected)) > OUTPUT_BYTES:
                     return self._stop()
                 if None in ready:
                     return "report"
 
     def _stop(self) -> End:
-        """Have the keeper kill a program that floods, and wait until it has done so."""
-        self._connection.settimeout(ENDING_SECONDS)
+        """Have the supervisor kill a program that writes too much, and wait until it has done so."""
+        self._connection.settimeout(STOP_SECONDS)
         try:
             self._connection.send(b"stop")
             self._connection.recv(1, socket.MSG_PEEK)
@@ -58,19 +58,19 @@ class Capture:
             pass
         return "output_limit"
 
-    def _take(self, number: int) -> bool:
+    def _read(self, number: int) -> bool:
         """Read what is there, a little more than the limit at most; True at the pipe's end."""
-        pipe, taken = self._pipes[number], self._taken[number]
-        while len(taken) <= OUTPUT_BYTES:
+        pipe, collected = self._pipes[number], self._collected[number]
+        while len(collected) <= OUTPUT_BYTES:
             try:
                 piece = os.read(pipe, 1 << 16)
             except BlockingIOError:
                 return False
             if not piece:
                 return True
-            taken += piece
+            collected += piece
         return False
 
     def text(self, number: int) -> str:
         """Return the collected output (0) or error output (1), cut to the limit."""
-        return self._taken[number][:OUTPUT_BYTES].decode("utf-8", errors="replace")
+        return self._collected[number][:OUTPUT_BYTES].decode("utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""The caller's side of the warm parent: starts it, hands it programs, replaces it when it dies or hangs.
+"""The caller's side of the fork server: starts it, sends it programs, replaces it when it dies or hangs.
 
 One for each process that runs programs, started with the first program; any number of threads may use it at once.
 """
@@ -16,14 +16,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO, Literal
 
 from rho1bench.errors import SandboxError
-from rho1bench.sandbox.capture import ENDING_SECONDS, Capture
-from rho1bench.sandbox.inside import supervisor
+from rho1bench.sandbox.capture import STOP_SECONDS, Capture
+from rho1bench.sandbox.inside import messages, supervisor
+from rho1bench.sandbox.inside.checker import Checks
 from rho1bench.sandbox.inside.server_main import READY, Settings
-from rho1bench.sandbox.isolation import Walls, command, package_folders, possible_walls, refusal, shown_paths
+from rho1bench.sandbox.isolation import Isolation, command, package_folders, possible_isolation, refusal, shown_paths
 
 MODULES = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools", "heapq",
@@ -35,13 +36,13 @@ MODULES = (
 """What programs import most, imported once; the modules within sympy are those that its functions import late."""
 START_SECONDS = 120.0
 GRACE_SECONDS = 15.0
-"""Beyond a program's time limit, for a busy machine to fork and to report; then the parent counts as hung."""
+"""For a busy machine to fork and to report, beyond the time that a program may take; then the server counts as hung."""
 TRIES = 3
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A program's end as it was seen; ``status`` is its wait status, 0 for ``lost``: every try lost its keeper."""
+class ProgramEnd:
+    """How a program ended; ``status`` is its wait status, 0 for ``lost``: its supervisor died in every try."""
 
     ended: Literal["exit", "timeout", "memory", "stopped", "output_limit", "lost"]
     status: int
@@ -50,43 +51,62 @@ class Ended:
     seconds: float
 
 
-class WarmParent:
-    """A warm parent process; ``modules`` are imported before its first program, ``walls`` default to the strongest."""
+class ForkServer:
+    """A fork server process; it imports ``modules`` before its first program.
 
-    def __init__(self, modules: Sequence[str] = MODULES, walls: Walls | None = None) -> None:
+    ``isolation`` defaults to the strongest that this machine allows.
+    """
+
+    def __init__(self, modules: Sequence[str] = MODULES, isolation: Isolation | None = None) -> None:
         self._modules = tuple(modules)
-        self._walls = walls
+        self._isolation = isolation
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
     @property
     def pid(self) -> int | None:
-        """Process id of the parent that is running now."""
+        """Process id of the fork server that is running now."""
         return self._process.pid if self._process else None
 
     @property
-    def walls(self) -> Walls:
-        """The walls around programs; starts the parent, errors as in ``run``."""
+    def isolation(self) -> Isolation:
+        """What isolates the programs; starts the process, errors as in ``run``."""
         self._running()
-        assert self._walls is not None
-        return self._walls
+        assert self._isolation is not None
+        return self._isolation
 
-    def run(self, source: str, timeout: float, memory_mb: int) -> Ended:
-        """Run one program; a parent that dies or hangs meanwhile is replaced and the program run again.
+    def run(
+        self,
+        source: str,
+        timeout: float,
+        memory_mb: int,
+        checks: Checks | None = None,
+        *,
+        captured: bool = False,
+        patience: int = 3,
+    ) -> ProgramEnd:
+        """Run one program, or test it if there are ``checks``; ``captured`` as in ``supervisor.Request``.
 
-        Raises ``SandboxError`` if no parent can be started.
+        It gets ``timeout`` seconds of its own time within ``patience`` times as many by the clock.
+
+        A fork server that dies or hangs meanwhile is replaced and the program run again.
+
+        Raises ``SandboxError`` if no fork server can be started.
         """
         began = time.monotonic()
+        request = supervisor.Request(
+            source, timeout, memory_mb, folder="", captured=captured, latest=patience * timeout
+        )
         for _ in range(TRIES):
             control = self._running()
-            if (ended := _run_once(control, source, timeout, memory_mb, self._walls == "none")) is not None:
-                return ended
+            if (end := _run_once(control, request, checks, self._isolation == "none")) is not None:
+                return end
             self._replace(control)
-        return Ended("lost", 0, "", "", time.monotonic() - began)
+        return ProgramEnd("lost", 0, "", "", time.monotonic() - began)
 
     def close(self) -> None:
-        """End the parent, and with it whatever it still runs."""
+        """End the fork server, and with it whatever it still runs."""
         with self._lock:
             self._end()
 
@@ -97,21 +117,21 @@ class WarmParent:
             return self._control
 
     def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Start a parent in the strongest walls that stand; if it cannot warm up, programs import for themselves."""
+        """Start it in the strongest isolation that works; if the imports fail, programs import for themselves."""
         reasons: dict[str, str] = {}
-        for walls in [self._walls] if self._walls else possible_walls():
+        for isolation in [self._isolation] if self._isolation else possible_isolation():
             for modules in dict.fromkeys((self._modules, ())):
                 try:
-                    started = _start(walls, modules)
+                    started = _start(isolation, modules)
                 except SandboxError as error:
-                    reasons[walls] = str(error)
+                    reasons[isolation] = str(error)
                 else:
-                    self._walls, self._modules = walls, modules
+                    self._isolation, self._modules = isolation, modules
                     return started
         raise refusal(reasons)
 
     def _replace(self, control: socket.socket) -> None:
-        """End the parent that ``control`` leads to, if no other thread has done so and it does not answer."""
+        """End the process that ``control`` leads to, if no other thread has done so and it does not answer."""
         with self._lock:
             if self._control is control:
                 self._end()
@@ -125,28 +145,29 @@ class WarmParent:
         self._process = self._control = None
 
 
-def _run_once(control: socket.socket, source: str, timeout: float, memory_mb: int, needs_folder: bool) -> Ended | None:
-    """Run one program; None if its keeper was lost."""
-    with _scratch(needs_folder) as folder, _line(control) as (connection, pipes):
-        request = supervisor.Request(source, timeout, memory_mb, folder)
+def _run_once(
+    control: socket.socket, request: supervisor.Request, checks: Checks | None, needs_folder: bool
+) -> ProgramEnd | None:
+    """Run one program; None if its supervisor died."""
+    with _scratch(needs_folder) as folder, _channels(control, checks) as (connection, pipes):
         capture = Capture(connection, pipes)
         began = time.monotonic()
         try:
-            supervisor.send(connection, request)
-            end = capture.wait(began + timeout + GRACE_SECONDS)
+            messages.send(connection, asdict(replace(request, folder=folder)))
+            end = capture.wait(began + request.latest + GRACE_SECONDS)
             if end == "overdue":
                 return None
-            connection.settimeout(ENDING_SECONDS)
-            report = supervisor.Report(**supervisor.receive(connection))  # type: ignore[arg-type]
+            connection.settimeout(STOP_SECONDS)
+            report = supervisor.Report(**messages.receive(connection))  # type: ignore[arg-type]
         except (OSError, EOFError):
             return None
     ended = "output_limit" if end == "output_limit" else report.ended
-    return Ended(ended, report.status, capture.text(0), capture.text(1), report.seconds)  # type: ignore[arg-type]
+    return ProgramEnd(ended, report.status, capture.text(0), capture.text(1), report.seconds)  # type: ignore[arg-type]
 
 
 @contextmanager
 def _scratch(needed: bool) -> Iterator[str]:
-    """Make a folder for a program that has no walls; within walls it gets a file system of its own."""
+    """Make a folder for a program without isolation; an isolated one gets a file system of its own."""
     if not needed:
         yield ""
         return
@@ -155,17 +176,20 @@ def _scratch(needed: bool) -> Iterator[str]:
 
 
 @contextmanager
-def _line(control: socket.socket) -> Iterator[tuple[socket.socket, tuple[int, int]]]:
-    """Hand the parent the far ends of a connection and two pipes; yield the near ends."""
+def _channels(control: socket.socket, checks: Checks | None) -> Iterator[tuple[socket.socket, tuple[int, int]]]:
+    """Send the fork server the far ends of a connection and two pipes, and the file of the tests; yield near ends."""
     near, far = socket.socketpair()
     output, output_end = os.pipe()
     errors, errors_end = os.pipe()
+    sent = [far.fileno(), output_end, errors_end]
+    if checks is not None:
+        sent.append(_file_of(checks))
     try:
-        with contextlib.suppress(OSError):  # a dead parent shows when the request is sent
-            socket.send_fds(control, [b"r"], [far.fileno(), output_end, errors_end])
+        with contextlib.suppress(OSError):  # a dead fork server shows when the request is sent
+            socket.send_fds(control, [b"r"], sent)
         far.close()
-        os.close(output_end)
-        os.close(errors_end)
+        for descriptor in sent[1:]:
+            os.close(descriptor)
         yield near, (output, errors)
     finally:
         near.close()
@@ -173,19 +197,27 @@ def _line(control: socket.socket) -> Iterator[tuple[socket.socket, tuple[int, in
         os.close(errors)
 
 
-def _start(walls: Walls, modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _file_of(checks: Checks) -> int:
+    """Write the tests to a file that has no name; the process that runs them reads it."""
+    descriptor = os.memfd_create("tests")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(json.dumps(checks).encode("ascii"))
+    return descriptor
+
+
+def _start(isolation: Isolation, modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with tempfile.TemporaryFile() as words, tempfile.TemporaryDirectory(prefix="rho1bench-root-") as root, far:
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(prefix="rho1bench-root-") as root, far:
         settings: Settings = {
             "control": far.fileno(),
             "modules": list(modules),
             "paths": package_folders(),
-            "isolation": walls,
+            "isolation": isolation,
             "shown": shown_paths(),
             "root": root,
         }
         try:
-            process = _launch(command(walls, json.dumps(settings)), far.fileno(), words)
+            process = _launch(command(isolation, json.dumps(settings)), far.fileno(), log)
         except OSError as error:
             near.close()
             raise SandboxError(f"{type(error).__name__}: {error}") from error
@@ -194,11 +226,11 @@ def _start(walls: Walls, modules: Sequence[str]) -> tuple[subprocess.Popen[bytes
             process.kill()
             process.wait()
             near.close()
-            raise SandboxError(_last_line(words))
+            raise SandboxError(_last_line(log))
     return process, near
 
 
-def _launch(arguments: list[str], control: int, words: IO[bytes]) -> subprocess.Popen[bytes]:
+def _launch(arguments: list[str], control: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         arguments,
         cwd="/",
@@ -206,7 +238,7 @@ def _launch(arguments: list[str], control: int, words: IO[bytes]) -> subprocess.
         env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=words,
+        stderr=log,
         pass_fds=[control],
         start_new_session=True,
     )
@@ -220,7 +252,7 @@ def _is_ready(control: socket.socket) -> bool:
     return False
 
 
-def _last_line(words: IO[bytes]) -> str:
-    words.seek(0)
-    lines = words.read().decode("utf-8", errors="replace").strip().splitlines()
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode("utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else f"did not start within {START_SECONDS:.0f} s"

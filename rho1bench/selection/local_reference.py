@@ -7,19 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from rho1bench.corpus.masking import position_ids
-from rho1bench.corpus.packed_corpus import PackedCorpus
-from rho1bench.corpus.packing import Array
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
+from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import CheckpointError
-from rho1bench.modeling.causal_lm import backbone, load_model, output_head, weights_sha256
+from rho1bench.modeling.build import check_tokenizer
+from rho1bench.modeling.causal_lm import (
+    backbone,
+    check_document_masking,
+    context_length,
+    load_model,
+    output_head,
+    vocabulary_size,
+    weights_sha256,
+)
 from rho1bench.selection.loss import token_losses_and_entropies
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_ONE_VOCABULARY = (
+    "A reference must have the corpus's vocabulary: pack the corpus with the reference's tokenizer. If the two differ "
+    "in form alone, name the corpus's one with --tokenizer."
+)
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
@@ -43,7 +58,7 @@ class LocalReference:
     ) -> None:
         self._folder = folder
         self._batch_size = batch_size
-        _check_tokenizer(folder, corpus, tokenizer)
+        check_tokenizer(folder, corpus.tokenizer_sha256, tokenizer, f"the corpus in {corpus.folder}", _ONE_VOCABULARY)
         self.identity: dict[str, Any] = {
             "reference": name,
             "reference_sha256": weights_sha256(folder),
@@ -52,7 +67,9 @@ class LocalReference:
         }
         model = load_model(folder, DTYPES[precision]).eval()
         _check_model(folder, model, corpus)
-        self._model = model.to(device)
+        if corpus.document_ids is not None:
+            check_document_masking(model, name)
+        self._model = nn.Module.to(model, device)
 
     def scores(self, corpus: PackedCorpus, first: int, last: int, report: Callable[[int], None]) -> Array:
         """Return the scores of blocks ``first`` to ``last``: float16 nats, shape (blocks, T, 2); position 0 is NaN.
@@ -63,7 +80,7 @@ class LocalReference:
 
 
 def score_span(
-    model: Any,
+    model: PreTrainedModel,
     corpus: PackedCorpus,
     first: int,
     last: int,
@@ -100,7 +117,9 @@ def masked_positions(corpus: PackedCorpus, start: int, stop: int, device: torch.
     return _to_device(position_ids(corpus.document_ids.rows(start, stop)), device)
 
 
-def score_blocks(model: Any, blocks_BT: torch.Tensor, positions_BT: torch.Tensor | None = None) -> torch.Tensor:
+def score_blocks(
+    model: PreTrainedModel, blocks_BT: torch.Tensor, positions_BT: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return loss and entropy of positions 1 to T-1 of each block: float32 nats, shape (B, T-1, 2).
 
     ``positions_BT`` are given where documents of a block do not see each other (``corpus.masking``).
@@ -114,30 +133,11 @@ def score_blocks(model: Any, blocks_BT: torch.Tensor, positions_BT: torch.Tensor
         return torch.stack([losses_N, entropies_N], dim=1).view(len(blocks_BT), -1, 2)
 
 
-def _check_tokenizer(folder: Path, corpus: PackedCorpus, tokenizer: Path | None) -> None:
-    if not (folder / "tokenizer.json").is_file():
-        raise CheckpointError(
-            f"{folder}: has no tokenizer.json, so nothing tells whether its tokens are those of the corpus in "
-            f"{corpus.folder}. Put the model's tokenizer files beside its weights."
-        )
-    if tokenizer_sha256(folder) == corpus.tokenizer_sha256:
-        return
-    if tokenizer is not None and tokenizer_sha256(tokenizer) == corpus.tokenizer_sha256:
-        ours, theirs = (load_raw_tokenizer(place).get_vocab() for place in (tokenizer, folder))
-        if ours == theirs:
-            return
-    raise CheckpointError(
-        f"{folder}: has another tokenizer (tokenizer_sha256 {tokenizer_sha256(folder)}) than the corpus in "
-        f"{corpus.folder} ({corpus.tokenizer_sha256}). A reference must have the corpus's vocabulary: pack the corpus "
-        "with the reference's tokenizer. If the two differ in form alone, name the corpus's one with --tokenizer."
-    )
-
-
-def _check_model(folder: Path, model: Any, corpus: PackedCorpus) -> None:
-    longest = getattr(model.config, "max_position_embeddings", corpus.block_size)
+def _check_model(folder: Path, model: PreTrainedModel, corpus: PackedCorpus) -> None:
+    longest, known = context_length(model) or corpus.block_size, vocabulary_size(model)
     largest = int(corpus.meta.get("vocab_size", 0))
-    if longest < corpus.block_size or model.config.vocab_size < largest:
+    if longest < corpus.block_size or known < largest:
         raise CheckpointError(
-            f"{folder}: reads at most {longest} tokens of a vocabulary of {model.config.vocab_size}, but the "
+            f"{folder}: reads at most {longest} tokens of a vocabulary of {known}, but the "
             f"corpus has blocks of {corpus.block_size} tokens of a vocabulary of {largest}."
         )

@@ -23,23 +23,23 @@ from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead, as_head
 
 def token_losses(hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None) -> Tensor:
     """Return the loss of every row in nats, float32, shape (N,), without a graph."""
-    return token_losses_and_norms(hidden_ND, head, targets_N, rows)[0]
+    return token_losses_and_lse(hidden_ND, head, targets_N, rows)[0]
 
 
-def token_losses_and_norms(
+def token_losses_and_lse(
     hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return every row's loss in nats and the logarithm of its summed exponentials, float32, (N,), without a graph."""
     losses_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
-    norms_N = torch.empty_like(losses_N)
+    lse_N = torch.empty_like(losses_N)
     with torch.no_grad():
         chunks = ChunkedLogits(hidden_ND, as_head(head), rows)
         for span in chunks.spans():
             logits_CV = chunks.make(span)
-            norms_C1 = norms_N[span].unsqueeze(1)
-            _norms(chunks, logits_CV, norms_C1)
-            losses_N[span] = (norms_C1 - logits_CV.gather(1, targets_N[span].unsqueeze(1))).squeeze(1)
-    return losses_N, norms_N
+            lse_C1 = lse_N[span].unsqueeze(1)
+            _write_lse(chunks, logits_CV, lse_C1)
+            losses_N[span] = (lse_C1 - logits_CV.gather(1, targets_N[span].unsqueeze(1))).squeeze(1)
+    return losses_N, lse_N
 
 
 def token_losses_and_entropies(
@@ -53,7 +53,7 @@ def token_losses_and_entropies(
         for span in chunks.spans():
             logits_CV = chunks.make(span)
             targets_C1 = targets_N[span].unsqueeze(1)
-            for piece, logits_RV, weights_RV in chunks.near_core(logits_CV):
+            for piece, logits_RV, weights_RV in chunks.cache_blocks(logits_CV):
                 # Shifted by the row's maximum, so that the weighted sum below stays accurate where logits are large.
                 logits_RV -= logits_RV.amax(dim=1, keepdim=True)
                 target_R = logits_RV.gather(1, targets_C1[piece]).squeeze(1)
@@ -73,27 +73,27 @@ def summed_loss(
     head: OutputHead | Tensor,
     targets_K: Tensor,
     rows: int | None = None,
-    norms_K: Tensor | None = None,
+    lse_K: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the sum of the rows' losses (float32, differentiable) and the rows' losses (float32, (K,), no graph).
 
     Gradients for the hidden states, the head's weight and its bias are made in the forward pass, chunk by chunk, while
-    the logits exist; they can go backward once. ``norms_K``: the rows' norms, if :func:`token_losses_and_norms` has
+    the logits exist; they can go backward once. ``lse_K``: the rows' log-sum-exps, if :func:`token_losses_and_lse` has
     made them.
     """
     head = as_head(head)
-    total, losses_K = _SummedCrossEntropy.apply(
-        hidden_KD, head.weight_VD, head.bias_V, targets_K, norms_K, head.scale, head.softcap, rows
+    total, losses_K = _SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_KD, head.weight_VD, head.bias_V, targets_K, lse_K, head.scale, head.softcap, rows
     )
     return total, losses_K
 
 
-def _norms(chunks: ChunkedLogits, logits_CV: Tensor, norms_C1: Tensor) -> None:
-    for piece, logits_RV, scratch_RV in chunks.near_core(logits_CV):
-        norms_C1[piece] = log_sum_exp(logits_RV, scratch_RV)
+def _write_lse(chunks: ChunkedLogits, logits_CV: Tensor, lse_C1: Tensor) -> None:
+    for piece, logits_RV, scratch_RV in chunks.cache_blocks(logits_CV):
+        lse_C1[piece] = log_sum_exp(logits_RV, scratch_RV)
 
 
-class _SummedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
+class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -101,23 +101,23 @@ class _SummedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         weight_VD: Tensor,
         bias_V: Tensor | None,
         targets_K: Tensor,
-        known_norms_K: Tensor | None,
+        known_lse_K: Tensor | None,
         scale: float,
         softcap: float | None,
         rows: int | None,
     ) -> tuple[Tensor, Tensor]:
         chunks = ChunkedLogits(hidden_KD, OutputHead(weight_VD, bias_V, scale, softcap), rows)
         losses_K = torch.empty(len(targets_K), dtype=torch.float32, device=hidden_KD.device)
-        norms_K = torch.empty_like(losses_K) if known_norms_K is None else known_norms_K
+        lse_K = torch.empty_like(losses_K) if known_lse_K is None else known_lse_K
         gradients = _Gradients(ctx.needs_input_grad, hidden_KD, weight_VD, bias_V)
         for span in chunks.spans():
             logits_CV, targets_C1 = chunks.make(span), targets_K[span].unsqueeze(1)
-            norms_C1 = norms_K[span].unsqueeze(1)
-            if known_norms_K is None:
-                _norms(chunks, logits_CV, norms_C1)
-            losses_K[span] = (norms_C1 - logits_CV.gather(1, targets_C1)).squeeze(1)
+            lse_C1 = lse_K[span].unsqueeze(1)
+            if known_lse_K is None:
+                _write_lse(chunks, logits_CV, lse_C1)
+            losses_K[span] = (lse_C1 - logits_CV.gather(1, targets_C1)).squeeze(1)
             if gradients.wanted:
-                _to_gradient(chunks, logits_CV, norms_C1, targets_C1)
+                _to_gradient(chunks, logits_CV, lse_C1, targets_C1)
                 gradients.add(chunks, span, logits_CV)
         # Not through save_for_backward: backward gives these tensors away, so that nothing is copied.
         ctx.gradients = gradients
@@ -166,14 +166,14 @@ class _Gradients:
         return hidden_KD, weight_VD, bias_V
 
 
-def _to_gradient(chunks: ChunkedLogits, logits_CV: Tensor, norms_C1: Tensor, targets_C1: Tensor) -> None:
+def _to_gradient(chunks: ChunkedLogits, logits_CV: Tensor, lse_C1: Tensor, targets_C1: Tensor) -> None:
     """Replace logits by the gradient of their cross-entropy by the head's products: softmax minus one-hot, chained."""
     head = chunks.head
-    for piece, logits_RV, slopes_RV in chunks.near_core(logits_CV):
+    for piece, logits_RV, slopes_RV in chunks.cache_blocks(logits_CV):
         if head.softcap is not None:  # tanh' = 1 - tanh**2
             torch.div(logits_RV, head.softcap, out=slopes_RV).square_().neg_().add_(1.0)
-        logits_RV.sub_(norms_C1[piece]).exp_()
-        logits_RV.scatter_add_(1, targets_C1[piece], torch.full_like(norms_C1[piece], -1.0))
+        logits_RV.sub_(lse_C1[piece]).exp_()
+        logits_RV.scatter_add_(1, targets_C1[piece], torch.full_like(lse_C1[piece], -1.0))
         if head.softcap is not None:
             logits_RV *= slopes_RV
         if head.scale != 1.0:

@@ -20,13 +20,13 @@ from rho1bench.recipe.models.score_names import package, plugins
 
 @dataclass(frozen=True)
 class ScoreInputs:
-    """What a score function may read; a tensor it did not ask for may be None. All are float32 but ``token_ids``."""
+    """What a score function may read; a tensor it did not ask for may be None. Losses and entropies are float32."""
 
     losses: Tensor | None
     """The model's current loss of each token, in nats."""
     reference_losses: Tensor | None
     reference_entropies: Tensor | None
-    token_ids: Tensor
+    token_positions: Tensor
     """A number of each token's own (block * block_size + position), int64; the same in every run."""
     seed: int
 
@@ -44,14 +44,14 @@ class ScoreFunction:
     """True: it reads the reference's entropies, which a store made by a server does not have."""
 
 
-_REGISTRY: dict[str, ScoreFunction] = {}
+_SCORE_FUNCTIONS: dict[str, ScoreFunction] = {}
 
 
 def register(function: ScoreFunction) -> None:
     """Add a score function; raises ValueError if the name is taken."""
-    if function.name in _REGISTRY:
+    if function.name in _SCORE_FUNCTIONS:
         raise ValueError(f"score function {function.name!r} is registered already")
-    _REGISTRY[function.name] = function
+    _SCORE_FUNCTIONS[function.name] = function
 
 
 def score_function(name: str) -> ScoreFunction:
@@ -59,16 +59,16 @@ def score_function(name: str) -> ScoreFunction:
 
     Raises ValueError with the known names if there is none, PluginError if another package's cannot be used.
     """
-    if name in plugins() and name not in _REGISTRY:
+    if name in plugins() and name not in _SCORE_FUNCTIONS:
         register(_load(plugins()[name]))
-    if name not in _REGISTRY:
-        raise ValueError(f"unknown score function {name!r}; known: {', '.join(registered_names())}")
-    return _REGISTRY[name]
+    if name not in _SCORE_FUNCTIONS:
+        raise ValueError(f"unknown score function {name!r}; known: {', '.join(score_function_names())}")
+    return _SCORE_FUNCTIONS[name]
 
 
-def registered_names() -> list[str]:
+def score_function_names() -> list[str]:
     """Return the names of all score functions, those of other packages included."""
-    return sorted({*_REGISTRY, *plugins()})
+    return sorted({*_SCORE_FUNCTIONS, *plugins()})
 
 
 def _load(point: EntryPoint) -> ScoreFunction:
@@ -77,7 +77,7 @@ def _load(point: EntryPoint) -> ScoreFunction:
         loaded = point.load()
     except Exception as error:
         raise PluginError(
-            f"{where} cannot be loaded: {type(error).__name__}: {error}. Mend or uninstall the package."
+            f"{where} cannot be loaded: {type(error).__name__}: {error}. Fix or uninstall the package."
         ) from error
     if not isinstance(loaded, ScoreFunction) or loaded.name != point.name:
         raise PluginError(f"{where} is {loaded!r:.200}; expected a ScoreFunction whose name is {point.name!r}.")
@@ -110,7 +110,7 @@ def _training_loss(inputs: ScoreInputs) -> Tensor:
 
 def _random(inputs: ScoreInputs) -> Tensor:
     """A hash of seed and token number (the splitmix64 finaliser), so it does not depend on batch or device."""
-    state = inputs.token_ids + _signed((inputs.seed + 1) * 0x9E3779B97F4A7C15)
+    state = inputs.token_positions + _signed((inputs.seed + 1) * 0x9E3779B97F4A7C15)
     state = (state ^ _shift(state, 30)) * _signed(0xBF58476D1CE4E5B9)
     state = (state ^ _shift(state, 27)) * _signed(0x94D049BB133111EB)
     return _shift(state ^ _shift(state, 31), 40).to(torch.float32) / 2**24
@@ -127,7 +127,7 @@ def _shift(state: Tensor, bits: int) -> Tensor:
 
 
 def _full(inputs: ScoreInputs) -> Tensor:
-    return torch.zeros(inputs.token_ids.shape, dtype=torch.float32, device=inputs.token_ids.device)
+    return torch.zeros(inputs.token_positions.shape, dtype=torch.float32, device=inputs.token_positions.device)
 
 
 register(ScoreFunction("excess_loss", _excess_loss, needs_losses=True, needs_reference=True))

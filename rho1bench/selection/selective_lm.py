@@ -8,17 +8,20 @@ Shapes: B blocks, T positions, S = T - 1 predicted positions, N = B * S, D hidde
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from rho1bench.modeling.causal_lm import backbone, check_head, output_head
-from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_norms
+from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_lse
 from rho1bench.selection.selector import Selector, TokenBatch
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-class SelectiveLM(nn.Module):  # type: ignore[misc]
+
+class SelectiveLM(nn.Module):
     """Wraps ``lm``; ``forward`` gives the summed loss of the selected tokens and the losses of all.
 
     Raises CheckpointError for a model whose logits the selective loss cannot make.
@@ -26,7 +29,7 @@ class SelectiveLM(nn.Module):  # type: ignore[misc]
 
     accepts_loss_kwargs = False
 
-    def __init__(self, lm: Any, selector: Selector) -> None:
+    def __init__(self, lm: PreTrainedModel, selector: Selector) -> None:
         super().__init__()
         check_head(lm)
         self.lm = lm
@@ -36,7 +39,7 @@ class SelectiveLM(nn.Module):  # type: ignore[misc]
         self,
         input_ids: Tensor,
         eligible: Tensor,
-        token_ids: Tensor,
+        token_positions: Tensor,
         reference: Tensor | None = None,
         position_ids: Tensor | None = None,
         selected: Tensor | None = None,
@@ -44,11 +47,11 @@ class SelectiveLM(nn.Module):  # type: ignore[misc]
     ) -> dict[str, Tensor]:
         """Return ``loss_sum`` (differentiable), ``losses`` (B, S), ``selected`` (B, S), and ``scores`` if ranked here.
 
-        input_ids: (B, T). eligible, token_ids, selected: (B, S). reference: (B, S, 2). position_ids: (B, T), which
-        begin anew with every document, mask documents (``corpus.masking``). ``selected`` given: no ranking here.
+        input_ids: (B, T). eligible, token_positions, selected: (B, S). reference: (B, S, 2). position_ids: (B, T),
+        which begin anew with every document, mask documents (``corpus.masking``). ``selected`` given: no ranking here.
         ``score_only``: ``scores`` (B, S) alone.
         """
-        batch = TokenBatch(eligible, token_ids, reference)
+        batch = TokenBatch(eligible, token_positions, reference)
         hidden_BTD = backbone(self.lm)(
             input_ids=input_ids, position_ids=position_ids, use_cache=False
         ).last_hidden_state
@@ -60,11 +63,11 @@ class SelectiveLM(nn.Module):  # type: ignore[misc]
             selected = eligible
         if selected is None:
             if self.selector.needs_losses:
-                known = token_losses_and_norms(hidden_ND.detach(), output_head(self.lm), targets_N)
+                known = token_losses_and_lse(hidden_ND.detach(), output_head(self.lm), targets_N)
             scores = self.selector.scores(batch, None if known is None else known[0].view(eligible.shape))
             if score_only:
                 return {"scores": scores}
-            selected = self.selector.choose(scores, eligible)
+            selected = self.selector.select(scores, eligible)
             outputs["scores"] = scores
         loss_sum, losses_N = self._loss(hidden_ND, targets_N, selected, eligible, known)
         return {**outputs, "loss_sum": loss_sum, "losses": losses_N.view(eligible.shape), "selected": selected}
@@ -77,12 +80,12 @@ class SelectiveLM(nn.Module):  # type: ignore[misc]
         eligible_BS: Tensor,
         known: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the summed loss of the selected rows and every eligible row's loss; ``known``: losses and norms."""
+        """Return the summed loss of the selected rows and every eligible row's loss; ``known``: losses and lse."""
         head = output_head(self.lm)
         chosen_K = selected_BS.reshape(-1).nonzero().squeeze(1)
         hidden_KD = hidden_ND if len(chosen_K) == len(targets_N) else hidden_ND.index_select(0, chosen_K)
-        norms_K = None if known is None else known[1][chosen_K]
-        loss_sum, losses_K = summed_loss(hidden_KD, head, targets_N[chosen_K], norms_K=norms_K)
+        lse_K = None if known is None else known[1][chosen_K]
+        loss_sum, losses_K = summed_loss(hidden_KD, head, targets_N[chosen_K], lse_K=lse_K)
         if known is not None:
             return loss_sum, known[0]
         losses_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_ND.device)

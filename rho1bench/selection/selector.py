@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from rho1bench.modeling.distributed import all_rows, own_rows
 from rho1bench.recipe import Selection
 from rho1bench.selection.score_functions import ScoreInputs, score_function
-from rho1bench.selection.top_k import Scope, choose, num_selected
+from rho1bench.selection.top_k import Scope, num_selected, top_k
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TokenBatch:
 
     eligible_BS: Tensor
     """Bool: the positions that have a target."""
-    token_ids_BS: Tensor
+    token_positions_BS: Tensor
     """A number of each token's own, int64."""
     reference_BS2: Tensor | None = None
     """Stored loss and entropy of the reference, float32 nats."""
@@ -57,13 +57,13 @@ class Selector:
             losses=losses_BS,
             reference_losses=None if reference is None else reference[..., 0],
             reference_entropies=None if reference is None else reference[..., 1],
-            token_ids=batch.token_ids_BS,
+            token_positions=batch.token_positions_BS,
             seed=self.seed,
         )
         scores = [function.compute(inputs) for function, _ in self._parts]
         return scores[0] if len(scores) == 1 else torch.stack(scores, dim=-1)
 
-    def choose(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
+    def select(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
         """Return the mask of kept tokens of this process's rows, ranked over every process's rows.
 
         ``scores`` as :meth:`scores` gives them.
@@ -71,14 +71,14 @@ class Selector:
         if self.is_full:
             return eligible_BS
         if self.scope == "sequence":
-            return self._choose(scores, eligible_BS)
-        chosen = self._choose(_all_rows(scores), _all_rows(eligible_BS))
-        return chosen[_own_rows(len(scores))]
+            return self._select(scores, eligible_BS)
+        selected = self._select(all_rows(scores), all_rows(eligible_BS))
+        return selected[own_rows(len(scores))]
 
-    def _choose(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
+    def _select(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
         parts = scores.unbind(dim=-1) if len(self._parts) > 1 else (scores,)
         masks = [
-            choose(scores_BS, eligible_BS, ratio, self.scope)
+            top_k(scores_BS, eligible_BS, ratio, self.scope)
             for scores_BS, (_, ratio) in zip(parts, self._parts, strict=True)
         ]
         together = torch.stack(masks)
@@ -97,21 +97,7 @@ class Selector:
         """
         assert self.is_count_known, "count the chosen tokens instead"
         ratio = 1.0 if self.is_full else self._parts[0][1]
-        masks = [_all_rows(eligible_BS) for eligible_BS in micro_batches]
+        masks = [all_rows(eligible_BS) for eligible_BS in micro_batches]
         if self.scope == "global":
             return num_selected(torch.cat(masks), ratio, self.scope)
         return sum(num_selected(mask, ratio, self.scope) for mask in masks)
-
-
-def _all_rows(rows: Tensor) -> Tensor:
-    """Return the rows of all processes, in the order of their ranks; every process must have equally many."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return rows
-    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, rows.contiguous())
-    return torch.cat(parts)
-
-
-def _own_rows(num_rows: int) -> slice:
-    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-    return slice(rank * num_rows, (rank + 1) * num_rows)

@@ -1,20 +1,18 @@
 """A reference model behind a server: losses from the log-probabilities of its prompts (the paper's appendix C).
 
 Token ids are sent, so nothing is tokenised again; ``echo`` asks for the prompt's own log-probabilities, as vLLM and the
-first completion servers give them. No server tells the whole distribution, so there are no entropies. What the server's
-tokenizer is, the protocol does not tell: it must be the corpus's.
+first completion servers give them. No server returns the whole distribution, so there are no entropies. The protocol
+does not name the server's tokenizer: it must be the corpus's.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from rho1bench.corpus.packed_corpus import PackedCorpus
-from rho1bench.corpus.packing import Array
+from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import EngineError, ScoreStoreError
 from rho1bench.system.openai_client import CompletionsServer
 
@@ -40,7 +38,7 @@ class ServedReference:
                 f"the server at {base_url} reads at most {context} tokens, one of them its own, but the corpus has "
                 f"blocks of {corpus.block_size}. Start it with --max-model-len {corpus.block_size + 1} or more."
             )
-        self.identity: dict[str, Any] = {
+        self.identity: dict[str, str | bool | None] = {
             "reference": f"{model} at {base_url}",
             "reference_sha256": None,
             "precision": "server",
@@ -54,15 +52,15 @@ class ServedReference:
         def losses(index: int) -> list[float]:
             return self._losses(corpus.block(index).tolist())
 
-        for done, (place, found) in enumerate(self._server.each(losses, range(first, last)), start=1):
+        for done, (place, found) in enumerate(self._server.map(losses, range(first, last)), start=1):
             scores[place, 1:, 0] = found
             report(done)
         return scores
 
     def _losses(self, tokens: list[int]) -> list[float]:
-        reply = self._server.ask(self._model, tokens, 0, echo=True, logprobs=0)
-        told = reply.choices[0].logprobs
-        values = [] if told is None else list(told.token_logprobs or [])
+        reply = self._server.complete(self._model, tokens, 0, echo=True, logprobs=0)
+        logprobs = reply.choices[0].logprobs
+        values = [] if logprobs is None else list(logprobs.token_logprobs or [])
         if len(values) != len(tokens) or any(value is None for value in values[1:]):
             raise EngineError(
                 f"the server at {self._server.base_url} gives {len(values)} log-probabilities for a prompt of "

@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from rho1bench.corpus.packed_corpus import PackedCorpus
-from rho1bench.corpus.packing import Array
+from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import ScoreStoreError
 from rho1bench.modeling.distributed import Processes
 from rho1bench.pipeline.stage import StageContext
@@ -102,6 +101,8 @@ def score(options: ScoreOptions, progress: Progress) -> None:
         raise ScoreStoreError("expected either a reference (--reference) or a server and its model (--server, --model)")
     processes = Processes()
     try:
+        if processes.is_main:
+            corpus.check_files()
         write_store(_reference(options, corpus, processes), corpus, options, progress, processes)
     finally:
         progress.close()

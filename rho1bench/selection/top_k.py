@@ -23,13 +23,13 @@ def num_to_keep(num_eligible: int, ratio: float) -> int:
 
 
 def num_selected(eligible_BT: Tensor, ratio: float, scope: Scope) -> int:
-    """Return how many tokens :func:`choose` will keep; known before any score is."""
+    """Return how many tokens :func:`top_k` will keep; known before any score is."""
     if scope == "sequence":
         return sum(num_to_keep(int(count), ratio) for count in eligible_BT.sum(dim=1).tolist())
     return num_to_keep(int(eligible_BT.sum()), ratio)
 
 
-def choose(scores_BT: Tensor, eligible_BT: Tensor, ratio: float, scope: Scope) -> Tensor:
+def top_k(scores_BT: Tensor, eligible_BT: Tensor, ratio: float, scope: Scope) -> Tensor:
     """Return the boolean mask of kept tokens, shape (B, T).
 
     ``sequence`` ranks within each row; ``micro_batch`` and ``global`` rank over all that is given. A token that is not

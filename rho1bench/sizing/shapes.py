@@ -6,8 +6,10 @@ published ones.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -40,7 +42,22 @@ class ModelShape:
     def num_parameters(self) -> int:
         """Number of weights; tied embeddings count once."""
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
-        return embeddings + self.num_hidden_layers * self.layer_parameters + self.hidden_size
+        return embeddings + self.body_parameters
+
+    @property
+    def body_parameters(self) -> int:
+        """Number of weights without embedding and head: the layers and the last norm."""
+        return self.num_hidden_layers * self.layer_parameters + self.hidden_size
+
+    @property
+    def idle_parameters(self) -> int:
+        """Number of weights that no token is multiplied with: those of an input embedding that is not the head too."""
+        return 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
+
+    @property
+    def attention_width(self) -> int:
+        """Width of all heads of all layers."""
+        return self.num_hidden_layers * self.hidden_size
 
 
 _TINYLLAMA = ModelShape(32000, 2048, 5632, 22, 32, 4, 2048)
@@ -55,6 +72,27 @@ KNOWN_MODELS: Mapping[str, ModelShape] = {
     "microsoft/rho-math-7b-v0.1": _MISTRAL_7B,
 }
 """By hub id (paper section 3.1 and table 5)."""
+
+
+def find_shape(model: str, revision: str | None = None) -> ModelShape | None:
+    """Return the shape of a known hub id, of a folder's ``config.json``, or of one in the hub's local cache."""
+    if model in KNOWN_MODELS:
+        return KNOWN_MODELS[model]
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        from huggingface_hub import try_to_load_from_cache
+
+        try:
+            cached = try_to_load_from_cache(model, "config.json", revision=revision)
+        except ValueError:  # no hub id
+            return None
+        if not isinstance(cached, str):
+            return None
+        path = Path(cached)
+    try:
+        return shape_of_config(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def shape_of_config(config: Mapping[str, Any]) -> ModelShape | None:

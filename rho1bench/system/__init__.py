@@ -1,1 +1,1 @@
-"""Files, disks, packages, the model hub and servers: what every room may use and no room owns."""
+"""Files, disks, packages, the model hub and servers: what every part of the package may use."""

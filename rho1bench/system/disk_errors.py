@@ -1,6 +1,6 @@
-"""Turns what a disk can do to a run - full, read-only, not ours - into one clear :class:`RunError`.
+"""Turns the errors of a disk (full, read-only, not ours) into one clear :class:`RunError`.
 
-Libraries wrap such errors in exceptions of their own, so the whole chain of causes is looked at, and the words too.
+Libraries wrap such errors in exceptions of their own, so the whole chain of causes is searched, messages included.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from rho1bench.errors import RunError, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-FULL_WORDS = re.compile(
+FULL_MESSAGES = re.compile(
     r"No space left on device|os error 28|Disk quota exceeded|PytorchStreamWriter failed writing"
+    r"|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error"  # torch.save, which has no number for it
     r"|\d+ requested and \d+ written"  # numpy
 )
 REFUSED = (
@@ -37,7 +38,7 @@ REFUSED = (
 def disk_errors(folder: Path, *, refused_too: tuple[int, ...] = ()) -> Iterator[None]:
     """Raise ``RunError`` in place of an error of the disk that holds ``folder``; let every other error through.
 
-    ``refused_too`` are further error numbers that mean here that the disk refuses.
+    ``refused_too`` are further error numbers that count as a refusal here.
     """
     try:
         yield
@@ -83,7 +84,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in FULL:
         return True
-    return FULL_WORDS.search(str(error)) is not None
+    return FULL_MESSAGES.search(str(error)) is not None
 
 
 def _concerns(error: OSError, folder: Path) -> bool:

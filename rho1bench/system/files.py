@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,17 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically; NaN and infinity raise ``ValueError``."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON file."""
+    """Read one JSON file; what it holds is for the caller to check."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+def write_jsonl(path: Path, rows: Iterable[object]) -> None:
     """Write ``rows`` as JSON lines, atomically."""
     # A lone surrogate, which text of models may hold, has no UTF-8; backslashreplace writes its JSON escape.
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as handle:
@@ -59,7 +60,7 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
             handle.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def append_jsonl(path: Path, row: Any) -> None:
+def append_jsonl(path: Path, row: object) -> None:
     """Append one JSON line with a single write, after cutting off the torn line that a killed writer may have left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _cut_torn_line(path)
@@ -96,6 +97,22 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def sha256_json(value: Any) -> str:
+def first_changed_file(folder: Path, hashes: Mapping[str, str]) -> str | None:
+    """Return the first file of ``folder`` that is missing or has another SHA-256 than ``hashes`` say; None if none is.
+
+    Files are read in parallel.
+    """
+
+    def is_same(name: str) -> bool:
+        try:
+            return sha256_file(folder / name) == hashes[name]
+        except OSError:
+            return False
+
+    with ThreadPoolExecutor() as pool:
+        return next((name for name, same in zip(hashes, pool.map(is_same, hashes), strict=True) if not same), None)
+
+
+def sha256_json(value: object) -> str:
     """Return the hex SHA-256 of the canonical JSON (sorted keys, no spaces) of ``value``."""
     return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8"))

@@ -1,7 +1,7 @@
 """A client of OpenAI's completions protocol (vLLM, llama.cpp, SGLang), for evaluation and for reference scores.
 
-Many requests at a time, the client's own retries with growing pauses; what the server finished before it went away is
-handed on.
+Many requests at a time, with the client's own retries and growing pauses; completions that the server finished before
+it went away are kept.
 """
 
 from __future__ import annotations
@@ -9,27 +9,42 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 from rho1bench.errors import EngineError, MissingPackageError
+
+if TYPE_CHECKING:
+    from openai.types import Completion, Model
 
 CONCURRENCY = 64
 """Requests that wait for the server at once; it makes its own batches of them."""
 NUM_RETRIES = 5
 """How often a request is made again when the server does not answer; the pauses grow from half a second to eight."""
 SECONDS_FOR_AN_ANSWER = 600.0
-_STRANGE = (ValueError, AttributeError, TypeError, LookupError)
+_PROTOCOL_ERRORS = (ValueError, AttributeError, TypeError, LookupError)
 """What the client raises when a server answers something else than the protocol says."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
+class CompletionOptions(TypedDict, total=False):
+    """Options of one completion besides prompt and length; without ``temperature`` it is greedy."""
+
+    temperature: float
+    top_p: float
+    seed: int
+    echo: bool
+    logprobs: int
+    extra_body: Mapping[str, object]
+    """Options beyond the protocol, which only some servers know."""
+
+
 class CompletionsServer:
-    """One server; ``option`` is what its address is called on the command line, ``needed_for`` what asks for it.
+    """One server; ``option`` is the command line's name for its address, ``needed_for`` the feature that uses it.
 
     Raises EngineError if no server answers or it speaks another protocol, MissingPackageError without ``openai``.
     """
@@ -53,7 +68,7 @@ class CompletionsServer:
         self.models = self._list_models()
         self.version = self._version()
 
-    def _list_models(self) -> dict[str, Any]:
+    def _list_models(self) -> dict[str, Model]:
         try:
             models = self._client.with_options(timeout=10).models.list()
         except self._openai.APIConnectionError as error:
@@ -63,7 +78,7 @@ class CompletionsServer:
             ) from error
         except self._openai.OpenAIError as error:
             raise EngineError(f"the server at {self.base_url} does not list its models: {error}") from error
-        except _STRANGE as error:
+        except _PROTOCOL_ERRORS as error:
             raise self._not_a_server(error) from error
         return {model.id: model for model in models.data or []}
 
@@ -71,7 +86,7 @@ class CompletionsServer:
         return EngineError(f"{self.base_url} does not speak OpenAI's protocol ({error}); it should end with /v1")
 
     def _version(self) -> str:
-        """vLLM tells its version beside the protocol; other servers are named by who owns the model."""
+        """Return vLLM's version, which it publishes beside the protocol; for other servers the owner of the model."""
         owner = next((getattr(model, "owned_by", "") for model in self.models.values()), "") or "server"
         try:
             address = f"{self.base_url.rstrip('/').removesuffix('/v1')}/version"
@@ -91,25 +106,33 @@ class CompletionsServer:
         return found
 
     def context(self, model: str) -> int | None:
-        """Return the tokens that a model reads at most, where the server tells."""
-        told = getattr(self.models[model], "max_model_len", None)
-        return int(told) if told else None
+        """Return the context length of a model in tokens, where the server publishes it."""
+        length = getattr(self.models[model], "max_model_len", None)
+        return int(length) if length else None
 
-    def ask(self, model: str, prompt: str | list[int], max_tokens: int, until: Sequence[str] = (), **more: Any) -> Any:
-        """Make one call of the protocol, greedy unless ``more`` says otherwise; the client's errors go through."""
+    def complete(
+        self,
+        model: str,
+        prompt: str | list[int],
+        max_tokens: int,
+        until: Sequence[str] = (),
+        **options: Unpack[CompletionOptions],
+    ) -> Completion:
+        """Request one completion; the client's errors pass through (see :meth:`wrap_error`)."""
+        options.setdefault("temperature", 0.0)
         return self._client.completions.create(
-            model=model, prompt=prompt, max_tokens=max_tokens, stop=list(until) or None, **{"temperature": 0.0, **more}
+            model=model, prompt=prompt, max_tokens=max_tokens, stop=list(until) or None, **options
         )
 
-    def each(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[int, R]]:
-        """Yield ``(place, work(item))`` as each is done, many at a time.
+    def map(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """Yield ``(index, work(item))`` as each is done, ``CONCURRENCY`` at a time.
 
-        If the server goes away, what it finished is handed out before the error.
+        If the server goes away, the finished items are yielded before the error is raised.
         """
         failure: BaseException | None = None
         broken = Event()
         with ThreadPoolExecutor(CONCURRENCY) as pool:
-            futures = {pool.submit(_unless, broken, work, item): place for place, item in enumerate(items)}
+            futures = {pool.submit(_unless, broken, work, item): index for index, item in enumerate(items)}
             try:
                 for future in as_completed(futures):
                     failure = failure or future.exception()
@@ -118,18 +141,18 @@ class CompletionsServer:
             finally:
                 broken.set()
         if failure is not None:
-            raise self.told(failure) from failure
+            raise self.wrap_error(failure) from failure
 
-    def told(self, error: BaseException) -> BaseException:
-        """Return an error of the client in words; any other error as it is."""
-        if isinstance(error, _STRANGE):
+    def wrap_error(self, error: BaseException) -> BaseException:
+        """Return an error of the client as EngineError; any other error unchanged."""
+        if isinstance(error, _PROTOCOL_ERRORS):
             return self._not_a_server(error)
         if not isinstance(error, self._openai.OpenAIError):
             return error
         what = _cause(error) if isinstance(error, self._openai.APIConnectionError) else str(error)
         return EngineError(
             f"the server at {self.base_url} does not answer as it should ({what}). What it finished is kept: "
-            "start it again and give the same command, which continues."
+            "start it again and repeat the same command, which continues."
         )
 
     def close(self) -> None:

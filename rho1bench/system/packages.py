@@ -1,4 +1,4 @@
-"""Finds a function by its name ``"module:function"``, so that rooms are imported only when they are needed."""
+"""Finds a function by its name ``"module:function"``, so that heavy packages are imported only when they are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rho1bench.errors import MissingPackageError
 
 
 def load(target: str) -> Callable[..., Any]:
-    """Import and return ``"module:function"``."""
+    """Import and return ``"module:function"``, whose type a name cannot tell."""
     module, _, function = target.partition(":")
     loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return loaded

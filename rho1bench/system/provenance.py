@@ -7,12 +7,11 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from typing import Any
 
 from rho1bench.system.paths import PACKAGE
 
 
-def git_state() -> dict[str, Any] | None:
+def git_state() -> dict[str, str | bool] | None:
     """Return ``{"commit", "dirty"}`` of the checkout that the code runs from; None for an installed wheel.
 
     Only tracked files make it dirty: a run writes its own folders into the checkout.

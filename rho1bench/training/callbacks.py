@@ -12,17 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rho1bench.errors import TrainingError
-from rho1bench.modeling.build import save_model
 from rho1bench.modeling.distributed import is_main, num_processes, wait_for_everyone
+from rho1bench.modeling.weights import save_model
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TrainStage
-from rho1bench.sizing.flops import peak_of_run
+from rho1bench.sizing.flops import ModelSize, flops_per_token, peak_of_run
 from rho1bench.system.files import append_jsonl, read_jsonl, write_jsonl
-from rho1bench.system.progress import Progress
-from rho1bench.training.loss_sums import LossTotals
-from rho1bench.training.trainers.resumable import ResumableTrainer
+from rho1bench.training.loss_sums import LossSums
+from rho1bench.training.trainers.resumable import ResumableTrainer, StageState
 
 PRE_PASS_STEPS = 5
 """Steps after which the cost of the score-only pass is told."""
@@ -42,53 +42,58 @@ def cut_rows(path: Path, step: int | None) -> None:
         write_jsonl(path, [row for row in read_jsonl(path) if step is not None and row["step"] <= step])
 
 
-class StageCallback(TrainerCallback):  # type: ignore[misc]
-    """The life of one training stage."""
+class StageCallback(TrainerCallback):
+    """The life of one training stage, whose model of ``size`` reads sequences of ``length`` tokens on average."""
 
-    def __init__(self, stage: TrainStage, folder: Path, progress: Progress, trainer: ResumableTrainer) -> None:
-        self.stage = stage
-        self.metrics_path = folder / "metrics.jsonl"
-        self.progress = progress
+    def __init__(self, context: StageContext, trainer: ResumableTrainer, size: ModelSize, length: float) -> None:
+        self.stage = context.config(TrainStage)
+        self.metrics_path = context.folder / "metrics.jsonl"
+        self.progress = context.progress
         self.trainer = trainer
-        self.totals = LossTotals()
-        self.interval = LossTotals()
+        self.num_parameters = size.num_parameters
+        self.loss_sums = LossSums()
+        self.interval = LossSums()
         self.seconds_before = 0.0
         self.hooks: list[Hook] = []
-        self.flops_per_token = 0.0
-        self._step_totals = LossTotals()
+        self._flops_per_token = flops_per_token(size, length)
+        self._step_sums = LossSums()
         self._pre_pass_seconds = 0.0
         self._steps_seen = 0
         self._learning_rate = 0.0
         self._began = self._interval_began = time.monotonic()
         self._tokens_at_begin = 0
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: StageState) -> None:
         """Take over the sums of a resume point."""
-        self.totals = LossTotals(**state["totals"])
-        self.interval = LossTotals(**state["interval"])
+        self.loss_sums = LossSums(**state["loss_sums"])
+        self.interval = LossSums(**state["interval"])
         self.seconds_before = state["seconds"]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> StageState:
         """Return what :meth:`restore` needs."""
-        return {"totals": self.totals.as_dict(), "interval": self.interval.as_dict(), "seconds": self.seconds()}
+        return {"loss_sums": self.loss_sums.as_dict(), "interval": self.interval.as_dict(), "seconds": self.seconds()}
 
     def seconds(self) -> float:
         """Return the seconds of training in this attempt and in the part of earlier ones that was kept."""
         return self.seconds_before + time.monotonic() - self._began
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Start the bar; at step 0 the hooks see the untrained model."""
         self.progress.start(self.stage.max_steps, "steps")
         self._began = self._interval_began = time.monotonic()
-        self._tokens_at_begin = self.totals.tokens
+        self._tokens_at_begin = self.loss_sums.tokens
         if state.global_step == 0:
             self._run_hooks(0)
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Stop before the optimizer spoils the weights with a non-finite loss or gradient."""
-        self._step_totals = self.trainer.step_totals()
+        self._step_sums = self.trainer.step_loss_sums()
         self._learning_rate = float(kwargs["lr_scheduler"].get_last_lr()[0])
-        loss, grad_norm = self._step_totals.row()["loss"], self.trainer.last_grad_norm
+        loss, grad_norm = self._step_sums.row()["loss"], self.trainer.last_grad_norm
         if loss is None or not math.isfinite(loss) or not math.isfinite(grad_norm):
             raise TrainingError(
                 f"stage {self.stage.name!r}, step {state.global_step + 1}: the loss is {loss} and the gradient norm "
@@ -96,18 +101,20 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
                 "learning_rate or max_grad_norm, or check the corpus."
             )
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Count, log, run the hooks."""
         step = state.global_step
-        self.totals.add(self._step_totals)
-        self.interval.add(self._step_totals)
+        self.loss_sums.add(self._step_sums)
+        self.interval.add(self._step_sums)
         self._show(step)
         self._tell_pre_pass(step)
         if step % self.stage.logging_steps == 0 or step == self.stage.max_steps:
             self._log(step)
         self._run_hooks(step)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Take the bar down."""
         self.progress.close()
 
@@ -116,18 +123,18 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             hook(step)
 
     def _show(self, step: int) -> None:
-        losses = self._step_totals.row()
+        losses = self._step_sums.row()
         fields = {"loss": losses["loss"], "unselected": losses["loss_unselected"]}
         if losses["loss_unselected"] is not None:
             fields = {"selected": losses["loss_selected"], "unselected": losses["loss_unselected"]}
         elapsed = max(time.monotonic() - self._began, 1e-9)
-        speed = (self.totals.tokens - self._tokens_at_begin) / elapsed
+        speed = (self.loss_sums.tokens - self._tokens_at_begin) / elapsed
         shown = {name: value for name, value in fields.items() if value is not None}
         self.progress.update(step, **{"tokens/s": round(speed)}, **shown)
 
     def _tell_pre_pass(self, step: int) -> None:
         """Say once, early in this attempt, what ranking over the whole optimizer step costs."""
-        self._pre_pass_seconds += self._step_totals.pre_pass_seconds
+        self._pre_pass_seconds += self._step_sums.pre_pass_seconds
         self._steps_seen += 1
         last = step == self.stage.max_steps
         if not self._pre_pass_seconds or not (
@@ -146,29 +153,30 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         row = {
             "step": step,
             "max_steps": self.stage.max_steps,
-            "tokens": self.totals.tokens,
-            "selected_tokens": self.totals.selected_num,
+            "tokens": self.loss_sums.tokens,
+            "selected_tokens": self.loss_sums.selected_num,
             "learning_rate": self._learning_rate,
             **self.interval.row(),
             "grad_norm": self.trainer.last_grad_norm,
             **({"pre_pass_seconds": round(spent, 3)} if (spent := self.interval.pre_pass_seconds) else {}),
             "tokens_per_second": round(speed, 1),
-            "mfu": None if peak is None else round(speed * self.flops_per_token / peak, 4),
+            "mfu": None if peak is None else round(speed * self._flops_per_token / peak, 4),
         }
         if is_main():
             append_jsonl(self.metrics_path, row)
         if self.stage.loggers:
             self.trainer.log({key: value for key, value in row.items() if value is not None})
-        self.interval = LossTotals()
+        self.interval = LossSums()
         self._interval_began = now
 
 
-def checkpoint_hook(lm: Any, tokenizer_folder: Path, folder: Path, max_steps: int, num_checkpoints: int) -> Hook:
-    """Return a hook that keeps ``num_checkpoints`` models along the way as ``step-000100`` and so on."""
-    wanted = set(checkpoint_steps(max_steps, num_checkpoints))
+def checkpoint_hook(context: StageContext, lm: PreTrainedModel, tokenizer_folder: Path) -> Hook:
+    """Return a hook that keeps the stage's ``num_checkpoints`` models along the way as ``step-000100`` and so on."""
+    stage = context.config(TrainStage)
+    wanted = set(checkpoint_steps(stage.max_steps, stage.num_checkpoints))
 
     def hook(step: int) -> None:
-        target = folder / f"step-{step:06d}"
+        target = context.folder / "checkpoints" / f"step-{step:06d}"
         # One that a killed attempt left is whole, and the same to the last bit.
         missing = step in wanted and not target.exists()
         if step in wanted:

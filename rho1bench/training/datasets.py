@@ -31,7 +31,7 @@ def block_order(num_blocks: int, num_samples: int, seed: int, corpus_fingerprint
     return np.concatenate(parts)[:num_samples].astype(np.int64)
 
 
-class BlockDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
+class BlockDataset(Dataset[dict[str, Tensor]]):
     """Blocks in training order with what selection needs to know of them; fetched a whole batch at a time."""
 
     def __init__(self, corpus: PackedCorpus, order: npt.NDArray[np.int64], scores: TokenScores | None) -> None:
@@ -53,7 +53,7 @@ class BlockDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
 def block_batch(
     corpus: PackedCorpus, blocks: Sequence[int], samples: Sequence[int], scores: TokenScores | None
 ) -> dict[str, Tensor]:
-    """Return input_ids (B, T), eligible and token_ids (B, S) and, with ``scores``, reference (B, S, 2).
+    """Return input_ids (B, T), eligible and token_positions (B, S) and, with ``scores``, reference (B, S, 2).
 
     A corpus with document masking adds position_ids (B, T), and the first token of a document is not eligible.
     """
@@ -62,7 +62,7 @@ def block_batch(
     batch = {
         "input_ids": input_ids,
         "eligible": torch.ones(len(blocks), corpus.block_size - 1, dtype=torch.bool),
-        "token_ids": torch.tensor(samples).unsqueeze(1) * corpus.block_size + positions,
+        "token_positions": torch.tensor(samples).unsqueeze(1) * corpus.block_size + positions,
     }
     if corpus.document_ids is not None:
         document_ids_BT = np.stack([corpus.document_ids[block] for block in blocks])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 
 @dataclass
-class LossTotals:
+class LossSums:
     """Sums over one or more optimizer steps; losses in nats."""
 
     selected_sum: float = 0.0
@@ -25,14 +24,14 @@ class LossTotals:
     pre_pass_seconds: float = 0.0
     """Seconds of the score-only pass before the step, where the choice needs every micro-batch's losses."""
 
-    def add(self, other: LossTotals) -> None:
+    def add(self, other: LossSums) -> None:
         """Add a later step's sums to these."""
         for field in fields(self):
             if field.name != "threshold":
                 setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
         self.threshold = other.threshold
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | None]:
         """Return the fields for a resume point."""
         return asdict(self)
 

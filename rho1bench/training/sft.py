@@ -7,24 +7,32 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from rho1bench.corpus.sources.documents import BadRows
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens
 from rho1bench.errors import TrainingError
-from rho1bench.modeling.build import initial_model, layer_classes, pretrained_model, stage_model
-from rho1bench.modeling.distributed import allow_fsdp_on_cpu, is_main, num_processes
+from rho1bench.modeling.build import initial_model, pretrained_model, stage_model
+from rho1bench.modeling.causal_lm import size_of_model
+from rho1bench.modeling.distributed import is_main
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import PretrainedModel, SFTStage
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
-from rho1bench.sizing.flops import flops_per_token_of_model
 from rho1bench.system.files import sha256_json
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import as_is, block_order
 from rho1bench.training.sft_data import TokenisedSample, fitting_samples
 from rho1bench.training.sft_selection import SampleDataset, stored_scores
-from rho1bench.training.train_loop import is_finished, prepare_torch, train_and_save
-from rho1bench.training.trainer_args import training_arguments
+from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from rho1bench.training.trainers.resumable import ResumableTrainer
 
 
 def run(context: StageContext) -> None:
@@ -41,23 +49,24 @@ def run(context: StageContext) -> None:
     _check_selection(stage, selector)
     tokenizer_folder = context.input(stage.tokenizer) / "tokenizer"
     special = special_tokens(tokenizer_folder)
+    bad, tokenizer = BadRows(stage.on_bad_line), load_raw_tokenizer(tokenizer_folder)
     samples, num_long = fitting_samples(
-        stage.sources, context.seed, load_raw_tokenizer(tokenizer_folder), special, stage.max_length
+        stage.sources, context.seed, tokenizer, special, stage.max_length, bad, stage.max_line_bytes
     )
     if num_long and is_main():
         context.progress.message(f"left out {num_long} samples of more than {stage.max_length} tokens")
+    if bad.counts and is_main():
+        context.progress.message(bad.describe())
     model = initial_model(context, stage, tokenizer_folder, stage.max_length)
+    trainer: ResumableTrainer
     if selector.is_full:
         trainer = _trainer(context, stage, model, samples, tokenizer_folder)
     else:
         trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
-    callback = StageCallback(stage, context.folder, context.progress, trainer)
     mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
-    callback.flops_per_token = flops_per_token_of_model(model, mean_length)
-    callback.hooks.append(
-        checkpoint_hook(model, tokenizer_folder, context.folder / "checkpoints", stage.max_steps, stage.num_checkpoints)
-    )
-    train_and_save(context.folder, stage, trainer, callback, model, tokenizer_folder)
+    callback = StageCallback(context, trainer, size_of_model(model), mean_length)
+    callback.hooks.append(checkpoint_hook(context, model, tokenizer_folder))
+    train_and_save(context, callback, tokenizer_folder)
 
 
 def _check_selection(stage: SFTStage, selector: Selector) -> None:
@@ -73,68 +82,59 @@ def _check_selection(stage: SFTStage, selector: Selector) -> None:
         )
 
 
-def _order(context: StageContext, stage: SFTStage, samples: list[TokenisedSample]) -> Any:
-    columns = {"input_ids": [sample.input_ids for sample in samples], "labels": [sample.labels for sample in samples]}
-    return block_order(len(samples), stage.max_steps * stage.batch_size, context.seed, sha256_json(columns))
+def _order(context: StageContext, stage: SFTStage, samples: list[TokenisedSample]) -> npt.NDArray[np.int64]:
+    fingerprint = sha256_json(_columns(samples))
+    return block_order(len(samples), stage.max_steps * stage.batch_size, context.seed, fingerprint)
+
+
+def _columns(samples: list[TokenisedSample]) -> dict[str, list[list[int]]]:
+    return {"input_ids": [sample.input_ids for sample in samples], "labels": [sample.labels for sample in samples]}
 
 
 def _trainer(
-    context: StageContext, stage: SFTStage, model: Any, samples: list[TokenisedSample], tokenizer_folder: Path
-) -> Any:
+    context: StageContext,
+    stage: SFTStage,
+    model: PreTrainedModel,
+    samples: list[TokenisedSample],
+    tokenizer_folder: Path,
+) -> ResumableTrainer:
     from datasets import Dataset
     from transformers import AutoTokenizer
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     from rho1bench.training.trainers.supervised import StageSFTTrainer
 
-    arguments = training_arguments(
-        stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model)
-    )
-    args = SFTConfig(
-        **arguments, max_length=None, gradient_checkpointing=False, dataset_kwargs={"skip_prepare_dataset": True}
-    )
-    if args.fsdp:
-        allow_fsdp_on_cpu()
-    columns = {"input_ids": [sample.input_ids for sample in samples], "labels": [sample.labels for sample in samples]}
+    # The samples are ready, and gradient checkpointing is on already where the recipe wants it.
+    ready = {"max_length": None, "gradient_checkpointing": False, "dataset_kwargs": {"skip_prepare_dataset": True}}
     return StageSFTTrainer(
         model=model,
-        args=args,
-        train_dataset=Dataset.from_dict(columns).select(_order(context, stage, samples)),
+        args=make_arguments(SFTConfig, context, model, **ready),
+        train_dataset=Dataset.from_dict(_columns(samples)).select(_order(context, stage, samples)),
         processing_class=AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True),
     )
 
 
 def _selective_trainer(
     context: StageContext, stage: SFTStage, model: SelectiveLM, samples: list[TokenisedSample], tokenizer_folder: Path
-) -> Any:
+) -> ResumableTrainer:
     from transformers import TrainingArguments
 
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
-    arguments = training_arguments(
-        stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(model.lm)
-    )
-    args = TrainingArguments(**arguments)
-    if args.fsdp:
-        allow_fsdp_on_cpu()
+    args = make_arguments(TrainingArguments, context, model.lm)
     scores = None
-    if stage.reference is not None:
+    if stage.reference is not None:  # after the arguments: the ranks wait for the one that scores
         micro_batch_size = stage.micro_batch_size or stage.batch_size
         load = partial(_reference, context, stage.reference, tokenizer_folder, stage.trust_remote_code)
         scores = stored_scores(context.folder / "reference_scores.npy", load, samples, micro_batch_size)
     pad_id = special_tokens(tokenizer_folder).pad
-    return SelectiveTrainer(
-        model=model,
-        monitor=None,
-        args=args,
-        train_dataset=SampleDataset(samples, _order(context, stage, samples), stage.batch_size, pad_id, scores),
-        data_collator=as_is,
-    )
+    dataset = SampleDataset(samples, _order(context, stage, samples), stage.batch_size, pad_id, scores)
+    return SelectiveTrainer(model=model, args=args, train_dataset=dataset, data_collator=as_is)
 
 
 def _reference(
     context: StageContext, reference: str | PretrainedModel, tokenizer_folder: Path, trust_remote_code: bool
-) -> Any:
+) -> PreTrainedModel:
     if isinstance(reference, str):
         return stage_model(context, reference, tokenizer_folder)
     return pretrained_model(reference, tokenizer_folder, trust_remote_code)

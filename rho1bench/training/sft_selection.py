@@ -6,14 +6,14 @@ optimizer step (so that its tokens can be ranked together), S = T - 1 predicted 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
@@ -21,11 +21,14 @@ from rho1bench.selection.local_reference import score_blocks
 from rho1bench.system.files import atomic_path
 from rho1bench.training.sft_data import IGNORED, TokenisedSample
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 Scores = list[npt.NDArray[np.float32]]
 """Loss and entropy (nats) of positions 1 to T - 1 of each sample, shape (T - 1, 2)."""
 
 
-class SampleDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
+class SampleDataset(Dataset[dict[str, Tensor]]):
     """Samples in training order as padded batches of what selection needs; fetched a whole batch at a time."""
 
     def __init__(
@@ -47,7 +50,7 @@ class SampleDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         return self.__getitems__([index])
 
     def __getitems__(self, places: Sequence[int]) -> dict[str, Tensor]:
-        """Return input_ids (B, T), eligible and token_ids (B, S), num_tokens (B,) and, with scores, reference."""
+        """Return input_ids (B, T), eligible and token_positions (B, S), num_tokens (B,) and, with scores, reference."""
         numbers = [int(self.order[place]) for place in places]
         width = self._width(places[0])
         chosen = [self.samples[number] for number in numbers]
@@ -55,7 +58,7 @@ class SampleDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         batch = {
             "input_ids": torch.stack([_padded(sample.input_ids, width, self._pad_id) for sample in chosen]),
             "eligible": labels_BT[:, 1:] != IGNORED,
-            "token_ids": torch.tensor(places).unsqueeze(1) * self._stride + torch.arange(1, width),
+            "token_positions": torch.tensor(places).unsqueeze(1) * self._stride + torch.arange(1, width),
             "num_tokens": torch.tensor([len(sample.input_ids) for sample in chosen]),
         }
         if self.scores is not None:
@@ -72,13 +75,12 @@ class SampleDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         return max(len(self.samples[number].input_ids) for number in self.order[start : start + self._batch_size])
 
 
-def stored_scores(path: Path, model: Any, samples: Sequence[TokenisedSample], batch_size: int) -> Scores:
-    """Return the reference's scores of every sample; rank 0 makes them, once, and keeps them in ``path``.
-
-    ``model`` is a function that loads the reference.
-    """
+def stored_scores(
+    path: Path, load: Callable[[], PreTrainedModel], samples: Sequence[TokenisedSample], batch_size: int
+) -> Scores:
+    """Return the scores of every sample by the reference that ``load`` gives; rank 0 makes them once, in ``path``."""
     if is_main() and not path.exists():
-        scores = score_samples(model().eval(), samples, batch_size)
+        scores = score_samples(load().eval(), samples, batch_size)
         with atomic_path(path) as temporary, temporary.open("wb") as handle:
             np.save(handle, np.concatenate(scores), allow_pickle=False)
     wait_for_everyone()
@@ -86,12 +88,12 @@ def stored_scores(path: Path, model: Any, samples: Sequence[TokenisedSample], ba
     return list(np.split(np.load(path, allow_pickle=False), ends))
 
 
-def score_samples(model: Any, samples: Sequence[TokenisedSample], batch_size: int) -> Scores:
+def score_samples(model: PreTrainedModel, samples: Sequence[TokenisedSample], batch_size: int) -> Scores:
     """Score samples in batches of like length; what is padded on the right changes nothing to its left."""
     by_length = sorted(range(len(samples)), key=lambda number: len(samples[number].input_ids))
     scores: dict[int, npt.NDArray[np.float32]] = {}
     if torch.cuda.is_available():
-        model = model.to("cuda")
+        model = nn.Module.to(model, "cuda")
     for start in range(0, len(samples), batch_size):
         numbers = by_length[start : start + batch_size]
         width = len(samples[numbers[-1]].input_ids)

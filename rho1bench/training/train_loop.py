@@ -1,32 +1,38 @@
-"""What every training stage does around its trainer: preparation, resuming, and leaving the finished stage."""
+"""What every training stage does around its trainer: preparation, arguments, resuming, leaving the finished stage."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from rho1bench.modeling.build import check_packages, prepare_loggers, save_model
-from rho1bench.modeling.distributed import is_main
+from rho1bench.modeling.build import check_packages, prepare_loggers
+from rho1bench.modeling.distributed import is_main, num_processes
+from rho1bench.modeling.library_internals import allow_fsdp_on_cpu, layer_classes
+from rho1bench.modeling.weights import save_model
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TrainStage
 from rho1bench.system.files import write_json
 from rho1bench.training.callbacks import StageCallback, cut_rows
-from rho1bench.training.trainer_args import quiet_libraries
+from rho1bench.training.trainer_args import quiet_libraries, training_arguments
 from rho1bench.training.trainers.resumable import latest_resume_point, read_stage_state
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainingArguments
+
 _DEFAULT_THREADS = torch.get_num_threads()
+A = TypeVar("A", bound="TrainingArguments")
 
 
 def prepare_torch(context: StageContext) -> None:
     """Check the packages, set the threads and quiet the libraries; raises MissingPackageError."""
-    check_packages(context.config(TrainStage))
-    prepare_loggers(context.config(TrainStage), context.folder)
+    stage = context.config(TrainStage)
+    check_packages(stage)
+    prepare_loggers(stage, context.folder)
     quiet_libraries()
-    threads = context.options.num_threads or getattr(context.stage, "num_threads", None) or _DEFAULT_THREADS
-    torch.set_num_threads(threads)
+    torch.set_num_threads(context.options.num_threads or stage.num_threads or _DEFAULT_THREADS)
 
 
 def is_finished(folder: Path) -> bool:
@@ -37,10 +43,23 @@ def is_finished(folder: Path) -> bool:
     return finished
 
 
-def train_and_save(
-    folder: Path, stage: TrainStage, trainer: Any, callback: StageCallback, lm: Any, tokenizer_folder: Path
-) -> None:
+def make_arguments(kind: type[A], context: StageContext, lm: PreTrainedModel, **more: Any) -> A:
+    """Return a trainer's arguments of class ``kind`` for the stage and its model, ``more`` fields of ``kind`` included.
+
+    Starts the group of ranks in a distributed stage. Raises TrainingError for a batch that does not divide into
+    micro-batches.
+    """
+    stage = context.config(TrainStage)
+    fields = training_arguments(stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(lm))
+    args = kind(**fields, **more)
+    if args.fsdp:
+        allow_fsdp_on_cpu()
+    return args
+
+
+def train_and_save(context: StageContext, callback: StageCallback, tokenizer_folder: Path) -> None:
     """Train from the newest resume point, or from the start, and leave the finished stage."""
+    folder, trainer = context.folder, callback.trainer
     point = latest_resume_point(folder / "trainer")
     step = None
     if point is not None:
@@ -53,19 +72,19 @@ def train_and_save(
     trainer.stage_state = lambda: {"step": trainer.state.global_step, **callback.state()}
     trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=None if point is None else str(point))
-    save_model(lm, tokenizer_folder, folder / "checkpoint")
+    save_model(trainer.lm, tokenizer_folder, folder / "checkpoint")
     if is_main():
-        _finish(folder, stage, callback, lm)
+        _finish(folder, context.config(TrainStage), callback)
 
 
-def _finish(folder: Path, stage: TrainStage, callback: StageCallback, lm: Any) -> None:
-    selection = getattr(stage, "selection", None)
+def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
+    selection = stage.selection
     write_json(
         folder / "training.json",
         {
-            "num_parameters": sum(parameter.numel() for parameter in lm.parameters()),
-            "tokens": callback.totals.tokens,
-            "selected_tokens": callback.totals.selected_num,
+            "num_parameters": callback.num_parameters,
+            "tokens": callback.loss_sums.tokens,
+            "selected_tokens": callback.loss_sums.selected_num,
             "max_steps": stage.max_steps,
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.ratio if selection is not None else 1.0,

@@ -29,8 +29,8 @@ def test_three_ways_are_measured_in_one_run(tmp_path: Path, monkeypatch: pytest.
 def test_parameters_are_counted_as_the_model_has_them() -> None:
     training = Training("ours", SMALL)
     layers = sum(parameter.numel() for parameter in training.model.model.layers.parameters())
-    assert train.body_parameters(SMALL) == layers + SMALL.hidden_size
-    assert train.body_parameters(Workload()) == pytest.approx(25e6, rel=0.02)
+    assert SMALL.shape.body_parameters == layers + SMALL.hidden_size
+    assert Workload().shape.body_parameters == pytest.approx(25e6, rel=0.02)
 
 
 def test_a_way_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:

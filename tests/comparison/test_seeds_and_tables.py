@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy import stats
 
 from rho1bench.comparison.console_table import comparison_table
+from rho1bench.comparison.run_summary import RunSummary, SeedsSummary
 from rho1bench.comparison.seeds import summarise
 from rho1bench.errors import DataError
 from rho1bench.rendering import numbers as fmt
@@ -92,6 +93,20 @@ def test_one_seed_has_no_interval(out: Path) -> None:
     assert "SLM is ahead in 1 of 1 seeds; mean difference +3.0 points." in (out / "report.md").read_text()
 
 
+def test_two_seeds_have_the_exact_p_alone(out: Path) -> None:
+    summarise(out, [1, 2])
+    suite = read_json(out / "summary.json")["pairs"][0]["suites"]["mini_math9"]
+    assert (suite["ci"], suite["p"], suite["p_exact"]) == (None, None, 0.5)
+    assert suite["p_method"] == "no t test: 2 seeds"
+    report = (out / "report.md").read_text()
+    assert "mean difference +4.0 points (no t test: 2 seeds; exact sign-flip p = 0.500)." in report
+    assert "| p over questions |" in report
+    summarise(out, [1, 2, 3])
+    assert "by Student's t; exact sign-flip p = 0.500)." in (out / "report.md").read_text()
+    p = stats.ttest_1samp(list(DIFFERENCES.values()), 0.0).pvalue
+    assert f"{p:.3f} over seeds |" in (out / "report.md").read_text()
+
+
 def test_missing_losses_are_left_out(out: Path) -> None:
     summary = run_summary(2, 0.03)
     del summary["validation_losses"]
@@ -113,7 +128,8 @@ def test_unfinished_or_unlike_seeds_are_refused(out: Path) -> None:
 
 def printed(summary: dict[str, Any]) -> str:
     console = Console(width=110, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(comparison_table(summary))
+    kind = SeedsSummary if "pairs" in summary else RunSummary
+    console.print(comparison_table(kind.model_validate(summary)))
     return console.export_text()
 
 

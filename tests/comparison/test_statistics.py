@@ -210,3 +210,39 @@ def test_fisher_equals_scipy(counts: tuple[int, int, int, int]) -> None:
     left, right = counts[:2], counts[2:]
     expected = stats.fisher_exact(np.array([left, right])).pvalue
     assert own.fisher_exact_p(left, right) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@given(st.lists(st.floats(-1, 1).map(lambda value: round(value, 3)), min_size=1, max_size=9))
+def test_exact_sign_flips_are_those_of_enumeration(values: list[float]) -> None:
+    signs = itertools.product((1, -1), repeat=len(values))
+    means = [abs(sum(sign * value for sign, value in zip(flips, values, strict=True))) for flips in signs]
+    expected = np.mean([mean >= abs(sum(values)) - 1e-9 for mean in means])
+    assert own.exact_sign_flip_p(values) == pytest.approx(expected)
+
+
+def test_exact_sign_flips_of_one_sign_are_the_fewest_there_are() -> None:
+    assert own.exact_sign_flip_p([0.1, 0.2]) == 0.5
+    assert own.exact_sign_flip_p([0.3] * 5) == 2 / 2**5
+    assert own.exact_sign_flip_p([0.0, 0.0]) == 1.0
+    assert own.exact_sign_flip_p([0.5] * 40) < 0.001  # beyond enumeration: by random signs
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ([0.2], "1 seed"),
+        ([0.2, 0.3], "2 seeds"),
+        ([0.3, 0.3, 0.3], "equal differences"),
+        ([0.0, 0.0, 0.0, 0.0], "equal differences"),
+        ([0.0, 0.02, 0.9, 0.95], "two groups of differences far apart"),
+        ([0.05, 0.03, -0.01], ""),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], ""),
+    ],
+)
+def test_t_is_refused_where_it_cannot_hold(values: list[float], refusal: str) -> None:
+    found = own.difference_over_seeds(values)
+    assert found.refusal == refusal
+    assert (found.p is None) == (found.ci is None) == bool(refusal)
+    assert (found.p_exact is None) == (len(values) == 1)
+    if not refusal:
+        assert found.p == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue)

@@ -98,6 +98,40 @@ def test_a_torn_gzip_and_a_torn_parquet_file(word_tokenizer: Path, tmp_path: Pat
     assert len(GOOD) + 1500 < found["num_documents"] < len(GOOD) + 3000
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_byte_order_mark_begins_a_file_and_is_no_text(word_tokenizer: Path, tmp_path: Path, name: str) -> None:
+    lines = b"\n".join(GOOD) + b"\n"
+    for folder, start in (("with", b"\xef\xbb\xbf"), ("without", b"")):
+        (tmp_path / folder).mkdir()
+        data = start + lines
+        (tmp_path / folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with_mark, without = (
+        make_corpus(word_tokenizer, tmp_path / f"{folder}-corpus", [{"type": "local", "path": str(tmp_path / folder)}])
+        for folder in ("with", "without")
+    )
+    assert with_mark.fingerprint == without.fingerprint
+    later = tmp_path / "later.jsonl"
+    later.write_bytes(GOOD[0] + b"\n\xef\xbb\xbf" + GOOD[1] + b"\n")
+    with pytest.raises(DataError, match=r"later\.jsonl:2: not valid JSON"):
+        make_corpus(word_tokenizer, tmp_path / "c", [{"type": "local", "path": str(later)}])
+
+
+def test_a_parquet_file_without_the_column(word_tokenizer: Path, tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"body": ["word1"] * 9, "url": ["u"] * 9}), tmp_path / "a.parquet")
+    (tmp_path / "b.jsonl").write_bytes(b"\n".join(GOOD))
+    source = {"type": "local", "path": str(tmp_path)}
+    words = r"a\.parquet: no column 'text'; the file has 'body', 'url'\. Check the source's `text_field`\."
+    with pytest.raises(DataError, match=words):
+        make_corpus(word_tokenizer, tmp_path / "error", [source])
+    corpus = make_corpus(word_tokenizer, tmp_path / "skip", [source], on_bad_line="skip")
+    found = corpus.meta["sources"][0]
+    assert found["bad_lines"] == {"no_column": {"count": 1, "first": str(tmp_path / "a.parquet")}}
+    assert found["num_documents"] == len(GOOD)
+
+
 def test_one_endless_line_is_not_read_into_memory(word_tokenizer: Path, tmp_path: Path) -> None:
     import tracemalloc
 
@@ -130,3 +164,13 @@ def test_a_tokenizer_stage_passes_over_bad_lines_too(tmp_path: Path) -> None:
         else:
             tokenizer.run(context)
             assert f"passed over {len(BAD)} bad lines" in progress.lines[0]
+
+
+def test_a_tokenizer_stage_whose_every_line_is_bad_says_so(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text("{torn\n" * 7)
+    source = {"type": "local", "path": str(tmp_path / "bad.jsonl")}
+    fields = {"name": "t", "kind": "tokenizer", "vocab_size": 300, "sources": [source], "on_bad_line": "skip"}
+    recipe = Recipe.model_validate({"name": "tokens", "stages": [fields]})
+    context = StageContext(recipe, recipe.stages[0], tmp_path / "out", {}, 0, HeardProgress())
+    with pytest.raises(DataError, match=r"vocab_size is 300\. .*passed over 7 bad lines: 7 not_json"):
+        tokenizer.run(context)

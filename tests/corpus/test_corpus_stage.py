@@ -18,8 +18,9 @@ import pytest
 from corpus_runs import content, corpus_context, make_corpus, write_lines
 
 from rho1bench.corpus import packed_corpus, stage
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import DataError
-from rho1bench.system.files import read_json
+from rho1bench.system.files import read_json, sha256_file
 
 RUNS = Path(__file__).with_name("corpus_runs.py")
 
@@ -177,6 +178,51 @@ def test_kill_minus_nine_with_workers(word_tokenizer: Path, tmp_path: Path) -> N
 
 def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_flipped_byte_is_found_by_the_name_of_its_file(
+    word_tokenizer: Path, tmp_path: Path, three: list[dict[str, Any]], small_shards: int
+) -> None:
+    corpus = make_corpus(word_tokenizer, tmp_path / "corpus", three, num_tokens=20_000, document_masking=True)
+    assert corpus.meta["sha256"] == {path.name: sha256_file(path) for path in (tmp_path / "corpus").glob("*.npy")}, (
+        "hashes of the files as they lie there"
+    )
+    corpus.check_files()
+    for name in ("blocks-00003.npy", "kinds-00000.npy", "documents-00004.npy"):
+        path = tmp_path / "corpus" / name
+        data = bytearray(path.read_bytes())
+        data[-7] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(DataError, match=rf"{name}: is missing or was changed"):
+            PackedCorpus(tmp_path / "corpus").check_files()
+        data[-7] ^= 1
+        path.write_bytes(data)
+    (tmp_path / "corpus" / "blocks-00001.npy").unlink()
+    with pytest.raises(DataError, match=r"blocks-00001\.npy: is missing"):
+        corpus.check_files()
+
+
+def test_a_corpus_without_hashes_is_taken_as_it_is(word_tokenizer: Path, tmp_path: Path) -> None:
+    corpus = make_corpus(word_tokenizer, tmp_path / "corpus", [write_lines(tmp_path / "a.jsonl", words(0, 100))])
+    meta = {name: value for name, value in corpus.meta.items() if name != "sha256"}
+    (tmp_path / "corpus" / "corpus.json").write_text(json.dumps(meta))
+    PackedCorpus(tmp_path / "corpus").check_files()
+
+
+@pytest.mark.parametrize("weights", [(None, None), (1, 1)])
+def test_sources_whose_every_line_is_bad(word_tokenizer: Path, tmp_path: Path, weights: tuple[Any, Any]) -> None:
+    sources = [write_lines(tmp_path / f"{name}.jsonl", [""] * 12) for name in "ab"]
+    sources = [{**source, "weight": weight} for source, weight in zip(sources, weights, strict=True)]
+    words = (
+        r"hold no document that can be read\. .*a\.jsonl: passed over 12 bad lines: 12 no_text \(first: .*a\.jsonl:1\)"
+    )
+    with pytest.raises(DataError, match=words):
+        make_corpus(word_tokenizer, tmp_path / "corpus", sources, on_bad_line="skip")
+    some = write_lines(tmp_path / "c.jsonl", ["word1", "", "word2"])
+    with pytest.raises(DataError, match=r"Give it more documents or lower num_blocks\. .*passed over 1 bad lines"):
+        make_corpus(word_tokenizer, tmp_path / "d", [some], on_bad_line="skip", num_blocks=50)
+    with pytest.raises(DataError, match=r"has 2 documents, but the recipe asks for 3\. \(.*passed over 1 bad lines"):
+        make_corpus(word_tokenizer, tmp_path / "e", [{**some, "num_documents": 3}], on_bad_line="skip")
 
 
 def test_memory_does_not_grow_with_the_corpus(word_tokenizer: Path, tmp_path: Path) -> None:

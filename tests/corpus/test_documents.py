@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rho1bench.corpus.sources.documents import read_documents
+from rho1bench.corpus.sources.reader import read_documents
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource, MiniWorldSource
 

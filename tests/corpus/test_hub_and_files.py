@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_runs import content, make_corpus
+from corpus_runs import content, make_corpus, write_lines
 from pydantic import TypeAdapter
 
 from rho1bench.corpus import packed_corpus
-from rho1bench.corpus.sources.documents import read_documents
-from rho1bench.corpus.sources.reader import SourceReader
+from rho1bench.corpus.sources.reader import SourceReader, read_documents
 from rho1bench.errors import DataError
 from rho1bench.recipe import Source
 
@@ -102,8 +101,9 @@ def test_a_reader_goes_on_from_any_position(hub_folder: Path, kind: str, name: s
         rows = iter(reader)
         first = [next(rows) for _ in range(stop)]
         position = json.loads(json.dumps(reader.position()))
-        rest = list(SourceReader(wanted, 0, position=position))
-        assert [getattr(item, "text", item) for item in [*first, *rest]] == TEXTS
+        resumed = SourceReader(wanted, 0, position=position)
+        assert resumed.position() == position, "killed before its first row, it would resume here again"
+        assert [getattr(item, "text", item) for item in [*first, *resumed]] == TEXTS
 
 
 def test_a_mixture_of_hub_sources_goes_on_after_a_kill(
@@ -131,12 +131,41 @@ def test_a_mixture_of_hub_sources_goes_on_after_a_kill(
     assert content(tmp_path / "killed") == content(tmp_path / "straight")
 
 
+def test_a_source_of_low_weight_killed_again_and_again_within_one_chunk(
+    word_tokenizer: Path, hub_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second chunk of 256 documents lasts for many shards of the other source."""
+    monkeypatch.setattr(packed_corpus, "TOKENS_PER_SHARD", 2048)
+    heavy = write_lines(tmp_path / "heavy.jsonl", [f"{text} {text} {text}" for text in TEXTS])
+    sources = [
+        {"type": "hub", "dataset": str(hub_folder / "parquet"), "weight": 1},
+        {**heavy, "weight": 2},
+    ]
+    make_corpus(word_tokenizer, tmp_path / "straight", sources)
+    replace, left = os.replace, 0
+
+    def dying_replace(origin: str, target: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        replace(origin, target)
+
+    monkeypatch.setattr("rho1bench.system.files.os.replace", dying_replace)
+    for writes in (36, 4, 4):
+        left = writes
+        with pytest.raises(KeyboardInterrupt):
+            make_corpus(word_tokenizer, tmp_path / "killed", sources)
+    make_corpus(word_tokenizer, tmp_path / "killed", sources)
+    assert content(tmp_path / "killed") == content(tmp_path / "straight")
+
+
 def test_a_hub_that_cannot_be_reached_is_one_clear_message(tmp_path: Path) -> None:
     """In a process of its own, since the address of the hub is read once; it does not wait between its attempts."""
     program = (
         "import time\n"
         "time.sleep = lambda _: None\n"
-        "from rho1bench.corpus.sources.documents import read_documents\n"
+        "from rho1bench.corpus.sources.reader import read_documents\n"
         "from rho1bench.recipe import HubSource\n"
         "source = HubSource(type='hub', dataset='open-web-math/open-web-math', revision='a' * 40)\n"
         "next(iter(read_documents([source], 0)))\n"

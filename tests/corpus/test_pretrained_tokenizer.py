@@ -11,7 +11,7 @@ import pytest
 from corpus_runs import make_corpus, write_lines
 
 from rho1bench.corpus import tokenizer
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256, vocabulary_size
 from rho1bench.errors import DataError, RecipeError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
@@ -68,6 +68,25 @@ def test_eos_parts_documents_where_nothing_begins_them(gpt2_like: Path, tmp_path
     assert corpus.blocks.rows(0, len(corpus)).reshape(-1).tolist() == expected[: len(corpus) * 32]
 
 
+@pytest.mark.parametrize(("largest", "dtype"), [(2**16 - 1, "uint16"), (2**16, "uint32"), (70_001, "uint32")])
+def test_few_tokens_with_large_ids_are_stored_whole(tmp_path: Path, largest: int, dtype: str) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    source = tmp_path / "sparse"
+    source.mkdir()
+    raw = Tokenizer(models.WordLevel({"</s>": 0, "[UNK]": 7, "word": largest}, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    raw.save(str(source / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "unk_token": "[UNK]"}
+    (source / "tokenizer_config.json").write_text(json.dumps(settings))
+    taken = take(str(source), tmp_path)
+    assert vocabulary_size(taken) == largest + 1
+    corpus = make_corpus(tmp_path, tmp_path / "corpus", [write_lines(tmp_path / "docs.jsonl", ["word menu"] * 20)])
+    assert corpus.meta["vocab_size"] == largest + 1
+    assert corpus.blocks.rows(0, 1).dtype == dtype
+    assert corpus.block(0)[:6].tolist() == [largest, 7, 0] * 2
+
+
 def test_what_cannot_serve_is_refused(gpt2_like: Path, tmp_path: Path) -> None:
     slow = tmp_path / "slow"
     slow.mkdir()
@@ -86,6 +105,94 @@ def test_what_cannot_serve_is_refused(gpt2_like: Path, tmp_path: Path) -> None:
         take("nobody/nothing", tmp_path / "d", revision="a" * 40)
     with pytest.raises(DataError, match="no such folder, and it is no hub id"):
         take("/no/such/folder", tmp_path / "e")
+
+
+def hub_layout(source: Path, folder: Path, **settings: Any) -> Path:
+    """GPT-2's files on the hub: the vocabulary and merges apart, special tokens known to the class alone."""
+    model = json.loads((source / "tokenizer.json").read_text())["model"]
+    vocabulary = {"<|endoftext|>" if token == "</s>" else token: number for token, number in model["vocab"].items()}
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    merges = [" ".join(pair) for pair in model["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    for name, values in settings.items():
+        (folder / f"{name}.json").write_text(json.dumps(values))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"config": {"model_type": "gpt2"}, "tokenizer_config": {"model_max_length": 1024}},
+        {"tokenizer_config": {"tokenizer_class": "GPT2Tokenizer"}},
+        {},
+    ],
+)
+def test_the_layout_of_gpt2_is_converted(word_tokenizer: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    from transformers import GPT2Tokenizer
+
+    source = hub_layout(word_tokenizer / "tokenizer", tmp_path / "hub", **settings)
+    taken = take(str(source), tmp_path)
+    special = special_tokens(taken)
+    assert (special.begin, special.bos, special.eos, special.pad) == ((), 1, 1, 1)
+    theirs = GPT2Tokenizer.from_pretrained(source)
+    for text in ("word12 menu about 3+4", "größe\n 北京  x", "don't"):
+        assert load_raw_tokenizer(taken).encode(text, add_special_tokens=False).ids == theirs(text).input_ids
+    assert vocabulary_size(taken) == len(theirs) == 268
+
+
+def test_settings_that_leave_the_end_token_to_the_class(word_tokenizer: Path, tmp_path: Path) -> None:
+    """The tokenizer.json beside them stays as it is, byte for byte."""
+    parts = hub_layout(word_tokenizer / "tokenizer", tmp_path / "parts")
+    source = take(str(parts), tmp_path / "whole")
+    (source / "tokenizer_config.json").write_text('{"model_max_length": 1024}')
+    (source / "config.json").write_text('{"model_type": "gpt2"}')
+    taken = take(str(source), tmp_path)
+    assert tokenizer_sha256(taken) == tokenizer_sha256(source)
+    assert special_tokens(taken).eos == 1
+    assert not (taken / "config.json").exists()
+
+
+def changed(source: Path, folder: Path, settings: dict[str, Any], *added: str, template: str | None = None) -> Path:
+    """A copy with other settings, more special tokens, or another template around a text."""
+    from tokenizers import Tokenizer, processors
+
+    folder.mkdir()
+    raw = Tokenizer.from_file(str(source / "tokenizer.json"))
+    raw.add_special_tokens(list(added))
+    if template is not None:
+        raw.post_processor = processors.TemplateProcessing(single=template, special_tokens=[("</s>", 1)])
+    raw.save(str(folder / "tokenizer.json"))
+    plain = json.loads((source / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(plain | settings))
+    return folder
+
+
+ONE_TOKEN = {"bos_token": "</s>", "eos_token": "</s>"}
+DISAGREEMENTS: dict[str, tuple[dict[str, Any], list[str], str | None, str]] = {
+    "a special token of the prompt": ({}, ["<|user|>"], None, r"'<\|user\|>\\n' has the token ids \[0, 268, \d+\] at"),
+    "one of the settings": ({"additional_special_tokens": ["```"]}, [], None, r"'```python\\n' has the token ids"),
+    "a class of another kind": ({"tokenizer_class": "LlamaTokenizerFast"}, [], None, r"inference \(LlamaTokenizer\)"),
+    "an end token after prompts": (ONE_TOKEN, [], "</s> $A </s>", r"\[1, .*, 1\] at inference .*\d\d\] in training"),
+}
+
+
+@pytest.mark.parametrize("name", list(DISAGREEMENTS))
+def test_what_training_and_inference_read_differently_is_refused(
+    word_tokenizer: Path, tmp_path: Path, name: str
+) -> None:
+    settings, added, template, words = DISAGREEMENTS[name]
+    source = changed(word_tokenizer / "tokenizer", tmp_path / "source", settings, *added, template=template)
+    with pytest.raises(DataError, match=r"would read text differently\. .*" + words):
+        take(str(source), tmp_path)
+
+
+def test_one_token_that_begins_and_ends_is_put_once_at_either_side(word_tokenizer: Path, tmp_path: Path) -> None:
+    source = changed(word_tokenizer / "tokenizer", tmp_path / "source", ONE_TOKEN, template="</s> $A")
+    taken = take(str(source), tmp_path)
+    assert special_tokens(taken).begin == (1,)
+    both = changed(word_tokenizer / "tokenizer", tmp_path / "both", ONE_TOKEN, template="</s> $A </s>")
+    assert special_tokens(both).begin == (1,)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
 
-from rho1bench.corpus.sources.documents import read_documents
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256, train_tokenizer, write_tokenizer
+from rho1bench.corpus.sources.reader import read_documents
+from rho1bench.corpus.tokenizer import (
+    PIECES,
+    load_raw_tokenizer,
+    tokenizer_sha256,
+    train_tokenizer,
+    without_long_pieces,
+    write_tokenizer,
+)
 from rho1bench.errors import DataError
 from rho1bench.recipe import MiniWorldSource
 
@@ -94,3 +104,30 @@ def test_training_is_deterministic(folder: Path, tmp_path: Path) -> None:
 def test_too_little_text_for_the_vocabulary() -> None:
     with pytest.raises(DataError, match="vocab_size is 2000"):
         train_tokenizer(iter(["a b c"]), 2000)
+
+
+@pytest.mark.parametrize("long", ["ab" * 200_000, ".,;" * 130_000, " \t\n" * 130_000 + "x", "größe中" * 60_000])
+def test_a_text_without_a_break_takes_no_square_time(long: str) -> None:
+    """Trained on as one piece, each of these takes minutes."""
+    began = time.process_time()
+    trained = train_tokenizer(iter(["menu about words", long]), 275)
+    assert time.process_time() - began < 20
+    assert trained.decode(trained.encode(long[:5000], add_special_tokens=False).ids) == long[:5000]
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 1000 + " b", "word " * 2000, ".,a1" * 900, "1" * 5000, "a" * 999 + "1" + "a" * 999]
+)
+def test_a_text_whose_pieces_are_short_is_trained_on_whole(text: str) -> None:
+    assert list(without_long_pieces([text])) == [text]
+
+
+@given(
+    st.lists(st.sampled_from(["a" * 1500, "中é" * 700, "?!" * 501, "_" * 1001, "\n " * 600, " ", "7", "b"]), max_size=6)
+)
+def test_cut_texts_are_the_whole_text_and_hold_no_long_piece(parts: list[str]) -> None:
+    cut = list(without_long_pieces(["".join(parts)]))
+    assert "".join(cut) == "".join(parts)
+    split = Split(Regex(PIECES), behavior="isolated")
+    lengths = [len(piece) for text in cut for piece, _ in split.pre_tokenize_str(text)]
+    assert max(lengths, default=0) <= 1001, "a space may stand before the run"

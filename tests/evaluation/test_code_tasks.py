@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
-from rho1bench.evaluation.tasks.code_tasks import pass_at_1, pass_at_10, pass_at_k, run_samples
+from rho1bench.evaluation.tasks.code_tasks import CodeDoc, checks_of, pass_at_1, pass_at_10, pass_at_k, run_samples
+from rho1bench.evaluation.tasks.mini_tasks import code_results
 
 SLOW_SOLUTIONS = {123}
 """MBPP's own solution 123 computes for three seconds: on a busy machine it may pass the limit of ten."""
@@ -54,6 +55,40 @@ def test_samples_are_run_with_the_tests_of_their_document():
         ["    return 2", "    retur", "    return 2"],
     ]
     assert run_samples(completions, docs) == [["ok", "error", "timeout"], ["ok", "error", "ok"]]
+
+
+ENDINGS = ["exit()", "quit()", "import sys; sys.exit(0)", "import os; os._exit(0)", "import unittest; unittest.main()"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("indent", ["", "    "])
+def test_a_program_that_ends_before_its_tests_does_not_pass(ending: str, indent: str):
+    humaneval: CodeDoc = {
+        "task_id": 1, "prompt": "", "before": "def f(n):\n", "solution": "    return n + 1\n",
+        "after": "def check(g):\n    assert g(1) == 2\ncheck(f)\n", "seconds": 5.0,
+    }  # fmt: skip
+    mbpp: CodeDoc = {
+        "task_id": 1, "prompt": "", "before": "", "solution": "def f(n):\n    return n + 1",
+        "after": "assert f(1) == 2\n", "seconds": 5.0,
+    }  # fmt: skip
+    for doc, wrong in (
+        (humaneval, f"    n += 1\n{indent}{ending}"),
+        (mbpp, f"def f(n):\n    n += 1\n{indent}{ending}"),
+    ):
+        assert run_samples([[wrong, doc["solution"]]], [doc]) == [["error", "ok"]]
+        assert code_results(dict(doc), [wrong]) == {"pass@1": 0.0}
+        assert code_results(dict(doc), [doc["solution"]]) == {"pass@1": 1.0}
+
+
+def test_what_the_tests_take_from_the_program():
+    before = "import math\n\ndef helper(x):\n    return x\n\ndef f(x):\n    '''text'''\n"
+    found = checks_of(before, "    return helper(x)\n", "def check(g):\n    assert g(helper(1)) == 1\ncheck(f)\n")
+    assert found["names"] == ["f"]
+    assert found["setup"] == "import math\ndef helper(x):\n    return x"
+    mbpp = "import heapq as h\nSIZE = 3\nclass Pair:\n    pass\ndef sum(a):\n    return len(a)\ndef other(): pass\n"
+    found = checks_of("", mbpp, "assert sum([Pair(), SIZE]) == len(h.nlargest(2, [1, 2]))")
+    assert found["names"] == ["Pair", "SIZE", "sum"]
+    assert found["setup"] == "import heapq as h"
 
 
 def _broken(doc: dict[str, Any]) -> str:

@@ -17,8 +17,9 @@ from rho1bench.errors import DataError
 from rho1bench.evaluation.data import pinned_files as data_files
 from rho1bench.evaluation.data.diagnose import LINE_HASHES, find_fault, line_hashes
 from rho1bench.evaluation.data.math_sets import EXEMPLAR_FILES, MATH_SETS, TABLES, problems_to_lines
-from rho1bench.evaluation.data.pinned_files import read_pinned, read_rows, use_data_folder
+from rho1bench.evaluation.data.pinned_files import read_pinned, read_rows
 from rho1bench.grading.paper.gold import TASKS
+from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.files import read_json, sha256_bytes
 
 PINS = [*(math_set.file for math_set in MATH_SETS.values()), *EXEMPLAR_FILES.values()]

@@ -202,7 +202,7 @@ def test_a_mate_built_for_another_torch_is_named_with_its_uninstall_line(monkeyp
     monkeypatch.setattr(importlib.util, "find_spec", find)
     monkeypatch.setattr(vllm_setup.importlib, "import_module", broken)
     with pytest.raises(EngineError, match=r"pip uninstall -y torchvision$"):
-        vllm_setup.check_mates()
+        vllm_setup.check_companions()
 
 
 def test_the_version_of_vllm_is_answered_without_patching():
@@ -239,6 +239,6 @@ def test_what_is_no_checkpoint(checkpoints: dict[str, Path], tmp_path: Path):
         Checkpoint("x", folder, "x").check()
 
 
-def test_architecture_tells_what_can_be_swapped(checkpoints: dict[str, Path]):
-    early, late, other = (Checkpoint(n, checkpoints[n], n).architecture() for n in ("early", "late", "other"))
+def test_the_swap_key_decides_what_can_be_swapped(checkpoints: dict[str, Path]):
+    early, late, other = (Checkpoint(n, checkpoints[n], n).swap_key() for n in ("early", "late", "other"))
     assert early == late != other

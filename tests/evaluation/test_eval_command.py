@@ -1,4 +1,4 @@
-"""``rho1bench eval``: files, table, nothing asked twice, a kill in the middle, and a clear word for every bad input."""
+"""``rho1bench eval``: files, table, no repeated request, a kill in the middle, a clear message for bad input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_one_command_evaluates_and_repeats_nothing(
     (tmp_path / "late" / "unit_mini_sat.json").unlink()
     again = rho1bench(*command, 2)
     assert (again.code, again.out) == (0, ended.out)
-    assert "2 answers were there from an earlier run, 0 were asked for" in again.err
+    assert "2 answers are from an earlier run, 0 were computed now" in again.err
     monkeypatch.undo()
     monkeypatch.setattr(sys, "argv", [])
     assert rho1bench(*command, 3).code == 0
@@ -68,21 +68,21 @@ def test_one_command_evaluates_and_repeats_nothing(
     assert len(wider) == len(set(wider)) > len(first)
 
 
-def test_a_killed_evaluation_continues_and_asks_for_nothing_twice(
+def test_a_killed_evaluation_resumes_without_repeating_requests(
     checkpoints: dict[str, Path], process_environment: dict[str, str], rho1bench: CommandLine, tmp_path: Path
 ):
     options = ["--engine", "hf", "--suite", "mini_math9", "--suite", "mini_tir7", "--limit", "12", "--threads", "1"]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     command = [sys.executable, "-m", "rho1bench", "eval", str(checkpoints["late"]), *options, "--output", str(killed)]
     process = subprocess.Popen(command, env=process_environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    journal = killed / "late" / "journal.jsonl"
-    wait_for(lambda: journal.exists() and len(journal.read_bytes().splitlines()) >= 30, process)
+    cache = killed / "late" / "answers.jsonl"
+    wait_for(lambda: cache.exists() and len(cache.read_bytes().splitlines()) >= 30, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = keys(killed / "late")
     assert 30 <= len(before) < 16 * 12
     assert not (killed / "late" / "results.json").exists()
-    with journal.open("ab") as handle:
+    with cache.open("ab") as handle:
         handle.write(b'{"key": "to')  # what a write cut short leaves
 
     ended = rho1bench("eval", checkpoints["late"], *options, "--output", killed)
@@ -90,7 +90,7 @@ def test_a_killed_evaluation_continues_and_asks_for_nothing_twice(
     after = keys(killed / "late")
     assert after[: len(before)] == before
     assert len(after) == len(set(after))
-    assert f"{len(after) - len(before)} were asked for" in ended.err
+    assert f"{len(after) - len(before)} were computed now" in ended.err
     assert rho1bench("eval", checkpoints["late"], *options, "--output", straight).code == 0
     assert set(after) == set(keys(straight / "late"))
     for path in sorted((straight / "late").glob("samples_*.jsonl")):
@@ -239,7 +239,7 @@ def test_programs_that_nothing_isolates_are_refused_before_a_model_is_loaded(
     def refuse() -> None:
         raise SandboxError("model-written programs would run without isolation here")
 
-    monkeypatch.setattr("rho1bench.evaluation.evaluator.walls_in_force", refuse)
+    monkeypatch.setattr("rho1bench.evaluation.evaluator.isolation_in_force", refuse)
     options = ["--engine", "hf", "--limit", "1", "--output", tmp_path, "--tasks"]
     with monkeypatch.context() as context:
         context.setattr(HFEngine, "load", no_model)

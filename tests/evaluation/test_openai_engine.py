@@ -70,7 +70,7 @@ def test_a_real_server_that_dies_half_way_and_comes_back(
         after = keys(folder)
         assert after[: len(before)] == before
         assert len(after) == len(set(after)) >= 160
-        assert f"{len(after) - len(before)} were asked for" in ended.err
+        assert f"{len(after) - len(before)} were computed now" in ended.err
         record = read_json(folder / "results.json")["rho1bench"]
         assert (record["engine"], len(record["tasks"])) == ("openai", 16)
         assert record["engine_version"].startswith("vllm ")
@@ -169,6 +169,20 @@ def test_what_is_asked_and_how_answers_end(checkpoints: dict[str, Path], tmp_pat
     for body in asked:
         assert (body["model"], body["temperature"], body["max_tokens"], body["stop"]) == ("model", 0.0, 40, ["STOP"])
     assert engine.version == "test"
+
+
+def test_options_beyond_the_protocol_go_with_every_completion(checkpoints: dict[str, Path], tmp_path: Path):
+    from rho1bench.evaluation.engines.openai import OpenAIEngine
+    from rho1bench.evaluation.engines.vllm_server import _as_in_process
+
+    extra = _as_in_process(checkpoints["early"])
+    assert extra == {"skip_special_tokens": False, "stop_token_ids": [1]}
+    with small_server(lambda _: says("x")) as (base_url, asked):
+        settings = EngineSettings(256, 64, tmp_path / "log", base_url=base_url, served_model="model")
+        engine = OpenAIEngine(settings, extra)
+        engine.load(Checkpoint("tiny", checkpoints["early"], "tiny"))
+        complete(engine, [{"prompt": "a", "until": ["STOP"]}])
+    assert {name: asked[0][name] for name in extra} == extra
 
 
 def test_a_busy_server_is_asked_again(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

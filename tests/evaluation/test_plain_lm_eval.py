@@ -8,8 +8,8 @@ from typing import Any
 import lm_eval.tasks
 import pytest
 
-from rho1bench.evaluation.answer_cache import Journal
-from rho1bench.evaluation.cached_model import DurableModel
+from rho1bench.evaluation.answer_cache import AnswerCache
+from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.hf import HFEngine
@@ -61,7 +61,7 @@ def test_loglikelihood_tasks_agree(
     monkeypatch.setenv("RHO1BENCH_DATA", str(shared_data / "data"))
     engine = HFEngine(EngineSettings(max_model_len=256, batch_size=8, log=tmp_path / "log"))
     checkpoint = Checkpoint("late", checkpoints["late"], "late")
-    model = DurableModel(engine, checkpoint, Journal(tmp_path / "journal.jsonl", {}))
+    model = CachedModel(engine, checkpoint, AnswerCache(tmp_path, {}))
     ours = run_unit(model, Tasks().load([f"rho1_{name}"]), LIMIT).results
     theirs = plain["results"][name]
     metrics = [key for key in theirs if key.endswith(",none") and "stderr" not in key]

@@ -4,19 +4,61 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 from statsmodels.stats.proportion import proportion_confint
 
+from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult
 from rho1bench.evaluation.result_table import result_table, suite_interval, task_interval
 from rho1bench.paper.suites import SUITES, find_suites, suites_called
 from rho1bench.paper.tables import nearest_rows, paper_tables
 
 
-def summary(right: int, n: int) -> dict[str, Any]:
-    return {"score": right / n, "n": n, "binary": True, "stdev": 0.0, "truncated": 1, "metric": "exact_match"}
+def summary(right: int, n: int) -> TaskResult:
+    return partly(right / n, n, binary=True)
+
+
+def partly(score: float, n: int, stdev: float = 0.0, *, binary: bool = False) -> TaskResult:
+    return TaskResult(
+        metric="exact_match",
+        score=score,
+        n=n,
+        binary=binary,
+        stdev=stdev,
+        truncated=1,
+        prompts_too_long=0,
+        version=1,
+        data_sha256="d" * 64,
+        prompts_sha256="e" * 64,
+        generation_kwargs=None,
+    )
+
+
+def results(name: str, suites: dict[str, list[str]], tasks: dict[str, TaskResult]) -> EvalResults:
+    unknown = dict.fromkeys(("step", "tokens", "selected_tokens", "revision", "weights_sha256", "git"))
+    return EvalResults(
+        schema=1,
+        label=name,
+        stage=name,
+        model=name,
+        num_parameters=10**9,
+        engine="hf",
+        engine_version="1",
+        dtype="float32",
+        device="cpu",
+        engine_settings={},
+        decoding={},
+        grader=1,
+        grader_sha256="b" * 64,
+        versions={},
+        limits={},
+        suites={suite: SuiteResult(tasks=names, average=0.5) for suite, names in suites.items()},
+        tasks=tasks,
+        eval_fingerprint="f" * 64,
+        seconds=1.0,
+        **unknown,
+    )
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 8), (8, 8), (3, 10), (475, 1319), (1, 1)])
@@ -27,7 +69,7 @@ def test_intervals_of_right_and_wrong_answers_are_wilsons(right: int, n: int):
 
 
 def test_intervals_of_partial_scores_are_normal():
-    found = task_interval({"score": 0.5, "n": 100, "binary": False, "stdev": 0.2}).as_list()
+    found = task_interval(partly(0.5, 100, 0.2)).as_list()
     assert found == pytest.approx([0.5 - 0.0392, 0.5 + 0.0392], abs=1e-4)
 
 
@@ -78,11 +120,10 @@ def test_other_models_stand_beside_rows_of_their_size():
 
 def test_the_table_shows_scores_beside_the_papers():
     tasks = {name: summary(4, 8) for name in SUITES["rho1_math9"]} | {"mini_sat": summary(1, 8)}
-    suites = {name: {"tasks": list(SUITES[name])} for name in ("rho1_math9",)} | {"mini_sat": {"tasks": ["mini_sat"]}}
-    record = {"label": "mine", "model": "mine", "num_parameters": 10**9, "suites": suites, "tasks": tasks}
+    suites = {"rho1_math9": list(SUITES["rho1_math9"]), "mini_sat": ["mini_sat"]}
     console = Console(width=160)
     with console.capture() as shown:
-        console.print(result_table(record))
+        console.print(result_table(results("mine", suites, tasks)))
     lines = [line for line in shown.get().splitlines() if "gsm8k" in line or "(mean)" in line or "mini_sat" in line]
     assert [cell.strip() for cell in lines[0].split("│")[1:-1]] == [
         "rho1_gsm8k_cot", "50.0", "21.5 to 78.5", "8", "1", "2.9", "6.4", "29.8",

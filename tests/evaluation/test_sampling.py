@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Request
-from rho1bench.evaluation.engines.hf import HFEngine, RowDraws
+from rho1bench.evaluation.engines.hf import HFEngine, RowSampler
 from rho1bench.evaluation.engines.vllm import whole_prompts
-from rho1bench.evaluation.harness.lm_eval_model import _requests, sample_seed
+from rho1bench.evaluation.harness.lm_eval_model import engine_requests, sample_seed
 
 PROMPT = "Question: Tom has 3 books and buys 4. How many books does Tom have?\nAnswer:"
 LOGITS = torch.tensor([2.0, 0.0, 1.0, -1.0])
 
 
 def shares(temperature: float, top_p: float, num_draws: int = 4000) -> list[float]:
-    draws = RowDraws([(temperature, top_p, seed) for seed in range(num_draws)])
+    draws = RowSampler([(temperature, top_p, seed) for seed in range(num_draws)])
     ids_B1 = draws.choose(LOGITS.expand(num_draws, -1), range(num_draws))
     assert ids_B1.shape == (num_draws, 1)
     return [float((ids_B1 == token).float().mean()) for token in range(len(LOGITS))]
@@ -42,7 +42,7 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it():
 
 
 def test_greedy_rows_in_a_mixed_batch_stay_greedy():
-    draws = RowDraws([None, (5.0, 1.0, 3), None])
+    draws = RowSampler([None, (5.0, 1.0, 3), None])
     chosen = [draws.choose(LOGITS.expand(3, -1), [0, 1, 2]).flatten().tolist() for _ in range(20)]
     assert {row[0] for row in chosen} == {row[2] for row in chosen} == {0}
     assert len({row[1] for row in chosen}) > 2
@@ -69,7 +69,7 @@ def test_each_sample_of_a_document_gets_its_own_seed():
     options: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "until": ["x"]}
     instance = SimpleNamespace(task_name="t", doc_id=0, idx=0, args=("prompt", options))
     other = SimpleNamespace(task_name="t", doc_id=1, idx=0, args=("prompt 2", {"until": "x"}))
-    requests = _requests([instance, instance, other, instance])
+    requests = engine_requests([instance, instance, other, instance])
     assert [r.seed for r in requests] == [
         sample_seed("prompt", 0),
         sample_seed("prompt", 1),

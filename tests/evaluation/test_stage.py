@@ -36,7 +36,7 @@ class Messages(SilentProgress):
 class Parrot:
     """An engine whose answers depend on the checkpoint and the prompt; counts loads and requests, may be killed."""
 
-    name, version, dtype, boots = "parrot", "1", "float32", 1
+    name, version, dtype, boots, answers_version = "parrot", "1", "float32", 1, 1
     settings = EngineSettings(max_model_len=384, batch_size=8, log=Path("parrot.log"))
 
     def __init__(self, die_after: int | None = None) -> None:

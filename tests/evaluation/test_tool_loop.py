@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import pytest
 
 from rho1bench.evaluation.engines import Generation, Request, Tick
-from rho1bench.evaluation.tools.tool_loop import TIMED_OUT, ToolSettings, cut_output, output_block, run_tool_loop
+from rho1bench.evaluation.tools.tool_loop import (
+    TIMED_OUT,
+    ToolSettings,
+    cut_output,
+    output_block,
+    run_tool_loop,
+    run_tool_programs,
+    shown_output,
+)
 from rho1bench.mini_world import sft_samples
 from rho1bench.sandbox import ProgramResult
 
@@ -83,6 +91,46 @@ def test_a_program_goes_on_from_the_ones_before_it():
 def test_slow_programs_are_cut_off():
     texts, _ = play(ToolSettings(timeout=0.3), a=["```python\nwhile True: pass\n```", "end"])
     assert f"```output\n{TIMED_OUT}\n```" in texts["a"]
+
+
+AS_IN_THE_HARNESS = {
+    "guarded main": ("if __name__ == '__main__':\n    print(5)", "Done"),
+    "its name": ("print(__name__)", "builtins"),
+    "its file": ("print(__file__)", "NameError: name '__file__' is not defined"),
+    "exit": ("print(5)\nexit()", "SystemExit: None"),
+    "exit with a number": ("print(5)\nexit(0)", "SystemExit: 0"),
+    "sys.exit": ("import sys\nprint(5)\nsys.exit()", "SystemExit"),
+    "exit with a text": ("import sys\nsys.exit('bye')", "SystemExit: bye"),
+    "input": ("x = input()", "RuntimeError"),
+    "input with a prompt": ("print(5)\nx = int(input('x? '))", "RuntimeError"),
+    "input in a comment": ("print(5)  # not input()", "RuntimeError"),
+    "a name that ends so": ("def user_input(): pass\nprint(5)", "RuntimeError"),
+    "the word alone": ("input = 5\nprint(input)", "5"),
+    "interrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "a class": ("class A: pass\nprint(A)\nprint(str(A())[:9])", "<class 'A'>\n<A object"),
+    "own error": ("class Odd(Exception): pass\nraise Odd('no')", "Odd: no"),
+    "own hook": ("import sys\nsys.excepthook = lambda *a: print('hook')\n1 / 0", "ZeroDivisionError: division by zero"),
+    "text of several lines": ("raise ValueError('one\\ntwo')", "two"),
+    "syntax": ("x = (1,\nprint(x", "SyntaxError: '(' was never closed"),
+    "beside print": ("import os\nos.write(1, b'low')\nos.system('echo shell')\nprint(5)", "5"),
+    "to stderr": ("import sys\nprint('warned', file=sys.stderr)\nprint(5)", "5"),
+    "exit handler": ("import atexit\natexit.register(print, 'last')\nprint(5)", "5"),
+    "late thread": ("import threading, time\nthreading.Thread(target=lambda: time.sleep(9)).start()\nprint(5)", "5"),
+    "closed output": ("import sys\nprint(5)\nsys.stdout.close()", "ValueError: I/O operation on closed file"),
+    "much output": ("print('a' * 3_000_000)\nprint('b' * 3_000_000)", "a" * 200 + "..." + "b" * 200),
+    "wide characters": ("print('\\u221a' * 600_000 + 'z')", "\u221a" * 200 + "..." + "\u221a" * 199 + "z"),
+    "half a character": ("print('a\\ud800b')", "a\\ud800b"),
+    "blank": ("print('  ')", "Done"),
+}  # fmt: skip
+
+
+def test_programs_show_what_the_papers_harness_showed():
+    programs = [program for program, _ in AS_IN_THE_HARNESS.values()]
+    ticks: list[int] = []
+    results = run_tool_programs(programs, 5.0, tick=ticks.append)
+    shown = {name: shown_output(result, 400) for name, result in zip(AS_IN_THE_HARNESS, results, strict=True)}
+    assert shown == {name: text for name, (_, text) in AS_IN_THE_HARNESS.items()}
+    assert sum(ticks) == len(programs)
 
 
 @pytest.mark.parametrize(("length", "cut"), [(399, False), (400, False), (401, True), (5000, True)])

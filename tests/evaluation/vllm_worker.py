@@ -38,6 +38,9 @@ def main(folder: Path) -> None:
         answers[name] = [[g.text, g.finish_reason, g.num_prompt_tokens, g.num_tokens] for g in generations]
         answers[f"{name} loglikelihood"] = engine.lm.loglikelihood(_pairs(task["prompts"]), disable_tqdm=True)
 
+    from rho1bench.evaluation.engines.vllm_internals import missing_interfaces
+
+    answers["missing interfaces"], answers["version"] = missing_interfaces(), engine.version
     phase("early", "early")
     answers["half"] = [g.text for g in complete(requests[::2])]
     phase("late", "late")

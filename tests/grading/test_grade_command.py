@@ -26,9 +26,12 @@ class Done:
 
 
 @pytest.fixture
-def rho1bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def rho1bench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Done]:
     """The command in this process, from its arguments to its exit code."""
     monkeypatch.delenv("RHO1BENCH_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
     def call(*arguments: object) -> Done:
         monkeypatch.setattr("sys.argv", ["rho1bench", *map(str, arguments)])

@@ -61,6 +61,19 @@ def test_own_lines(tmp_path: Path, data_root: Path) -> None:
     assert [(entry["line"], entry["idx"], entry["gold"]) for entry in summary["disagreements"]] == [(2, "1", "5")]
 
 
+def test_gold_answers_come_from_the_cache_of_downloads_too(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RHO1BENCH_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = write(tmp_path / "in.jsonl", {"task": "gsm8k", "idx": 0, "completion": "The answer is 1200."})
+    with pytest.raises(DataError, match="no gold answer"):
+        grade(tmp_path, source)
+    (tmp_path / "cache" / "rho1bench").mkdir(parents=True)
+    data_root.rename(tmp_path / "cache" / "rho1bench" / "data")
+    assert [row["paper"] for row in grade(tmp_path, source)[1]] == ["correct"]
+
+
 def test_released_lines(tmp_path: Path) -> None:
     row = {
         "idx": 3,

@@ -13,6 +13,7 @@ from rho1bench.leaderboard.records.compare import compare_records
 from rho1bench.leaderboard.records.record import (
     SCHEMA,
     Record,
+    TaskRecord,
     as_json,
     average_of,
     eval_fingerprint,
@@ -70,7 +71,9 @@ def fake_record(
         "training": None if training is None else fake_training(**{"seed": seed, **training}),
         "evaluation": _evaluation(engine),
         "command": f"rho1bench eval example/{name} --suite {suite}",
-        "average": average_of(tasks),
+        "average": average_of({name: TaskRecord.model_validate(task) for name, task in tasks.items()}).model_dump(
+            mode="json"
+        ),
         "tasks": tasks,
         "curve": [_point(index, len(curve), share, tasks, generator) for index, share in enumerate(curve)],
         "comparison": None,
@@ -116,9 +119,11 @@ def fake_pair(
     return [compared(*both), both[1]]
 
 
-def compared(treatment: Json, baseline: Json) -> Json:
-    """Return ``treatment`` with its comparison."""
-    return as_json(compare_records(Record.model_validate(treatment), Record.model_validate(baseline)))
+def compared(treatment: Json, baseline: Json, seed: int | None = None) -> Json:
+    """Return ``treatment`` with its comparison; ``seed`` is that of its training."""
+    if seed is None:
+        seed = treatment["training"]["seed"] if treatment["training"] else 0
+    return as_json(compare_records(Record.model_validate(treatment), Record.model_validate(baseline), seed=seed))
 
 
 def sealed(record: Mapping[str, Any]) -> Json:
@@ -180,14 +185,15 @@ def _draw(share: float, n: int, numbers: bool, generator: np.random.Generator) -
 
 def _point(index: int, count: int, share: float, tasks: Mapping[str, Json], generator: np.random.Generator) -> Json:
     part = index / max(count - 1, 1)
+    share = min(max(share, 0.02), 0.98)
+    sizes = {name: min(task["n"], 40) for name, task in tasks.items()}
+    drawn = {name: _draw(share, size, False, generator) for name, size in sizes.items()}
+    last = {name: tasks[name]["scores"][:size] for name, size in sizes.items()}
     return {
         "step": round(1000 * part),
         "tokens": round(15e9 * part),
         "selected_tokens": round(9e9 * part),
-        "scores": {
-            name: _draw(min(max(share, 0.02), 0.98), min(task["n"], 40), False, generator)
-            for name, task in tasks.items()
-        },
+        "scores": last if index == count - 1 else drawn,
     }
 
 

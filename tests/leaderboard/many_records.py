@@ -74,7 +74,7 @@ def _renamed(record: Json, stage: str, index: int) -> Json:
         "recipe_sha256": sha256_bytes(recipe.encode()),
         "seed": seed,
     }
-    model = {**record["model"], "name": name, "weights_sha256": sha256_bytes(f"{suite} {name}".encode())}
+    model = {**record["model"], "name": name, "weights_sha256": sha256_bytes(name.encode())}
     changed = {"id": f"{suite}/{name}{end}", "model": model, "training": training, "comparison": comparison}
     return sealed({**record, **changed})
 

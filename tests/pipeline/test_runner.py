@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from rich.console import Console
 from small_recipe import SMALL
 
 from rho1bench.errors import MissingPackageError, RunError, TrainingError
-from rho1bench.pipeline import fingerprint, manifest, runner
+from rho1bench.pipeline import fingerprint, manifest
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.runner import preview, run_recipe
+from rho1bench.recipe import CompareStage
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system.files import read_json, read_jsonl, write_json
 
@@ -86,52 +88,12 @@ def test_a_change_runs_the_stages_that_depend_on_it(run, calls, override, again)
 
 
 def test_changed_code_and_packages_run_again(run, calls, monkeypatch):
-    monkeypatch.setattr(fingerprint, "code_hash", lambda room: "changed")
+    monkeypatch.setattr(fingerprint, "code_hash", lambda entry, shipped: "changed")
     go(run)
     assert calls() == ALL
-    monkeypatch.setitem(
-        runner.STAGE_KINDS, "compare", runner.StageKind(runner.STAGE_KINDS["compare"].run, ("bench",), ("numpy",))
-    )
+    monkeypatch.setattr(CompareStage, "spec", replace(CompareStage.spec, packages=("numpy",)))
     go(run)
     assert calls() == ["compare", "report"]
-
-
-def test_code_hash_sees_every_source_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
-    room = tmp_path / "room"
-    (room / "__pycache__").mkdir(parents=True)
-    (room / "a.py").write_text("1")
-
-    def digest() -> str:
-        fingerprint.code_hash.cache_clear()
-        return fingerprint.code_hash("room")
-
-    first = digest()
-    (room / "__pycache__" / "a.pyc").write_text("x")
-    assert digest() == first
-    (room / "page.html").write_text("x")
-    second = digest()
-    assert second != first
-    (room / "page.html").rename(room / "other.html")
-    assert digest() not in (first, second)
-    fingerprint.code_hash.cache_clear()
-
-
-def test_the_rooms_and_functions_of_the_table_are_those_of_the_contract():
-    kinds = {kind: known.run for kind, known in runner.STAGE_KINDS.items()}
-    assert kinds == {
-        "tokenizer": "rho1bench.corpus.tokenizer:run",
-        "corpus": "rho1bench.corpus.stage:run",
-        "pretrain": "rho1bench.training.pretrain:run",
-        "score": "rho1bench.selection.stage:run",
-        "sft": "rho1bench.training.sft:run",
-        "eval": "rho1bench.evaluation.stage:run",
-        "compare": "rho1bench.comparison.stage:run",
-        "report": "rho1bench.report.stage:run",
-    }
-    for known in runner.STAGE_KINDS.values():
-        for room in known.rooms:
-            assert (fingerprint.PACKAGE / room).is_dir() or fingerprint.shipped(room).is_dir()
 
 
 def test_a_local_file_counts_by_its_content(tmp_path, calls):

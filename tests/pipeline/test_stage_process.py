@@ -14,9 +14,9 @@ from rich.console import Console
 from small_recipe import SMALL
 
 from rho1bench.errors import MissingPackageError, RunError, TrainingError
-from rho1bench.pipeline import runner
 from rho1bench.pipeline.runner import groups, run_recipe
 from rho1bench.recipe import Recipe
+from rho1bench.recipe.loading.json_schema import stage_models
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system.files import read_json, read_jsonl
 
@@ -111,5 +111,5 @@ def test_no_child_outlives_a_killed_run(tmp_path):
     assert len(read_jsonl(logs[0])) == recipe().stage("clm").max_steps
 
 
-def test_the_table_of_kinds_lets_only_training_run_side_by_side():
-    assert {name for name, kind in runner.STAGE_KINDS.items() if kind.side_by_side} == {"pretrain", "sft"}
+def test_only_training_runs_in_parallel():
+    assert {kind for kind, model in stage_models().items() if model.spec.parallel_safe} == {"pretrain", "sft"}

@@ -15,7 +15,7 @@ def test_the_small_recipe_loads_whole():
     slm = recipe.stage("slm")
     assert isinstance(slm, PretrainStage)
     assert slm.optimizer.learning_rate == 1e-3
-    assert [name for _, name, _ in references(slm)] == ["base", "web", "scores"]
+    assert [name for _, name, _ in references(slm)] == ["base", "scores", "web"]
 
 
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))

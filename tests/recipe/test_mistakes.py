@@ -70,6 +70,22 @@ CASES = {
         ("stages.base.init.hiden_size", "did you mean 'hidden_size'?"),
     ),
     "half a step": (lambda data: stage(data, "clm").update(max_steps=2.5), ("stages.clm.max_steps", "got 2.5")),
+    "a truth value as a ratio": (
+        lambda data: stage(data, "slm")["selection"].update(ratio=True),
+        ("stages.slm.selection.ratio", "a number greater than 0", "got True"),
+    ),
+    "a truth value as a number of steps": (
+        lambda data: stage(data, "clm").update(max_steps=True),
+        ("stages.clm.max_steps", "a whole number", "got True"),
+    ),
+    "a number in quotes": (
+        lambda data: stage(data, "clm").update(batch_size="4"),
+        ("stages.clm.batch_size", "a whole number", "got '4'"),
+    ),
+    "a batch that no machine has": (
+        lambda data: stage(data, "clm").update(batch_size=10**20),
+        ("stages.clm.batch_size", "a whole number at least 1 and at most 1e+07"),
+    ),
     "negative seed": (lambda data: data.update(seed=-1), ("seed: expected a whole number at least 0, got -1",)),
     # --- rules between stages
     "missing stage": (
@@ -118,6 +134,22 @@ CASES = {
     "odd heads": (
         lambda data: stage(data, "base")["init"].update(num_attention_heads=3),
         ("stages.base.init.hidden_size", "num_attention_heads (3)"),
+    ),
+    "a warm-up longer than the training": (
+        lambda data: stage(data, "slm")["optimizer"].update(warmup_steps=21),
+        ("stages.slm.optimizer.warmup_steps", "21 steps does not end within max_steps (20)"),
+    ),
+    "a warm-up that leaves no room for the decay": (
+        lambda data: stage(data, "slm")["optimizer"].update(schedule="wsd", warmup_steps=17),
+        ("stages.slm.optimizer.warmup_steps", "17 steps and the decay over 4 steps", "max_steps (20)"),
+    ),
+    "a batch larger than the corpus": (
+        lambda data: stage(data, "slm").update(batch_size=9),
+        ("stages.slm.batch_size", "more than the num_blocks (8) of the corpus 'web'"),
+    ),
+    "more samples than can be listed": (
+        lambda data: stage(data, "slm").update(max_steps=10**12),
+        ("stages.slm.max_steps", "4e+12 samples", "at most 1e+11"),
     ),
     "too many checkpoints": (
         lambda data: stage(data, "slm").update(num_checkpoints=20),

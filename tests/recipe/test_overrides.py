@@ -15,6 +15,7 @@ from rho1bench.errors import RecipeError
 from rho1bench.recipe import Recipe
 from rho1bench.recipe.loading.layers import parse_yaml
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.models.corpus import named_files
 
 
 def test_set_reaches_stages_by_name_and_lists_by_number():
@@ -81,7 +82,7 @@ def test_local_files_are_found_beside_the_recipe_that_names_them(tmp_path, recip
         local = [{"type": "local", "path": place}, {"type": "hub", "dataset": "sub"}, {"type": "hub", "dataset": "a/b"}]
         path = recipe_file(lambda data, local=local: stage(data, "web").update(sources=local))
         found, folder, hub = load_recipe(str(path)).stage("web").sources
-        assert found.files() == [tmp_path / "data.jsonl"]
+        assert named_files(found.path) == [tmp_path / "data.jsonl"]
         assert (folder.dataset, hub.dataset) == (str(tmp_path / "sub"), "a/b")
     for place in ("sub", "*.parquet", "none.jsonl"):
         path = recipe_file(lambda data, p=place: stage(data, "web").update(sources=[{"type": "local", "path": p}]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from eval_folders import write_label
 
 from rho1bench.comparison import stage as comparison_stage
+from rho1bench.pipeline.manifest import Manifest
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
 from rho1bench.report import stage as report_stage
@@ -196,7 +198,9 @@ def write_run(folder: Path, run_recipe: Recipe | None = None, treatment: str = "
     write_jsonl(inputs[treatment] / "selected_tokens.jsonl", probe_rows())
     write_evaluations(inputs["eval"], treatment)
     for index, (name, path) in enumerate(inputs.items()):
-        write_json(path / "manifest.json", {"stage": name, "seconds": 2.5 + 9.7 * index})
+        kind = run_recipe.stage(name).kind
+        manifest = Manifest(name, kind, "f" * 64, {}, seconds=2.5 + 9.7 * index, attempts=1, files={}, sizes={})
+        write_json(path / "manifest.json", asdict(manifest))
     compare = run_recipe.stage("compare")
     comparison_stage.run(StageContext(run_recipe, compare, inputs["compare"], inputs, 0, SilentProgress()))
     own = folder / "stages" / "report"

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rho1bench.comparison.differences import PairComparison
+from rho1bench.comparison.run_summary import SpeedUpEntry, TrainingSummary
 from rho1bench.errors import DataError
 from rho1bench.rendering.line_chart import Chart, Series, svg, ticks
 from rho1bench.report import curves, findings, token_passages
@@ -127,13 +129,10 @@ def test_broken_probe_is_named(tmp_path: Path) -> None:
         token_passages.read_probe(tmp_path)
 
 
-def pair(difference: float, p: float) -> dict[str, Any]:
+def pair(difference: float, p: float) -> PairComparison:
     entry = {"treatment": 0.5 + difference, "baseline": 0.5, "difference": difference, "p": p, "n": 1080}
-    return {
-        "treatment": "slm",
-        "baseline": "clm",
-        "suites": {"s": entry | {"ci": [difference - 0.02, difference + 0.02]}},
-    }
+    entry |= {"ci": [difference - 0.02, difference + 0.02], "p_method": "x"}
+    return PairComparison.model_validate({"treatment": "slm", "baseline": "clm", "suites": {"s": entry}, "tasks": {}})
 
 
 @pytest.mark.parametrize(
@@ -153,13 +152,13 @@ def test_verdict_follows_the_numbers(difference: float, p: float, verdict: str) 
 
 
 def test_conditions_tell_unequal_training() -> None:
-    alike = {"max_steps": 200, "tokens": 1_000_000, "selected_tokens": 600_000}
-    full = alike | {"selected_tokens": 1_000_000}
+    alike = TrainingSummary(max_steps=200, tokens=1_000_000, selected_tokens=600_000, num_parameters=1000)
+    full = alike.model_copy(update={"selected_tokens": 1_000_000})
     equal = findings.conditions(pair(0.1, 0.1), {"slm": alike, "clm": full})
     assert (
         equal == "Both were trained for 200 steps on 1M tokens; the loss counted 600k of them for SLM and 1M for CLM."
     )
-    unequal = findings.conditions(pair(0.1, 0.1), {"slm": alike, "clm": full | {"max_steps": 400}})
+    unequal = findings.conditions(pair(0.1, 0.1), {"slm": alike, "clm": full.model_copy(update={"max_steps": 400})})
     assert unequal.startswith("They were not trained alike")
     assert findings.conditions(pair(0.1, 0.1), {}) == ""
 
@@ -182,4 +181,5 @@ def test_conditions_tell_unequal_training() -> None:
 )
 def test_speedup_sentence(reading: dict[str, Any], part: str) -> None:
     entry = {"treatment": "slm", "baseline": "clm", "suite": "s", "target": 0.5, "n": 360, "num_checkpoints": 6}
-    assert part in findings.speedup(entry | reading)
+    tokens = reading["share"] and 1e6 * reading["share"]
+    assert part in findings.speedup(SpeedUpEntry.model_validate(entry | reading | {"tokens": tokens}))

@@ -1,4 +1,4 @@
-"""The warm parent dies, hangs, is shared and is forked: no program is lost and nothing stays behind."""
+"""The fork server dies, hangs, is shared and is forked: no program is lost and nothing stays behind."""
 
 from __future__ import annotations
 
@@ -17,77 +17,77 @@ from host_processes import processes_with, wait_for_processes
 
 from rho1bench.errors import SandboxError
 from rho1bench.sandbox import fork_server, run_programs
-from rho1bench.sandbox.fork_server import WarmParent
+from rho1bench.sandbox.fork_server import ForkServer
 
 SLEEP = "86397.5"
 """Seconds that no other process of this machine sleeps."""
 
 
 @pytest.fixture
-def parent() -> Iterator[WarmParent]:
-    """A parent of the test's own, with little to import."""
-    warm = WarmParent(("math",))
-    yield warm
-    warm.close()
+def server() -> Iterator[ForkServer]:
+    """A fork server of the test's own, with little to import."""
+    started = ForkServer(("math",))
+    yield started
+    started.close()
 
 
-def printed(warm: WarmParent, source: str, timeout: float = 10.0) -> str:
-    ended = warm.run(source, timeout, 256)
+def printed(server: ForkServer, source: str, timeout: float = 10.0) -> str:
+    ended = server.run(source, timeout, 256)
     assert (ended.ended, ended.status) == ("exit", 0), ended
     return ended.stdout
 
 
-def pid_of(warm: WarmParent) -> int:
-    assert printed(warm, "print(1)") == "1\n"
-    assert warm.pid is not None
-    return warm.pid
+def pid_of(server: ForkServer) -> int:
+    assert printed(server, "print(1)") == "1\n"
+    assert server.pid is not None
+    return server.pid
 
 
-def test_a_dead_parent_is_replaced(parent: WarmParent):
-    first = pid_of(parent)
+def test_a_dead_server_is_replaced(server: ForkServer):
+    first = pid_of(server)
     os.kill(first, signal.SIGKILL)
-    assert printed(parent, "print(2)") == "2\n"
-    assert pid_of(parent) != first
+    assert printed(server, "print(2)") == "2\n"
+    assert pid_of(server) != first
 
 
-def test_a_parent_killed_in_the_middle_loses_no_program(parent: WarmParent):
-    first = pid_of(parent)
+def test_a_server_killed_in_the_middle_loses_no_program(server: ForkServer):
+    first = pid_of(server)
     threading.Timer(0.5, os.kill, (first, signal.SIGKILL)).start()
     began = time.monotonic()
-    assert printed(parent, "import time; time.sleep(1); print('done')") == "done\n"
+    assert printed(server, "import time; time.sleep(1); print('done')") == "done\n"
     assert time.monotonic() - began < 8
-    assert pid_of(parent) != first
+    assert pid_of(server) != first
 
 
-def test_a_hung_parent_is_replaced(parent: WarmParent, monkeypatch: pytest.MonkeyPatch):
+def test_a_hung_server_is_replaced(server: ForkServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fork_server, "GRACE_SECONDS", 1.0)
-    first = pid_of(parent)
+    first = pid_of(server)
     os.kill(first, signal.SIGSTOP)
-    assert printed(parent, "print(3)", timeout=0.5) == "3\n"
-    assert pid_of(parent) != first
+    assert printed(server, "print(3)", timeout=0.5) == "3\n"
+    assert pid_of(server) != first
 
 
-def test_a_program_that_takes_its_keeper_along_is_killed_after_a_few_tries(
-    parent: WarmParent, monkeypatch: pytest.MonkeyPatch
+def test_a_program_that_takes_its_supervisor_along_is_killed_after_a_few_tries(
+    server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(fork_server, "_run_once", lambda *_: None)
-    assert parent.run("print(1)", 1.0, 256).ended == "lost"
+    assert server.run("print(1)", 1.0, 256).ended == "lost"
 
 
-def test_the_parent_ends_with_its_caller():
+def test_the_server_ends_with_its_caller():
     script = (
-        "from rho1bench.sandbox.fork_server import WarmParent\n"
+        "from rho1bench.sandbox.fork_server import ForkServer\n"
         "import os\n"
-        "warm = WarmParent(()); warm.run('', 5, 256); print(warm.pid, flush=True); os._exit(0)"
+        "started = ForkServer(()); started.run('', 5, 256); print(started.pid, flush=True); os._exit(0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert gone(int(done.stdout))
 
 
-def test_programs_end_with_their_parent(parent: WarmParent):
-    pid = pid_of(parent)
+def test_programs_end_with_their_server(server: ForkServer):
+    pid = pid_of(server)
     source = f"import os\nos.execv('/bin/sleep', ['sleep', '{SLEEP}'])"
-    thread = threading.Thread(target=parent.run, args=(source, 3.0, 256))
+    thread = threading.Thread(target=server.run, args=(source, 3.0, 256))
     thread.start()
     assert wait_for_processes(SLEEP, 1)
     (first,) = processes_with(SLEEP)
@@ -109,11 +109,11 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_many_threads_share_one_parent(parent: WarmParent):
+def test_many_threads_share_one_server(server: ForkServer):
     seen: dict[int, str] = {}
 
     def ask(number: int) -> None:
-        seen[number] = printed(parent, f"print({number})")
+        seen[number] = printed(server, f"print({number})")
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
     for thread in threads:
@@ -123,7 +123,7 @@ def test_many_threads_share_one_parent(parent: WarmParent):
     assert seen == {number: f"{number}\n" for number in range(12)}
 
 
-def test_a_forked_process_starts_a_parent_of_its_own():
+def test_a_forked_process_starts_a_server_of_its_own():
     assert run_programs(["print(1)"])[0].stdout == "1\n"
     pid = os.fork()
     if pid == 0:
@@ -132,34 +132,34 @@ def test_a_forked_process_starts_a_parent_of_its_own():
     assert run_programs(["print(3)"])[0].stdout == "3\n"
 
 
-def test_a_parent_that_cannot_warm_up_runs_programs_cold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_server_whose_imports_fail_runs_programs_without_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "site-packages").mkdir()
     (tmp_path / "site-packages" / "rho1bench_hostile.py").write_text("raise RuntimeError('broken on purpose')")
     monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
-    warm = WarmParent(("rho1bench_hostile",))
-    assert printed(warm, "print(4)") == "4\n"
-    warm.close()
+    started = ForkServer(("rho1bench_hostile",))
+    assert printed(started, "print(4)") == "4\n"
+    started.close()
 
 
-def test_a_parent_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(SandboxError, match="without isolation"):
-        WarmParent().run("print(1)", 1.0, 256)
+        ForkServer().run("print(1)", 1.0, 256)
 
 
-def test_a_source_of_a_megabyte(parent: WarmParent):
-    assert printed(parent, f"x = '{'a' * (1 << 20)}'\nprint(len(x))") == f"{1 << 20}\n"
+def test_a_source_of_a_megabyte(server: ForkServer):
+    assert printed(server, f"x = '{'a' * (1 << 20)}'\nprint(len(x))") == f"{1 << 20}\n"
 
 
-def test_programs_leave_no_descriptor_process_or_folder(parent: WarmParent):
-    pid = pid_of(parent)
+def test_programs_leave_no_descriptor_process_or_folder(server: ForkServer):
+    pid = pid_of(server)
     before = (descriptors(os.getpid()), descriptors(pid), scratch_folders())
     sources = ["print(1)", "1/0", "import os; os.fork()", "import os; os._exit(3)", "print('x' * 5000000)"] * 6
     for source in sources:
-        parent.run(source, 5.0, 256)
-    printed(parent, "")
+        server.run(source, 5.0, 256)
+    printed(server, "")
     gc.collect()
-    assert parent.pid == pid
+    assert server.pid == pid
     assert (descriptors(os.getpid()), descriptors(pid), scratch_folders()) == before
     assert len(children(pid)) <= 3  # the last ones are reaped with the next request
 

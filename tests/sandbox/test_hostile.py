@@ -15,7 +15,7 @@ from host_processes import processes_with
 from hostile_programs import ESCAPES, EXHAUSTION, TRY
 
 from rho1bench.sandbox import run_program
-from rho1bench.sandbox.fork_server import WarmParent
+from rho1bench.sandbox.fork_server import ForkServer
 
 DAEMON_SECONDS = "86399.25"
 
@@ -94,26 +94,26 @@ def test_nothing_escapes(name: str, host: dict[str, str]):
 
 
 @pytest.mark.parametrize("name", ["reads a secret", "TCP", "abstract socket", "its parent's name"])
-def test_without_walls_the_programs_would_get_what_they_want(name: str, host: dict[str, str]):
+def test_without_isolation_the_programs_would_get_what_they_want(name: str, host: dict[str, str]):
     """Shows that the set can tell; only programs that do no harm."""
-    parent = WarmParent((), walls="none")
+    server = ForkServer((), isolation="none")
     source = ESCAPES.get(name, "print(attempt(lambda: open('/proc/%d/comm' % os.getppid()).read() and 'ESCAPED'))")
     try:
-        assert "ESCAPED" in parent.run(filled_in(source, host), 10.0, 256).stdout
+        assert "ESCAPED" in server.run(filled_in(source, host), 10.0, 256).stdout
     finally:
-        parent.close()
+        server.close()
 
 
 def test_the_set_is_as_large_as_promised():
     assert len(EXHAUSTION) + len(ESCAPES) >= 60
 
 
-def test_the_walls_stand():
-    parent = WarmParent(())
+def test_programs_are_isolated_here():
+    server = ForkServer(())
     try:
-        assert parent.walls in ("bubblewrap", "namespaces")
+        assert server.isolation in ("bubblewrap", "namespaces")
     finally:
-        parent.close()
+        server.close()
 
 
 def test_shared_memory_ends_with_its_program():

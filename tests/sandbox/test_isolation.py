@@ -1,155 +1,122 @@
-"""Programs see nothing of each other and of the warm parent: each finds what an interpreter of its own would show."""
+"""Which isolation is chosen, what a machine without any is told, and the commands that speak of it."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from rho1bench.sandbox import run_program
-
-SAME_AS_ALONE = {
-    "output": "print('a', 1 / 3); import sys; sys.stdout.write('no line end')",
-    "writes to the descriptor": "import os\nos.write(1, b'low\\n'); os.write(2, b'err\\n')",
-    "name and file": "import os\nprint(__name__, os.path.relpath(__file__), os.path.isabs(__file__))",
-    "main module": "import __main__, sys\nx = 5\nprint(__main__.x, sys.modules['__main__'] is __main__)",
-    "arguments": "import sys; print(sys.argv, sys.getrecursionlimit(), sys.stdin.read())",
-    "exit by number": "print('out'); raise SystemExit(3)",
-    "exit by text": "import sys; sys.exit('bye')",
-    "exit by nothing": "exit()",
-    "uncaught": "def f(x):\n    return 1 / x\nf(0)",
-    "chained": "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise ValueError('two\\nlines') from e",
-    "group": "raise ExceptionGroup('both', [ValueError(1), TypeError(2)])",
-    "syntax": "x = (1,\nprint(x",
-    "indentation": "if True:\nprint(1)",
-    "suggestion": "import math\nmath.sqroot(2)",
-    "recursion": "def f(n):\n    return f(n + 1)\nf(0)",
-    "assertion": "assert 1 == 2, 'not equal'",
-    "interrupt": "raise KeyboardInterrupt",
-    "own hook": "import sys\nsys.excepthook = lambda *a: print('hook', a[0].__name__)\n1 / 0",
-    "exit handlers": "import atexit\natexit.register(print, 'last')\nprint('first')",
-    "threads": "import threading as t, time\nt.Thread(target=lambda: time.sleep(0.1) or print(1)).start()\nprint('m')",
-    "thread error": "import threading\nt = threading.Thread(target=lambda: 1 / 0); t.start(); t.join(); print('on')",
-    "futures": "from concurrent.futures import ThreadPoolExecutor as P\nprint(list(P(3).map(str, range(5))))",
-    "processes": "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: print(p.map(abs, [-1]))",
-    "dataclasses": "import dataclasses\n@dataclasses.dataclass\nclass A:\n    x: int\nprint(A(1), A.__annotations__)",
-    "pickle": "import pickle\nclass A: pass\nprint(type(pickle.loads(pickle.dumps(A()))))",
-    "typing": "import typing\nclass A:\n    b: 'A'\nprint(typing.get_type_hints(A))",
-    "warnings": "import warnings\nwarnings.warn('careful')\nprint(warnings.filters == [] or 'filters')",
-    "coding": "# -*- coding: latin-1 -*-\nprint(len('\u00e9'))",
-    "unicode": "print('\u221a2 \u2264 \U0001d538')",
-    "sympy": "from sympy import *\nx = symbols('x')\nprint(solve(x**2 - 2), integrate(sin(x), x), Dummy('d'))",
-    "sets": "print({'b', 'a', 'c', 'x1', 'x2'})",
-    "broken stdout": "import sys\nsys.stdout.close()\nprint(1)",
-    "os._exit": "import os\nprint('lost'); os._exit(4)",
-    "fork": "import os\nif os.fork() == 0:\n    print('child'); os._exit(0)\nos.wait(); print('parent')",
-}
+from rho1bench.errors import DataError, SandboxError
+from rho1bench.sandbox import UNSAFE, isolation, isolation_in_force, run_file
+from rho1bench.sandbox.fork_server import ForkServer
+from rho1bench.sandbox.inside.namespaces import OTHER_SCRATCH, SCRATCH
+from rho1bench.sandbox.isolation import Isolation
 
 
-def alone(source: str) -> tuple[int, str, str]:
-    """Run ``source`` in an interpreter of its own; exit code, output, last line of the error output."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "program.py").write_text(source, encoding="utf-8", errors="replace")
-        done = subprocess.run(
-            [sys.executable, "-s", "-P", "program.py"],
-            cwd=folder,
-            env={"PYTHONHASHSEED": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-    error = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
-    return done.returncode, done.stdout.decode("utf-8", errors="replace"), error[-1].strip() if error else ""
+def printed(server: ForkServer, source: str) -> str:
+    try:
+        return server.run(source, 10.0, 256).stdout
+    finally:
+        server.close()
 
 
-def in_sandbox(source: str) -> tuple[str, str, str]:
-    result = run_program(source, timeout=20)
-    return result.outcome, result.stdout, result.error
+def test_the_strongest_isolation_comes_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert isolation.possible_isolation() == ["bubblewrap", "namespaces"]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert isolation.possible_isolation() == ["namespaces", "bubblewrap"]
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert isolation.possible_isolation() == ["namespaces"]
+    monkeypatch.setenv(UNSAFE, "1")
+    assert isolation.possible_isolation() == ["namespaces", "none"]
 
 
-def as_sandbox_says(end: tuple[int, str, str]) -> tuple[str, str, str]:
-    code, stdout, error = end
-    if code < 0:
-        return "killed", stdout, "killed by SIGINT"
-    return ("ok", stdout, "") if code == 0 else ("error", stdout, error)
-
-
-@pytest.mark.parametrize("name", SAME_AS_ALONE)
-def test_a_program_ends_as_it_does_in_an_interpreter_of_its_own(name: str):
-    source = SAME_AS_ALONE[name]
-    assert in_sandbox(source) == as_sandbox_says(alone(source))
-
-
-VALUES = st.sampled_from(["0", "1", "-2", "0.5", "'a'", "[1, 2]", "None", "x", "y", "10**30", "{1: 2}"])
-
-
-@settings(max_examples=15)
-@given(st.lists(st.tuples(VALUES, st.sampled_from("+-*/%@<"), VALUES), min_size=1, max_size=4))
-def test_small_programs_end_as_they_do_alone(operations: list[tuple[str, str, str]]):
-    lines = [f"print(type({left}), {left} {sign} {right})" for left, sign, right in operations]
-    source = "\n".join(["x, y = 3, 'b'", *lines])
-    assert in_sandbox(source) == as_sandbox_says(alone(source))
-
-
-LEAVES_A_MARK = {
-    "sympy": ("import sympy; sympy.solve = lambda *a: 'hacked'", "import sympy; print(sympy.solve(sympy.Symbol('x')))"),
-    "math": ("import math; math.pi = 3", "import math; print(round(math.pi, 2))"),
-    "builtins": ("import builtins; builtins.len = lambda x: 7", "print(len('a'))"),
-    "globals": ("leak = 1", "print('leak' in globals())"),
-    "modules": ("import sys; sys.modules['left'] = sys", "import sys; print('left' in sys.modules)"),
-    "environment": ("import os; os.environ['LEFT'] = '1'", "import os; print('LEFT' in os.environ)"),
-    "files": ("open('left', 'w').close()", "import os; print(os.path.exists('left'))"),
-    "recursion": ("import sys; sys.setrecursionlimit(77)", "import sys; print(sys.getrecursionlimit())"),
-    "random": ("import random; random.seed(1)", "import random; print(random.random() == random.Random(1).random())"),
-    "sympy cache": ("import sympy; sympy.Symbol('q', real=True)", "import sympy; print(sympy.Symbol('q').is_real)"),
-    "decimal": ("import decimal; decimal.getcontext().prec = 3", "import decimal; print(decimal.getcontext().prec)"),
-    "signals": ("import signal; signal.signal(15, signal.SIG_IGN)", "import signal; print(signal.getsignal(15) == 0)"),
-}  # fmt: skip
-FRESH = {
-    "sympy": "[0]", "math": "3.14", "builtins": "1", "globals": "False", "modules": "False", "environment": "False",
-    "files": "False", "recursion": "1000", "random": "False", "sympy cache": "None", "decimal": "28", "signals": "True",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", LEAVES_A_MARK)
-def test_the_next_program_sees_no_mark(name: str):
-    mark, look = LEAVES_A_MARK[name]
-    assert run_program(mark).outcome == "ok"
-    assert run_program(look).stdout.strip() == FRESH[name]
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        "import random; print(random.random())",
-        "import numpy; print(numpy.random.rand())",
-        "import sympy.core.random as r; print(r.rng.random())",
-        "import uuid; print(uuid.uuid4())",
-        "import secrets; print(secrets.token_hex())",
-    ],
-)
-def test_random_numbers_are_each_programs_own(draw: str):
-    assert run_program(draw).stdout != run_program(draw).stdout
-
-
-def test_a_program_holds_three_descriptors_and_no_module_of_ours():
-    result = run_program(
-        "import os, sys\nfds = [f for f in range(256) if os.path.exists(f'/proc/self/fd/{f}')]\n"
-        "print(fds, [m for m in sys.modules if m.startswith('rho1bench')], os.listdir('.'))"
+def test_without_isolation_programs_are_refused_unless_allowed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    whole = isolation.command
+    broken = [sys.executable, "-c", "raise OSError('no namespaces today')"]
+    monkeypatch.setattr(
+        "rho1bench.sandbox.fork_server.command",
+        lambda kind, settings: whole(kind, settings) if kind == "none" else broken,
     )
-    assert result.stdout == "[0, 1, 2] [] ['program.py']\n"
+    with pytest.raises(SandboxError, match=r"no namespaces today.*--unsafe-code-execution"):
+        isolation_in_force()
+    monkeypatch.setenv(UNSAFE, "1")
+    assert isolation_in_force() == "none"
 
 
-def test_nothing_of_the_callers_environment_is_there(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SECRET_TOKEN", "hidden")
-    result = run_program("import os; print(dict(os.environ), flush=True); os.system('env')")
-    assert "hidden" not in result.stdout
-    assert result.stdout.startswith("{}\n")
-    assert os.environ["SECRET_TOKEN"] == "hidden"
+def test_without_isolation_a_program_still_has_a_scratch_folder_that_goes():
+    where = printed(ForkServer((), isolation="none"), "import os; print(os.getcwd(), os.listdir('.'))").split()
+    assert where[1] == "['program.py']"
+    assert not Path(where[0]).exists()
+
+
+def hides_the_host(kind: Isolation) -> None:
+    """A program is another user, the second process, and alone in its scratch folder; a host's /tmp is not there."""
+    source = "import os; print(os.getuid(), os.getpid(), os.getcwd(), os.listdir('.'), *os.listdir('/tmp'))"
+    with tempfile.NamedTemporaryFile(prefix="of-the-host-", dir=SCRATCH):
+        uid, pid, place, files, *others = printed(ForkServer((), isolation=kind), source).split()
+    assert (uid, pid, files) == ("1000", "2", "['program.py']")
+    # Packages that lie in /tmp must stay readable there, so the scratch folder is then another one.
+    assert place == (SCRATCH if others == ["program.py"] else OTHER_SCRATCH)
+    assert not any(name.startswith("of-the-host-") for name in others)
+
+
+def test_namespaces_hide_the_host():
+    hides_the_host("namespaces")
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_bubblewrap_hides_the_host():
+    hides_the_host("bubblewrap")
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "bubblewrap"])
+def test_packages_in_the_scratch_folders_place_stay_importable(kind, monkeypatch: pytest.MonkeyPatch):
+    if kind == "bubblewrap" and shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        packages = Path(folder, "site-packages")
+        packages.mkdir()
+        (packages / "imported_late.py").write_text("word = 'there'")
+        monkeypatch.syspath_prepend(str(packages))
+        source = "import os, imported_late; open('mine', 'w').close(); print(imported_late.word, sorted(os.listdir()))"
+        assert printed(ForkServer((), isolation=kind), source) == "there ['mine', 'program.py']\n"
+
+
+def test_shown_paths_are_the_interpreters_and_none_twice():
+    shown = isolation.shown_paths()
+    assert any(sys.base_prefix == path or sys.base_prefix.startswith(f"{path}/") for path in shown)
+    assert str(Path.home()) not in shown
+    assert not [path for path in shown for other in shown if path.startswith(f"{other}/")]
+
+
+def test_the_command_prints_one_json_object(tmp_path: Path):
+    (tmp_path / "p.py").write_text("print('hi')\nraise ValueError('bad')")
+    command = [sys.executable, "-m", "rho1bench", "sandbox", "run", str(tmp_path / "p.py"), "--timeout", "9"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result.pop("seconds") < 9
+    assert result == {"outcome": "error", "stdout": "hi\n", "error": "ValueError: bad"}
+
+
+def test_the_option_reaches_the_processes_that_a_command_starts():
+    script = (
+        "import os\nfrom typer.testing import CliRunner\nfrom rho1bench.cli.app import app\n"
+        f"CliRunner().invoke(app, ['--unsafe-code-execution', 'recipes'])\nprint(os.environ['{UNSAFE}'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"none\.py: cannot be read"):
+        run_file(tmp_path / "none.py")

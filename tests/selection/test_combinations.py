@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from rho1bench.recipe import Selection
-from rho1bench.selection.score_functions import registered_names
+from rho1bench.selection.score_functions import score_function_names
 from rho1bench.selection.selector import Selector, TokenBatch
 from rho1bench.selection.top_k import num_to_keep
 
-NAMES = registered_names()
+NAMES = score_function_names()
 RATIOS = st.sampled_from([0.1, 0.29, 0.5, 0.7, 0.9, 1.0])
 SCOPES = st.sampled_from(["sequence", "micro_batch", "global"])
 
@@ -38,7 +38,7 @@ def chosen(selection: dict[str, Any], batch: TokenBatch, losses: Tensor) -> Tens
     if selector.is_full:
         return batch.eligible_BS
     scores = selector.scores(batch, losses if selector.needs_losses else None)
-    return selector.choose(scores, batch.eligible_BS)
+    return selector.select(scores, batch.eligible_BS)
 
 
 @pytest.mark.parametrize("name", NAMES)

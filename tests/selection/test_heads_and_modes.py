@@ -13,7 +13,7 @@ from torch import Tensor
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.chunked_logits import OutputHead
 from rho1bench.recipe import Selection
-from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_entropies, token_losses_and_norms
+from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_entropies, token_losses_and_lse
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 
@@ -38,8 +38,8 @@ def gradients(case: tuple[Tensor, OutputHead, Tensor], dtype: torch.dtype, chunk
         losses = torch.nn.functional.cross_entropy(logits(live, leaves[0]), targets, reduction="none")
         total = losses.sum()
     else:
-        _, norms = token_losses_and_norms(leaves[0].detach(), live, targets, chunk)
-        total, losses = summed_loss(leaves[0], live, targets, chunk, norms_K=norms)
+        _, lse = token_losses_and_lse(leaves[0].detach(), live, targets, chunk)
+        total, losses = summed_loss(leaves[0], live, targets, chunk, lse_K=lse)
     total.backward()
     return [losses.detach(), total.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 

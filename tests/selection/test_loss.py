@@ -157,9 +157,9 @@ def test_module_equals_the_plain_model(score: Any, tie: bool) -> None:
     for name, parameter in lm.named_parameters():
         torch.testing.assert_close(grads[name], parameter.grad, atol=1e-5, rtol=1e-4)
     if score == "excess_loss":
-        from rho1bench.selection.top_k import choose
+        from rho1bench.selection.top_k import top_k
 
-        expected = choose(losses.detach() - reference[..., 0], eligible, 0.4, "micro_batch")
+        expected = top_k(losses.detach() - reference[..., 0], eligible, 0.4, "micro_batch")
         assert torch.equal(selected, expected)
     assert not (selected & ~eligible).any()
 

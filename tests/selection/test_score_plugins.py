@@ -13,12 +13,12 @@ from rho1bench.recipe import Selection
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.recipe.models.score_names import score_names
 from rho1bench.selection import score_functions
-from rho1bench.selection.score_functions import ScoreInputs, registered_names, score_function
+from rho1bench.selection.score_functions import ScoreInputs, score_function, score_function_names
 
 Install = Callable[[str, str, str], None]
 GOOD = """
 from rho1bench.selection.score_functions import ScoreFunction
-late = ScoreFunction("late_tokens", lambda inputs: inputs.token_ids.float())
+late = ScoreFunction("late_tokens", lambda inputs: inputs.token_positions.float())
 """
 
 
@@ -26,7 +26,7 @@ late = ScoreFunction("late_tokens", lambda inputs: inputs.token_ids.float())
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Install a package of one module with one entry point, until the test ends."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(score_functions, "_REGISTRY", dict(score_functions._REGISTRY))
+    monkeypatch.setattr(score_functions, "_SCORE_FUNCTIONS", dict(score_functions._SCORE_FUNCTIONS))
 
     def make(package: str, entry: str, source: str) -> None:
         module = f"{tmp_path.name}_{package}".replace("-", "_")
@@ -46,7 +46,7 @@ def test_a_package_adds_a_score(install: Install) -> None:
     assert "late_tokens" not in score_names()
     install("late-scores", "late_tokens=late", GOOD)
     assert "late_tokens" in score_names()
-    assert registered_names() == sorted(score_names())
+    assert score_function_names() == sorted(score_names())
     assert Selection(score="late_tokens", ratio=0.5).parts[0].score == "late_tokens"
     inputs = ScoreInputs(None, None, None, torch.arange(4), 0)
     assert score_function("late_tokens").compute(inputs).tolist() == [0.0, 1.0, 2.0, 3.0]

@@ -128,7 +128,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from rho1bench.selection import scoring
+from rho1bench.selection import stage as scoring
 from rho1bench.system.progress import SilentProgress
 corpus, output, model = sys.argv[1:]
 calls = []
@@ -339,7 +339,7 @@ def test_the_bench_measures_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     from rho1bench.bench import score as bench
 
     monkeypatch.setattr(bench, "NUM_BLOCKS", 2)
-    small = bench.SHAPE | {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 500}
+    small = replace(bench.SHAPE, hidden_size=32, intermediate_size=64, num_hidden_layers=1, vocab_size=500)
     told = json.loads(bench.report(bench.run(1, 1, small)).splitlines()[-1])
     assert (told["rounds"], told["tokens"], told["vocab_size"]) == (1, 1024, 500)
     assert told["ratio"] == pytest.approx(told["scoring_per_second"] / told["forward_per_second"])

@@ -11,7 +11,7 @@ from torch import Tensor
 from rho1bench.recipe import Selection
 from rho1bench.selection.score_functions import ScoreFunction, ScoreInputs, register, score_function
 from rho1bench.selection.selector import Selector, TokenBatch
-from rho1bench.selection.top_k import Scope, choose, num_selected, num_to_keep
+from rho1bench.selection.top_k import Scope, num_selected, num_to_keep, top_k
 
 RATIOS = st.sampled_from([0.01, 0.1, 0.29, 0.3, 0.5, 0.6, 0.7, 0.95, 1.0]) | st.floats(0.001, 1.0)
 SCOPES = st.sampled_from(["sequence", "micro_batch", "global"])
@@ -41,7 +41,7 @@ def expected_choice(scores: list[float], eligible: list[bool], ratio: float) -> 
 @given(batches(), RATIOS, SCOPES)
 def test_exactly_the_best_are_chosen(batch: tuple[Tensor, Tensor], ratio: float, scope: Scope) -> None:
     scores, eligible = batch
-    chosen = choose(scores, eligible, ratio, scope)
+    chosen = top_k(scores, eligible, ratio, scope)
     if scope == "sequence":
         groups = [(scores[row], eligible[row], chosen[row]) for row in range(len(scores))]
     else:
@@ -67,7 +67,7 @@ def test_ratio_counts_as_written() -> None:
 
 
 def test_ties_go_to_the_first_positions() -> None:
-    chosen = choose(torch.zeros(2, 5), torch.ones(2, 5, dtype=torch.bool), 0.4, "micro_batch")
+    chosen = top_k(torch.zeros(2, 5), torch.ones(2, 5, dtype=torch.bool), 0.4, "micro_batch")
     assert chosen.tolist() == [[True] * 4 + [False], [False] * 5]
 
 
@@ -94,7 +94,7 @@ def test_scores_by_name() -> None:
     with pytest.raises(ValueError, match="known: excess_loss"):
         score_function("nonsense")
     with pytest.raises(ValueError, match="registered already"):
-        register(ScoreFunction("full", lambda given: given.token_ids))
+        register(ScoreFunction("full", lambda given: given.token_positions))
 
 
 def test_random_scores_are_uniform_and_depend_on_token_and_seed_only() -> None:
@@ -121,9 +121,9 @@ def test_the_divisor_is_known_before_the_choice(scope: Scope) -> None:
     halves = list(batch.eligible_BS.split(2))
     scores = selector.scores(batch, None)
     if scope == "global":
-        chosen = [selector.choose(scores, batch.eligible_BS)]
+        chosen = [selector.select(scores, batch.eligible_BS)]
     else:
-        chosen = [selector.choose(part, mask) for part, mask in zip(scores.split(2), halves, strict=True)]
+        chosen = [selector.select(part, mask) for part, mask in zip(scores.split(2), halves, strict=True)]
     assert selector.num_selected(halves) == sum(int(part.sum()) for part in chosen)
 
 
@@ -137,5 +137,5 @@ def test_full_selection_needs_nothing(selection: Selection | None) -> None:
     assert not selector.needs_losses
     assert not selector.needs_reference
     eligible = token_batch().eligible_BS
-    assert torch.equal(selector.choose(torch.zeros(4, 10), eligible), eligible)
+    assert torch.equal(selector.select(torch.zeros(4, 10), eligible), eligible)
     assert selector.num_selected([eligible]) == 40

@@ -1,4 +1,4 @@
-"""Atomic files and torn lines; sizes in the plan against the real model."""
+"""Atomic files and torn lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_recipe import SMALL
 
-from rho1bench.plan import num_parameters, stage_sizes
-from rho1bench.recipe import ModelConfig
-from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system import files
 
 ROWS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9), max_size=3), max_size=6)
@@ -59,32 +55,3 @@ def test_a_torn_line_costs_only_itself(tmp_path_factory, rows, torn, more):
 def test_the_hash_of_json_is_blind_to_order(value):
     backwards = dict(reversed(value.items()))
     assert files.sha256_json(value) == files.sha256_json(json.loads(json.dumps(backwards)))
-
-
-@pytest.mark.parametrize(("tied", "groups"), [(True, None), (False, 2), (True, 1)])
-def test_parameters_are_those_of_the_real_model(tied, groups):
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    shape = {
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": groups,
-        "max_position_embeddings": 32,
-        "tie_word_embeddings": tied,
-    }
-    with torch.device("meta"):
-        model = LlamaForCausalLM(LlamaConfig(vocab_size=500, **{**shape, "num_key_value_heads": groups or 4}))
-    assert num_parameters(ModelConfig(**shape), 500) == model.num_parameters()
-
-
-def test_sizes_follow_from_the_recipe():
-    recipe = load_recipe(str(SMALL))
-    assert stage_sizes(recipe, recipe.stage("web")) == {"blocks": 8, "tokens": 128, "bytes": 384}
-    assert stage_sizes(recipe, recipe.stage("scores"))["bytes"] == 512
-    slm = stage_sizes(recipe, recipe.stage("slm"))
-    assert (slm["steps"], slm["tokens"], slm["blocks"]) == (20, 1280, 80)
-    assert slm["bytes"] == 3 * 4 * slm["weights"]
-    assert stage_sizes(recipe, recipe.stage("eval")) == {"steps": 2}

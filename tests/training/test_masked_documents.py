@@ -16,7 +16,7 @@ from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.system.files import write_json
 from rho1bench.training.datasets import block_batch
-from rho1bench.training.validation import block_losses, validation_loss
+from rho1bench.training.measurements import block_losses, validation_loss
 
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2], [0, 1, 1, 1, 1, 1, 1, 1]], dtype=np.uint16)
 

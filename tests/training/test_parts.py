@@ -18,7 +18,7 @@ from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system.files import append_jsonl, read_jsonl
 from rho1bench.training.callbacks import checkpoint_steps, cut_rows
 from rho1bench.training.datasets import BlockDataset, block_order
-from rho1bench.training.loss_sums import LossTotals
+from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainer_args import optimizer_arguments, training_arguments
 from rho1bench.training.trainers.resumable import latest_resume_point
 
@@ -50,7 +50,7 @@ def test_batches_carry_the_right_blocks_and_scores(shared: Path) -> None:
     for row, sample in enumerate([3, 4]):
         np.testing.assert_array_equal(batch["input_ids"][row], corpus.block(order[sample]))
         np.testing.assert_array_equal(batch["reference"][row], scores.block(order[sample])[1:])
-        assert batch["token_ids"][row].tolist() == [sample * 48 + position for position in range(1, 48)]
+        assert batch["token_positions"][row].tolist() == [sample * 48 + position for position in range(1, 48)]
     assert "reference" not in BlockDataset(corpus, order, None)[0]
 
 
@@ -91,9 +91,9 @@ def test_only_whole_resume_points_count(tmp_path: Path) -> None:
 
 
 def test_totals_add_up() -> None:
-    totals = LossTotals(2.0, 2, 9.0, 3, 2.0, 2, 10, 0.5)
-    totals.add(LossTotals(4.0, 2, 5.0, 3, 4.0, 2, 10, 0.25))
-    assert LossTotals(**totals.as_dict()) == totals
+    totals = LossSums(2.0, 2, 9.0, 3, 2.0, 2, 10, 0.5)
+    totals.add(LossSums(4.0, 2, 5.0, 3, 4.0, 2, 10, 0.25))
+    assert LossSums(**totals.as_dict()) == totals
     assert totals.tokens == 20
     assert totals.row() == {
         "loss": 1.5,
@@ -103,7 +103,7 @@ def test_totals_add_up() -> None:
         "select_ratio": 4 / 6,
         "threshold": 0.25,
     }
-    assert LossTotals(2.0, 2, 2.0, 2).row()["loss_unselected"] is None
+    assert LossSums(2.0, 2, 2.0, 2).row()["loss_unselected"] is None
 
 
 def stage(**fields: Any) -> PretrainStage:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import architectures
 import pytest
 import rank_world
 import world
@@ -25,8 +26,9 @@ SFT_SELECTION = {"selection": {"score": "excess_loss", "ratio": 0.6}, "reference
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 2e-6, 2e-6
 
 
-def stages() -> list[dict[str, Any]]:
+def stages(out: Path) -> list[dict[str, Any]]:
     one, two = world.pretrain, rank_world.pretrain
+    gpt2 = {"init": {"pretrained": str(out / "gpt2")}}
     distributed = {"distributed": {"strategy": "ddp", "num_processes": 2}}
     return [
         *world.scored(),
@@ -35,6 +37,7 @@ def stages() -> list[dict[str, Any]]:
         one("one_micro", selection=MICRO, **SHORT),
         one("accumulated_clm", micro_batch_size=1, **SHORT),
         one("accumulated_global", micro_batch_size=1, selection=GLOBAL, **SHORT),
+        one("one_gpt2", **SHORT, **gpt2),
         world.sft("one_sft", "base", **SHORT),
         world.sft("one_sft_selective", "base", **SFT_SELECTION),
         two("two_clm", micro_batch_size=2, **SHORT),
@@ -42,6 +45,8 @@ def stages() -> list[dict[str, Any]]:
         two("two_micro", micro_batch_size=4, selection=MICRO, **SHORT),
         two("killed", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         two("sharded", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
+        two("sharded_gpt2", "fsdp2", micro_batch_size=2, **SHORT, **gpt2),
+        two("sharded_killed", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         world.sft("two_sft", "base", micro_batch_size=2, **SHORT, **distributed),
         world.sft("two_sft_selective", "base", micro_batch_size=2, **SFT_SELECTION, **distributed),
     ]
@@ -51,15 +56,17 @@ def stages() -> list[dict[str, Any]]:
 def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every stage above; in one of them rank 1 dies, and the stage goes on in a second start."""
     out = world.link_shared(shared, tmp_path_factory.mktemp("ranks"))
-    names = [stage["name"] for stage in stages()[len(world.scored()) :]]
-    world.run_stages(stages(), out, only=[name for name in names if name.startswith(("one", "acc"))])
+    no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    architectures.save_pretrained("gpt2", out / "tokens/tokenizer", out / "gpt2", **no_dropout)
+    names = [stage["name"] for stage in stages(out)[len(world.scored()) :] if stage["name"] != "sharded_killed"]
+    world.run_stages(stages(out), out, only=[name for name in names if name.startswith(("one", "acc"))])
     with pytest.MonkeyPatch.context() as patched:
         here = Path(__file__).parent
         patched.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parents[1])]))
         with pytest.raises(RunError, match=r"stage 'killed': rank 1 was ended by SIGKILL .* resume point"):
-            rank_world.launch(stages(), out, ["killed"], kill=(1, 5))
+            rank_world.launch(stages(out), out, ["killed"], kill=(1, 5))
         assert [path.name for path in (out / "killed/trainer").glob("checkpoint-*")] == ["checkpoint-3"]
-        rank_world.launch(stages(), out, [name for name in names if not name.startswith(("one", "acc"))])
+        rank_world.launch(stages(out), out, [name for name in names if not name.startswith(("one", "acc"))])
     return out
 
 
@@ -77,6 +84,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
         ("one_global", "two_global"),
         ("one_global", "sharded"),
         ("one_micro", "two_micro"),
+        ("one_gpt2", "sharded_gpt2"),
         ("one_sft", "two_sft"),
         ("one_sft_selective", "two_sft_selective"),
     ],
@@ -112,6 +120,17 @@ def test_only_one_rank_writes(run: Path, name: str) -> None:
 def test_killed_and_resumed_equals_straight_with_two_ranks(run: Path) -> None:
     assert weights_sha256(run / "killed/checkpoint") == weights_sha256(run / "two_global/checkpoint")
     assert rows(run / "killed") == rows(run / "two_global")
+
+
+@pytest.mark.sweep
+def test_a_sharded_stage_killed_and_resumed_equals_straight(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parents[1])]))
+    with pytest.raises(RunError, match="stage 'sharded_killed': rank 1 was ended by SIGKILL"):
+        rank_world.launch(stages(run), run, ["sharded_killed"], kill=(1, 5))
+    rank_world.launch(stages(run), run, ["sharded_killed"])
+    assert weights_sha256(run / "sharded_killed/checkpoint") == weights_sha256(run / "sharded/checkpoint")
+    assert rows(run / "sharded_killed") == rows(run / "sharded")
 
 
 def test_a_rank_with_a_bug_shows_its_traceback() -> None:

@@ -13,10 +13,12 @@ import pytest
 import world
 
 from rho1bench.errors import CheckpointError, MissingPackageError, TrainingError
-from rho1bench.modeling.build import check_packages, layer_classes
-from rho1bench.modeling.causal_lm import load_model
-from rho1bench.recipe import PretrainStage
-from rho1bench.sizing.flops import flops_per_token_of_model, peak_flops
+from rho1bench.modeling.build import check_packages, pretrained_model
+from rho1bench.modeling.causal_lm import load_model, size_of_model
+from rho1bench.modeling.library_internals import layer_classes
+from rho1bench.recipe import PretrainedModel, PretrainStage
+from rho1bench.sizing.flops import flops_per_token, peak_flops
+from rho1bench.sizing.shapes import shape_of_config
 from rho1bench.system.files import read_json, read_jsonl
 from rho1bench.training.trainer_args import deepspeed_settings, distributed_arguments, training_arguments
 
@@ -72,6 +74,25 @@ def test_pretrained_weights_start_a_stage(out: Path, tmp_path: Path) -> None:
     fields["init"] = {"pretrained": str(pickled)}
     with pytest.raises(CheckpointError, match=r"pickled: these weights cannot be loaded.*"):
         world.run_stages([*world.scored(), world.pretrain("refused", **fields)], out, only=["refused"])
+
+
+def test_weights_come_with_the_tokenizer_of_the_stage(shared: Path, tmp_path: Path) -> None:
+    tokenizer, folder = shared / "tokens/tokenizer", tmp_path / "given"
+    shutil.copytree(shared / "base/checkpoint", folder)
+    given = PretrainedModel(pretrained=str(folder))
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text + "\n")  # differs in form alone
+    pretrained_model(given, tokenizer)
+    vocabulary = json.loads(text)["model"]["vocab"]
+    first, second = sorted(vocabulary, key=vocabulary.__getitem__)[300:302]
+    swapped = json.loads(text)
+    swapped["model"]["vocab"] |= {first: vocabulary[second], second: vocabulary[first]}
+    (folder / "tokenizer.json").write_text(json.dumps(swapped))
+    with pytest.raises(CheckpointError, match=f"^{folder}: has another tokenizer .* than the stage, in {tokenizer}"):
+        pretrained_model(given, tokenizer)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=f"^{folder}: has no tokenizer.json, so nothing tells"):
+        pretrained_model(given, tokenizer)
 
 
 def test_a_mistral_of_random_weights(shared: Path) -> None:
@@ -145,9 +166,15 @@ def test_flops_utilisation(shared: Path) -> None:
     assert peak_flops("NVIDIA A100-SXM4-80GB", "fp32") == 19.5e12
     assert peak_flops("Some other device", "bf16") is None
     hidden, inner, vocabulary = 32, 64, 400
-    weights = vocabulary * hidden + 2 * (4 * hidden * hidden + 3 * hidden * inner)
+    norms = 5 * hidden
+    weights = vocabulary * hidden + 2 * (4 * hidden * hidden + 3 * hidden * inner) + norms
     expected = 6 * weights + 12 * 2 * hidden * 48
-    assert math.isclose(flops_per_token_of_model(load_model(shared / "base/checkpoint"), 48), expected)
+    model = load_model(shared / "base/checkpoint")
+    assert math.isclose(flops_per_token(size_of_model(model), 48), expected)
+    shape = shape_of_config(model.config.to_dict())
+    assert shape is not None
+    assert flops_per_token(shape, 48) == expected
+    assert shape.num_parameters == model.num_parameters()
 
 
 def test_fine_tuning_with_ratio_one_is_plain_fine_tuning(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

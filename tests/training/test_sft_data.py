@@ -8,11 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rho1bench.corpus.sources.documents import BadRows
+from rho1bench.corpus.sources.local_rows import BadRow
 from rho1bench.corpus.tokenizer import SpecialTokens, load_raw_tokenizer, special_tokens
 from rho1bench.errors import DataError
 from rho1bench.mini_world import sft_samples
 from rho1bench.recipe import LocalSource, MiniWorldSource
-from rho1bench.training.sft_data import IGNORED, fitting_samples, read_samples, row_segments, tokenise
+from rho1bench.training.sft_data import (
+    IGNORED,
+    fitting_samples,
+    read_samples,
+    row_segments,
+    tokenise,
+    tokenise_dialogue,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=15)
 SPECIAL = SpecialTokens(begin=(0,), bos=0, eos=1, pad=2)
@@ -40,6 +49,31 @@ def test_labels_are_exactly_the_assistants_tokens(tokenizer: Any, segments: list
     eos = tokenizer.token_to_id("</s>")
     assert sample.input_ids[position:] == [eos]
     assert sample.labels[position:] == [eos if segments[-1][0] == "assistant" else IGNORED]
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEGMENTS)
+def test_every_turn_of_the_assistant_learns_its_end(tokenizer: Any, segments: list[tuple[str, str]]) -> None:
+    sample = tokenise_dialogue(segments, tokenizer, SPECIAL)
+    expected = [(0, IGNORED)]
+    for place, (role, text) in enumerate(segments):
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        expected += [(token, token if role == "assistant" else IGNORED) for token in ids]
+        following = segments[place + 1][0] if place + 1 < len(segments) else "the end"
+        if following == "the end" or (role, following) == ("assistant", "user"):
+            expected.append((1, 1 if role == "assistant" else IGNORED))
+    assert list(zip(sample.input_ids, sample.labels, strict=True)) == expected
+
+
+def test_a_dialogue_of_two_turns_learns_to_stop_twice(tokenizer: Any, tmp_path: Path) -> None:
+    turns = [("user", "hi"), ("assistant", "hello"), ("user", "2+3?"), ("assistant", "5")]
+    path = tmp_path / "chat.jsonl"
+    path.write_text(json.dumps({"messages": [{"role": role, "content": text} for role, text in turns]}) + "\n")
+    (sample,), _ = fitting_samples([LocalSource(type="local", path=str(path))], 0, tokenizer, SPECIAL, 1000)
+    text = tokenizer.decode(sample.input_ids, skip_special_tokens=False)
+    assert text == "<s><|user|>\nhi\n<|assistant|>\nhello</s>\n<|user|>\n2+3?\n<|assistant|>\n5</s>"
+    learned = [token for token in sample.labels if token != IGNORED]
+    assert tokenizer.decode(learned, skip_special_tokens=False) == "hello</s>5</s>"
 
 
 @pytest.mark.parametrize("style", ["sft_tir", "sft_cot"])
@@ -129,6 +163,95 @@ PLAYED = (
 )
 def test_chat_rows_become_the_dialogue_that_is_played(row: dict[str, Any], segments: Any) -> None:
     assert row_segments(row, "here") == segments
+
+
+ANSWER = ("assistant", "r")
+ASSISTANT = {"role": "assistant", "content": "r"}
+PARTS = [{"type": "text", "text": "q"}]
+SYSTEM = (("user", "<|system|>\ns\n\n<|user|>\nq\n<|assistant|>\n"), ANSWER)
+
+
+@pytest.mark.parametrize(
+    ("row", "segments"),
+    [
+        ({"instruction": "q", "input": " \n", "output": "r"}, (QUESTION, ANSWER)),
+        ({"instruction": "q", "input": None, "output": "r", "history": [], "system": ""}, (QUESTION, ANSWER)),
+        ({"instruction": "q", "output": "r", "system": "s", "tools": "[]"}, SYSTEM),
+        ({"messages": None, "segments": None, "query": "q", "response": "r"}, (QUESTION, ANSWER)),
+        ({"messages": [{"role": "user", "content": PARTS}, {**ASSISTANT, "tool_calls": []}]}, (QUESTION, ANSWER)),
+        ({"conversations": [{"from": "human", "value": PARTS, "content": None}, ASSISTANT]}, (QUESTION, ANSWER)),
+        ({"conversations": [{"from": "human", "value": "q"}, ASSISTANT], "system": "s"}, SYSTEM),
+        (
+            {"messages": [{"role": "system", "content": ""}, {"role": "user", "content": "q"}, ASSISTANT]},
+            (QUESTION, ANSWER),
+        ),
+        (
+            {"messages": [{"role": "user", "content": "q"}, ASSISTANT, {"role": "tool", "content": None}, ASSISTANT]},
+            (QUESTION, ("assistant", "r\n```output"), ("tool", "\n\n```\n"), ANSWER),
+        ),
+        ({"prompt": PARTS, "completion": " b"}, (("user", "q"), ("assistant", " b"))),
+    ],
+)
+def test_fields_that_hold_nothing_and_text_in_parts(row: dict[str, Any], segments: Any) -> None:
+    assert row_segments(row, "here") == segments
+
+
+CALL = {"type": "function", "function": {"name": "python", "arguments": "{}"}}
+UNFIT: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a call beside text": ({"role": "assistant", "content": "so:", "tool_calls": [CALL]}, "not_shown", "'tool_calls'"),
+    "a call without text": ({"role": "assistant", "content": None, "tool_calls": [CALL]}, "not_shown", "'tool_calls'"),
+    "thoughts": ({"role": "assistant", "content": "r", "reasoning_content": "hm"}, "not_shown", "'reasoning_content'"),
+    "null": ({"role": "assistant", "content": None}, "no_text", "field 'content' must be a non-empty string"),
+    "an empty turn": ({"role": "user", "content": " "}, "no_text", "field 'content' must be a non-empty string"),
+    "an image": ({"role": "user", "content": [*PARTS, {"type": "image_url"}]}, "no_text", "parts of the type 'text'"),
+    "no part": ({"role": "user", "content": []}, "no_text", "non-empty string"),
+    "no object": ("hello", "no_dialogue", "a message's role is None"),  # type: ignore[dict-item]
+}
+
+
+@pytest.mark.parametrize("name", list(UNFIT))
+def test_messages_that_the_template_cannot_show_are_bad_rows(name: str) -> None:
+    message, kind, words = UNFIT[name]
+    with pytest.raises(BadRow, match=words) as caught:
+        row_segments({"messages": [{"role": "user", "content": "q"}, ASSISTANT, message, ASSISTANT]}, "a.jsonl:3")
+    assert (caught.value.kind, caught.value.where) == (kind, "a.jsonl:3")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"instruction": "q", "output": "r", "history": [["a", "b"]]}, "has 'history'"),
+        ({"messages": [{"role": "user", "content": "q"}, ASSISTANT], "tools": [CALL]}, "has 'tools'"),
+        ({"prompt": [{"role": "user", "content": "q"}], "completion": [ASSISTANT]}, "field 'prompt' must be a string"),
+        ({"instruction": "q", "input": 5, "output": "r"}, "field 'input'"),
+        ({"instruction": "q", "output": "\ud800"}, "lone surrogate"),
+    ],
+)
+def test_rows_that_hold_more_than_a_sample_shows(row: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadRow, match=words):
+        row_segments(row, "here")
+
+
+def test_bad_rows_are_skipped_and_counted_or_stop_at_the_first(tokenizer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    good = {"query": "q", "response": "r"}
+    rows = [good, {"messages": [UNFIT["null"][0]]}, good, {"query": "q" * 500, "response": "r"}, good]
+    path.write_text(
+        "".join(json.dumps(row) + "\n" for row in rows[:3]) + "{torn\n" + json.dumps(rows[3]) + "\n" + json.dumps(good)
+    )
+    source = LocalSource(type="local", path=str(path))
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: field 'content'"):
+        fitting_samples([source], 0, tokenizer, SPECIAL, 1000)
+    bad = BadRows("skip")
+    samples, num_long = fitting_samples([source], 0, tokenizer, SPECIAL, 1000, bad, 300)
+    assert (len(samples), num_long) == (3, 0)
+    assert bad.counts == {"no_text": 1, "not_json": 1, "too_long": 1}
+    assert bad.first["not_json"] == f"{path}:4"
+    some = LocalSource(type="local", path=str(path), offset=1, num_documents=2)
+    assert len(list(read_samples([some], 0, BadRows("skip"), 300))) == 2, "offset and num_documents count samples"
+    path.write_text("{torn\n" * 3)
+    with pytest.raises(DataError, match=r"no fine-tuning sample .*passed over 3 bad lines: 3 not_json \(first: .*:1\)"):
+        fitting_samples([source], 0, tokenizer, SPECIAL, 1000, BadRows("skip"))
 
 
 def test_rows_of_a_folder_with_an_offset(tmp_path: Path) -> None:

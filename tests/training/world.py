@@ -48,7 +48,7 @@ def pretrain(name: str, **fields: Any) -> dict[str, Any]:
     return {**defaults, **fields}
 
 
-def sft(name: str, init: str, **fields: Any) -> dict[str, Any]:
+def sft(name: str, init: str | dict[str, Any], **fields: Any) -> dict[str, Any]:
     defaults = pretrain(name, init=init, kind="sft", tokenizer="tokens", max_length=160)
     del defaults["corpus"]
     return {**defaults, "sources": [source("sft_tir", 60), source("sft_cot", 60)], **fields}

@@ -1,17 +1,15 @@
-"""Documents and what is none: the items that every source of a recipe gives (paper section 3.1).
-
-Everything streams: a source is read row by row (``corpus.reader``), so memory stays flat however large the corpus is.
-"""
+"""Documents, and the rows that are none: the items that every source of a recipe gives (paper section 3.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rho1bench.corpus.sources.local_rows import BadRow
 from rho1bench.errors import DataError
-from rho1bench.recipe import MiniWorldSource, Source
+from rho1bench.recipe import MiniWorldSource
 
 TEXT_KIND = "text"
 _CHUNK = 500
@@ -26,11 +24,11 @@ class Document:
 
 
 Item = Document | DataError
-"""What a source gives: a document, a bad row (:class:`BadRow`), or an error that nobody may pass over."""
+"""What a source gives: a document, a bad row (:class:`BadRow`), or an error that always stops the stage."""
 
 
 def plain_document(text: str) -> Document:
-    """Return ``text`` as a document that says nothing about what its parts are."""
+    """Return ``text`` as a document of one kind."""
     return Document(text, ((0, len(text), TEXT_KIND),))
 
 
@@ -42,36 +40,27 @@ class BadRows:
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
 
-    def meet(self, error: DataError) -> None:
-        """Count a bad row; raises it where the policy is ``error``, and whatever is no bad row always."""
+    def handle(self, error: DataError) -> None:
+        """Count a bad row; raises it where the policy is ``error``, and every other error always."""
         if self.policy == "error" or not isinstance(error, BadRow):
             raise error
         self.counts[error.kind] = self.counts.get(error.kind, 0) + 1
         self.first.setdefault(error.kind, error.where)
 
-    def words(self) -> str:
-        """Return one line about what was passed over; empty if nothing was."""
+    def describe(self) -> str:
+        """Return one line about the rows that were skipped; empty if none was."""
         parts = [f"{count} {kind} (first: {self.first[kind]})" for kind, count in sorted(self.counts.items())]
         return f"passed over {sum(self.counts.values())} bad lines: " + ", ".join(parts) if parts else ""
 
-
-def read_documents(
-    sources: Sequence[Source], seed: int, bad: BadRows | None = None, max_bytes: int | None = None
-) -> Iterator[Document]:
-    """Yield the documents of all ``sources``, one source after the other.
-
-    ``seed`` shapes generated text only. Raises DataError, naming file and line, for a row that is no document, unless
-    ``bad`` passes over it.
-    """
-    from rho1bench.corpus.sources.reader import SourceReader
-
-    bad = bad or BadRows()
-    for source in sources:
-        for item in SourceReader(source, seed, max_bytes):
-            if isinstance(item, Document):
-                yield item
-            else:
-                bad.meet(item)
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add what was skipped to an error about too little text, which may come of just that."""
+        try:
+            yield
+        except DataError as error:
+            if not self.counts:
+                raise
+            raise DataError(f"{error} (With on_bad_line: skip, it {self.describe()}.)") from error
 
 
 def mini_world_documents(source: MiniWorldSource, seed: int, first: int) -> Iterator[Document]:

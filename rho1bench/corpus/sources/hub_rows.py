@@ -5,28 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rho1bench.corpus.sources.local_rows import Row
+from rho1bench.corpus.sources.local_rows import Position, Row
 from rho1bench.errors import DataError, MissingPackageError
 from rho1bench.recipe import HubSource
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text"}
 
 
 class HubRows:
-    """The rows of one source; ``position`` is where a later reader goes on."""
+    """The rows of one source; ``position`` is where a later reader resumes."""
 
-    def __init__(self, source: HubSource, position: dict[str, Any] | None) -> None:
+    def __init__(self, source: HubSource, position: Position | None) -> None:
         self._source = source
         self._rows = int(position["row"]) if position else 0
         self._dataset = _open(source)
-        if position and position["state"] is not None:
-            self._dataset.load_state_dict(position["state"])
+        self._resumed = position["state"] if position else None
+        """The state that was loaded, until a row has been read from it; until then ``datasets`` reports the start."""
+        if self._resumed is not None:
+            self._dataset.load_state_dict(self._resumed)
 
-    def position(self) -> dict[str, Any]:
+    def position(self) -> Position:
         """Return the place after the last row given out, as JSON."""
-        state = self._dataset.state_dict()
+        state = self._dataset.state_dict() if self._resumed is None else self._resumed
         return {"row": self._rows, "state": json.loads(json.dumps(state))}
 
     def __iter__(self) -> Iterator[Row | DataError]:
@@ -35,15 +40,16 @@ class HubRows:
         try:
             for row in self._dataset:
                 self._rows += 1
+                self._resumed = None
                 yield f"{name}:{self._rows}", row
         except Exception as error:  # the hub's clients raise errors of many libraries
             yield DataError(
-                f"{name}: reading stopped after {self._rows} rows ({_words(error)}). Give the same command again when "
-                "the hub can be reached; it continues after the last finished shard."
+                f"{name}: reading stopped after {self._rows} rows ({_first_line(error)}). Give the same command again "
+                "when the hub can be reached; it continues after the last finished shard."
             )
 
 
-def _open(source: HubSource) -> Any:
+def _open(source: HubSource) -> IterableDataset:
     from datasets import load_dataset
     from datasets.utils.logging import disable_progress_bar
 
@@ -54,13 +60,13 @@ def _open(source: HubSource) -> Any:
         if "zstd not supported" in str(error):
             raise MissingPackageError("zstandard", f"{source.dataset} (.zst files)", "pip install zstandard") from error
         raise DataError(
-            f"{source.dataset}: the data set cannot be opened ({_words(error)}). Check its name, config "
+            f"{source.dataset}: the data set cannot be opened ({_first_line(error)}). Check its name, config "
             f"{source.config!r}, split {source.split!r} and revision {source.revision!r}, that the hub can be reached, "
             "and, for a gated one, that you are logged in (`hf auth login`); or use local files (type: local)."
         ) from error
 
 
-def _arguments(source: HubSource) -> dict[str, Any]:
+def _arguments(source: HubSource) -> dict[str, object]:
     """Return how ``load_dataset`` is called; ``data_files`` go to a reader of files, past any loading script."""
     folder = Path(source.dataset).expanduser()
     path = str(folder) if folder.is_dir() else source.dataset
@@ -76,5 +82,5 @@ def _arguments(source: HubSource) -> dict[str, Any]:
     return {"path": builder, "data_files": {source.split: [f"{root}/{name}" for name in patterns]}}
 
 
-def _words(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

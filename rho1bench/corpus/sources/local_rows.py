@@ -1,11 +1,12 @@
 """Rows of local files, read one by one: JSON lines (plain or gzip) and Parquet, and the bad ones among them.
 
-A bad row is a value, not an end: the caller decides what becomes of it (``on_bad_line``). No row is held in memory
+A bad row is a value, not the end: the caller decides what becomes of it (``on_bad_line``). No row is held in memory
 beyond ``max_bytes``, so one endless line costs nothing.
 """
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from rho1bench.errors import DataError
+from rho1bench.recipe import LocalSource
+from rho1bench.recipe.models.corpus import named_files
 
 _PIECE = 2**16
 _PARQUET_ROWS = 256
@@ -27,11 +30,46 @@ class BadRow(DataError):
         self.kind, self.where = kind, where
 
 
-Row = tuple[str, dict[str, Any]]
+Row = tuple[str, dict[str, object]]
 """Where it stands (``file:line``), and its fields."""
+Position = dict[str, Any]
+"""Where a reader stands, as JSON: its keys, and the types of their values, are known to that reader alone."""
 
 
-def file_rows(path: Path, max_bytes: int | None, skip: int, columns: Sequence[str]) -> Iterator[Row | BadRow]:
+class LocalRows:
+    """The rows of the files of one source, file by file; ``position`` is where a later reader resumes.
+
+    ``columns`` are those that a Parquet file must have and that are read of it; None: all that there are.
+    """
+
+    def __init__(
+        self, source: LocalSource, max_bytes: int | None, position: Position | None, columns: Sequence[str] | None
+    ) -> None:
+        self._files = named_files(source.path)
+        self._columns = columns
+        self._max_bytes = max_bytes
+        self._file = int(position["file"]) if position else 0
+        self._row = int(position["row"]) if position else 0
+        missing = next((path for path in self._files if not path.is_file()), None)
+        if missing is not None or not self._files:
+            raise DataError(
+                f"{missing or source.path}: no such file. Check the source's `path` in the recipe: a .jsonl, .jsonl.gz "
+                "or .parquet file, a folder with such files, or a glob."
+            )
+
+    def position(self) -> Position:
+        """Return the place after the last row given out, as JSON."""
+        return {"file": self._file, "row": self._row}
+
+    def __iter__(self) -> Iterator[Row | DataError]:
+        while self._file < len(self._files):
+            for row in file_rows(self._files[self._file], self._max_bytes, self._row, self._columns):
+                self._row += 1
+                yield row
+            self._file, self._row = self._file + 1, 0
+
+
+def file_rows(path: Path, max_bytes: int | None, skip: int, columns: Sequence[str] | None) -> Iterator[Row | BadRow]:
     """Yield the rows of one file after the first ``skip``; a file that breaks off ends with a bad row."""
     if path.suffix == ".parquet":
         return parquet_rows(path, skip, columns)
@@ -44,6 +82,8 @@ def json_rows(path: Path, max_bytes: int | None = None, skip: int = 0) -> Iterat
     try:
         with _open(path) as handle:
             for number, line in enumerate(_lines(handle, max_bytes), start=1):
+                if number == 1 and isinstance(line, bytes):
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if isinstance(line, bytes) and not line.strip():
                     continue
                 if skip > 0:
@@ -55,23 +95,30 @@ def json_rows(path: Path, max_bytes: int | None = None, skip: int = 0) -> Iterat
                         "too_long", f"{path}:{number}", f"a line of {line} bytes; max_line_bytes: {max_bytes}."
                     )
     except (OSError, EOFError, zlib.error) as error:
-        if skip == 0:  # else a reader before this one has told already
+        if skip == 0:  # else an earlier reader has reported it
             yield BadRow("unreadable", f"{path}:{number + 1}", f"cannot be read from here on: {error}")
 
 
-def parquet_rows(path: Path, skip: int, columns: Sequence[str]) -> Iterator[Row | BadRow]:
-    """Yield the rows of a Parquet file after the first ``skip``; whole row groups are passed over unread."""
+def parquet_rows(path: Path, skip: int, columns: Sequence[str] | None) -> Iterator[Row | BadRow]:
+    """Yield the rows of a Parquet file after the first ``skip``; whole row groups are skipped unread.
+
+    A file without one of ``columns`` is one bad row.
+    """
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            known = [name for name in columns if name in file.schema_arrow.names]
+            missing = next((name for name in columns or () if name not in file.schema_arrow.names), None)
+            if missing is not None:
+                if skip == 0:
+                    yield BadRow("no_column", str(path), _no_column(missing, file.schema_arrow.names))
+                return
             groups = list(range(file.num_row_groups))
             while groups and number + file.metadata.row_group(groups[0]).num_rows <= skip:
                 number += file.metadata.row_group(groups.pop(0)).num_rows
-            for batch in file.iter_batches(_PARQUET_ROWS, row_groups=groups, columns=known):
+            for batch in file.iter_batches(_PARQUET_ROWS, row_groups=groups, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
                     if number > skip:
@@ -81,10 +128,14 @@ def parquet_rows(path: Path, skip: int, columns: Sequence[str]) -> Iterator[Row 
             yield BadRow("unreadable", f"{path}:{number + 1}", f"cannot be read from here on: {error}")
 
 
-def text_of(row: dict[str, Any], field: str | Sequence[str], where: str, max_bytes: int | None = None) -> str:
+def _no_column(name: str, found: Sequence[str]) -> str:
+    return f"no column {name!r}; the file has {', '.join(map(repr, found)) or 'none'}. Check the source's `text_field`."
+
+
+def text_of(row: dict[str, object], field: str | Sequence[str], where: str, max_bytes: int | None = None) -> str:
     """Return the non-empty text of ``row[field]``, several fields joined by line breaks; raises BadRow.
 
-    A field may hold chat turns: a list of objects, whose ``content`` (or ``value``) are joined.
+    A field may hold chat turns or content parts (see :func:`plain_text`).
     """
     fields = [field] if isinstance(field, str) else list(field)
     text = "\n".join(_field_text(row, name, where) for name in fields)
@@ -101,17 +152,31 @@ def text_of(row: dict[str, Any], field: str | Sequence[str], where: str, max_byt
     return text
 
 
-def _field_text(row: dict[str, Any], field: str, where: str) -> str:
+def _field_text(row: dict[str, object], field: str, where: str) -> str:
     if field not in row:
         found = ", ".join(map(repr, row)) or "no fields"
         raise BadRow("no_text", where, f"no field {field!r}; the line has {found}.")
-    value = row[field]
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        turns = [turn.get("content", turn.get("value")) for turn in value]
-        value = "\n".join(turns) if all(isinstance(turn, str) for turn in turns) else None
-    if not isinstance(value, str) or not value.strip():
+    text = plain_text(row[field])
+    if text is None or not text.strip():
         raise BadRow("no_text", where, f"field {field!r} must be a non-empty string.")
-    return value
+    return text
+
+
+def plain_text(value: object) -> str | None:
+    """Return the text of a value; None if it is none.
+
+    A value is a string; content parts (``{"type": "text", "text": ...}``), which are joined as they are; or chat turns
+    (objects with ``content`` or ``value``), which are joined by line breaks.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return None
+    if all(item.get("type") == "text" for item in value):
+        between, texts = "", [item.get("text") for item in value]
+    else:
+        between, texts = "\n", [plain_text(item.get("content", item.get("value"))) for item in value]
+    return between.join(texts) if all(isinstance(text, str) for text in texts) else None
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -1,45 +1,34 @@
-"""One source of a recipe as a stream of documents that can be taken up again from a position (paper section 3.1)."""
+"""The sources of a recipe as streams of documents; each can be resumed from a position (paper section 3.1).
+
+A source is read row by row, so memory stays flat however large the corpus is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from rho1bench.corpus.sources.documents import Document, Item, mini_world_documents, plain_document
+from rho1bench.corpus.sources.documents import BadRows, Document, Item, mini_world_documents, plain_document
 from rho1bench.corpus.sources.hub_rows import HubRows
-from rho1bench.corpus.sources.local_rows import BadRow, Row, file_rows, text_of
+from rho1bench.corpus.sources.local_rows import BadRow, LocalRows, Position, Row, text_of
 from rho1bench.errors import DataError
 from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, Source
 
-Position = dict[str, Any]
 
+def read_documents(
+    sources: Sequence[Source], seed: int, bad: BadRows | None = None, max_bytes: int | None = None
+) -> Iterator[Document]:
+    """Yield the documents of all ``sources``, one source after the other.
 
-class LocalRows:
-    """The rows of the files of one source, file by file; ``position`` is where a later reader goes on."""
-
-    def __init__(self, source: LocalSource, max_bytes: int | None, position: Position | None) -> None:
-        self._files = source.files()
-        self._columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
-        self._max_bytes = max_bytes
-        self._file = int(position["file"]) if position else 0
-        self._row = int(position["row"]) if position else 0
-        missing = next((path for path in self._files if not path.is_file()), None)
-        if missing is not None or not self._files:
-            raise DataError(
-                f"{missing or source.path}: no such file. Check the source's `path` in the recipe: a .jsonl, .jsonl.gz "
-                "or .parquet file, a folder with such files, or a glob."
-            )
-
-    def position(self) -> Position:
-        """Return the place after the last row given out, as JSON."""
-        return {"file": self._file, "row": self._row}
-
-    def __iter__(self) -> Iterator[Row | DataError]:
-        while self._file < len(self._files):
-            for row in file_rows(self._files[self._file], self._max_bytes, self._row, self._columns):
-                self._row += 1
-                yield row
-            self._file, self._row = self._file + 1, 0
+    ``seed`` shapes generated text only. Raises DataError, naming file and line, for a row that is no document, unless
+    ``bad`` skips it.
+    """
+    bad = bad or BadRows()
+    for source in sources:
+        for item in SourceReader(source, seed, max_bytes):
+            if isinstance(item, Document):
+                yield item
+            else:
+                bad.handle(item)
 
 
 class SourceReader:
@@ -49,7 +38,7 @@ class SourceReader:
         source: which.
         seed: shapes generated text only.
         max_bytes: a longer line or text is a bad row; None: any length.
-        position: where to go on, from ``position()`` of an earlier reader; None: from the start.
+        position: where to resume, from ``position()`` of an earlier reader; None: from the start.
 
     Raises DataError for files that are not there, or a data set that cannot be opened.
     """
@@ -62,7 +51,8 @@ class SourceReader:
         rows = position["rows"] if position else None
         self._rows: LocalRows | HubRows | None = None
         if isinstance(source, LocalSource):
-            self._rows = LocalRows(source, max_bytes, rows)
+            columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
+            self._rows = LocalRows(source, max_bytes, rows, columns)
         elif isinstance(source, HubSource):
             self._rows = HubRows(source, rows)
 

@@ -8,26 +8,21 @@ place of the task's YAML, which says what the hub calls the data set; a data fol
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import DataError
-from rho1bench.grading.saved_outputs import DATA_VARIABLE
-
-Row = dict[str, Any]
-Splits = dict[str, Any]
+from rho1bench.evaluation.harness.lm_eval_internals import load_task_yaml
+from rho1bench.evaluation.harness.lm_eval_types import Doc, Splits
+from rho1bench.system.data_root import DATA_VARIABLE, named_folder
 
 EXEMPLARS = "exemplars"
 """A split of rows that are shown with their answers: ``fewshot.jsonl`` of a data folder, else the training rows."""
 
 
 def splits(config_source: str, folder: str, revisions: Mapping[str, str], **_: object) -> Splits:
-    """Return the data sets of a task of lm-eval's by split; raises DataError where they cannot be had."""
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    config = load_yaml(config_source, resolve_func=False)
+    """Return the data sets of a task of lm-eval's by split; raises DataError where they cannot be obtained."""
+    config = load_task_yaml(config_source)
     return read_splits(
         folder, config["dataset_path"], config.get("dataset_name"), revisions.get(config["dataset_path"])
     )
@@ -39,8 +34,8 @@ def read_splits(folder: str, path: str, name: str | None, revision: str | None) 
     Raises:
         DataError: a file is missing or broken, or the hub cannot be reached.
     """
-    root = os.environ.get(DATA_VARIABLE)
-    found = _local(Path(root) / "general" / folder, path, name) if root else _from_hub(path, name, revision)
+    root = named_folder()
+    found = _local(root / "general" / folder, path, name) if root else _from_hub(path, name, revision)
     source = "fewshot" if "fewshot" in found else "train"
     return found | ({EXEMPLARS: found[source]} if source in found else {})
 
@@ -60,8 +55,8 @@ def _local(folder: Path, path: str, name: str | None) -> Splits:
     return {file.stem: Dataset.from_list(_read(file)) for file in files}
 
 
-def _read(file: Path) -> list[Row]:
-    rows: list[Row] = []
+def _read(file: Path) -> list[Doc]:
+    rows: list[Doc] = []
     for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
@@ -84,6 +79,6 @@ def _from_hub(path: str, name: str | None, revision: str | None) -> Splits:
         return dict(load_dataset(path, name, revision=revision))
     except Exception as error:
         raise DataError(
-            f"data set {path}{f' ({name})' if name else ''}: cannot be had from the hub ({error}). Offline, give a "
-            f"local copy: --data-root FOLDER or {DATA_VARIABLE}=FOLDER with general/<benchmark>/ inside."
+            f"data set {path}{f' ({name})' if name else ''}: cannot be obtained from the hub ({error}). Offline, give "
+            f"a local copy: --data-root FOLDER or {DATA_VARIABLE}=FOLDER with general/<benchmark>/ inside."
         ) from error

@@ -1,7 +1,7 @@
 """The ten math test sets and four exemplar files of the paper: where each comes from, pinned by commit, hash and rows.
 
-Read by ``data.files``, which finds, checks and downloads them. Paper section 3.2; the files are those of the authors'
-harness, except TabMWP's, whose 1,000-row test file comes from that data set's own repository.
+Read by ``data.pinned_files``, which finds, checks and downloads them. Paper section 3.2; the files are those of the
+authors' harness, except TabMWP's, whose 1,000-row test file comes from that data set's own repository.
 """
 
 from __future__ import annotations

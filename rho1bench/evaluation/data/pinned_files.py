@@ -1,6 +1,6 @@
 """Reading pinned data files: from a local data folder, from the cache, or downloaded once; checked byte for byte.
 
-A data folder holds ``math/<data set>/test.jsonl`` and ``prompts/cot/<name>.md``; the cache is laid out the same way.
+Where they lie: ``system.data_root``.
 Called while lm-eval builds a task, so a fault stops an evaluation before any model is loaded.
 """
 
@@ -8,53 +8,30 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import DataError
 from rho1bench.evaluation.data.diagnose import find_fault
 from rho1bench.evaluation.data.math_sets import MathSet, PinnedFile
-from rho1bench.grading.saved_outputs import DATA_VARIABLE
+from rho1bench.evaluation.harness.lm_eval_types import Doc
+from rho1bench.system.data_root import DATA_VARIABLE, LAYOUT, cache_folder, named_folder
 from rho1bench.system.files import atomic_path, sha256_bytes
 
 SERVER = "https://raw.githubusercontent.com"
 TIMEOUT = 30.0
 """Seconds that the server may stay silent."""
 
-LAYOUT = "math/<data set>/test.jsonl and prompts/cot/<name>.md"
 
-Row = dict[str, Any]
-
-
-def use_data_folder(folder: Path | None) -> None:
-    """Read data from ``folder`` in this process and its children (``--data-root``); None leaves things as they are.
-
-    Raises:
-        DataError: there is no such folder.
-    """
-    if folder is None:
-        return
-    if not folder.is_dir():
-        raise DataError(f"--data-root {folder}: no such folder; it should hold {LAYOUT}.")
-    os.environ[DATA_VARIABLE] = str(folder.resolve())
-
-
-def cache_folder() -> Path:
-    """Return the folder of downloaded data: ``$XDG_CACHE_HOME/rho1bench/data``, else ``~/.cache/rho1bench/data``."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "rho1bench" / "data"
-
-
-def read_rows(math_set: MathSet) -> list[Row]:
+def read_rows(math_set: MathSet) -> list[Doc]:
     """Return the rows of a test set in file order.
 
     Raises:
-        DataError: the file is missing, differs from the pinned one (the first faulty line is named), or cannot be had.
+        DataError: the file is missing, cannot be obtained, or differs from the pinned one (the first faulty line is
+            named).
     """
     data = read_pinned(math_set.file, math_set.keys)
-    rows: list[Row] = [json.loads(line) for line in data.splitlines()]
+    rows: list[Doc] = [json.loads(line) for line in data.splitlines()]
     assert len(rows) == math_set.num_rows, f"{math_set.name}: the pinned hash and the pinned number of rows disagree"
     return rows
 
@@ -65,8 +42,8 @@ def read_pinned(file: PinnedFile, keys: tuple[str, ...] = ()) -> bytes:
     Raises:
         DataError: as :func:`read_rows`.
     """
-    root = os.environ.get(DATA_VARIABLE)
-    return _local(Path(root) / file.place, file, keys) if root else _cached(cache_folder() / file.place, file)
+    root = named_folder()
+    return _local(root / file.place, file, keys) if root else _cached(cache_folder() / file.place, file)
 
 
 def _local(path: Path, file: PinnedFile, keys: tuple[str, ...]) -> bytes:
@@ -83,7 +60,7 @@ def _local(path: Path, file: PinnedFile, keys: tuple[str, ...]) -> bytes:
         raise DataError(
             f"{path}{find_fault(data, file.place, keys)} "
             f"Expected is the file made from {file.source}, sha256 {file.sha256}; this one has {found}. "
-            f"Mend or replace it, or leave out --data-root and {DATA_VARIABLE} to have it downloaded."
+            f"Fix or replace it, or leave out --data-root and {DATA_VARIABLE} to have it downloaded."
         )
     return data
 

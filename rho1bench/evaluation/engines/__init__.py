@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from rho1bench.errors import EngineError
+from rho1bench.evaluation.checkpoint_settings import model_context
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.system.files import read_json
+from rho1bench.evaluation.harness.lm_eval_types import LanguageModel
 
 SMALL_MODEL_BYTES = 200 << 20
 """Below this size of weights a second CPU thread costs more in waiting than it gives."""
@@ -41,7 +42,7 @@ class Request:
     until: tuple[str, ...]
     max_gen_toks: int
     source: tuple[str, int] | None = None
-    """Task and document, for people who read the journal."""
+    """Task and document, for people who read the cached answers."""
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
@@ -55,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What an engine needs to know; ``max_model_len`` is in tokens, ``log`` takes its output."""
+    """The settings of an engine; ``max_model_len`` is in tokens, ``log`` receives its output."""
 
     max_model_len: int
     batch_size: int
@@ -79,9 +80,11 @@ class Engine(Protocol):
     settings: EngineSettings
     boots: int
     """How often the engine was started from nothing."""
+    answers_version: int
+    """Rises when the engine answers the same request otherwise; cached answers of other versions are not used."""
 
     @property
-    def lm(self) -> Any:
+    def lm(self) -> LanguageModel:
         """lm-eval's model of the loaded checkpoint, for log-likelihoods."""
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -94,7 +97,7 @@ class Engine(Protocol):
         """Free the model."""
 
 
-def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] = lambda _: None) -> Engine:
+def make_engine(name: str, settings: EngineSettings, message: Callable[[str], None] = lambda _: None) -> Engine:
     """Return the engine called ``name`` (``auto``, ``vllm``, ``hf`` or ``openai``) without loading a model yet.
 
     Raises:
@@ -102,7 +105,7 @@ def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] 
             be reached.
     """
     if name == "auto":
-        name = choose_engine(say)
+        name = choose_engine(message)
     if settings.base_url is not None and name != "openai":
         raise EngineError(f"--base-url goes with --engine openai, not with {name}: the server does the inference")
     if name != "vllm" and max(settings.tensor_parallel_size, settings.data_parallel_size) > 1:
@@ -126,12 +129,12 @@ def make_engine(name: str, settings: EngineSettings, say: Callable[[str], None] 
     raise EngineError(f"engine {name!r} is unknown; expected auto, vllm, hf or openai")
 
 
-def choose_engine(say: Callable[[str], None] = lambda _: None) -> Literal["vllm", "hf"]:
-    """Return what ``auto`` means here, and say so."""
+def choose_engine(message: Callable[[str], None] = lambda _: None) -> Literal["vllm", "hf"]:
+    """Return the engine that ``auto`` stands for here, and report it."""
     from rho1bench.evaluation.engines.vllm_setup import prepare_vllm, vllm_version
 
     if vllm_version() is None:
-        say("engine auto: vLLM is not installed, the hf engine (transformers) serves")
+        message("engine auto: vLLM is not installed, using the hf engine (transformers)")
         return "hf"
     try:
         version = prepare_vllm()
@@ -139,21 +142,21 @@ def choose_engine(say: Callable[[str], None] = lambda _: None) -> Literal["vllm"
     except EngineError:
         raise
     except Exception as error:
-        say(f"engine auto: vLLM cannot be imported ({error}); the hf engine (transformers) serves")
+        message(f"engine auto: vLLM cannot be imported ({error}); using the hf engine (transformers)")
         return "hf"
-    say(f"engine auto: vLLM {version}")
+    message(f"engine auto: vLLM {version}")
     return "vllm"
 
 
 def cpu_threads(folder: Path, settings: EngineSettings) -> int:
-    """Return the number of CPU threads: as told, else one for a small model and all cores for a larger one."""
+    """Return the number of CPU threads: as asked for, else one for a small model and all cores for a larger one."""
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return settings.num_threads or (1 if size < SMALL_MODEL_BYTES else os.cpu_count() or 1)
 
 
 def context_length(folder: Path, settings: EngineSettings) -> int:
     """Return the context in tokens: as asked for, or the model's own if that is shorter."""
-    limit = read_json(folder / "config.json").get("max_position_embeddings")
+    limit = model_context(folder)
     return min(settings.max_model_len, limit) if limit else settings.max_model_len
 
 

@@ -5,11 +5,12 @@ Prompts of like length share a batch, the KV cache is kept, a row that reached a
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import (
     EngineSettings,
@@ -22,6 +23,14 @@ from rho1bench.evaluation.engines import (
     fit,
     too_long,
 )
+from rho1bench.evaluation.engines.codec import Codec
+from rho1bench.evaluation.engines.failures import one_message
+from rho1bench.modeling.causal_lm import load_model
+
+if TYPE_CHECKING:
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from transformers import PreTrainedModel
 
 BATCH_SIZE = 64
 """Rows decoded together; more would only spill the KV cache out of the processor's cache."""
@@ -32,56 +41,69 @@ class HFEngine:
 
     name = "hf"
     dtype = "float32"
+    answers_version = 2
 
     def __init__(self, settings: EngineSettings) -> None:
         import torch
         import transformers
 
-        from rho1bench.evaluation.engines.vllm_setup import check_mates
+        from rho1bench.evaluation.engines.vllm_setup import check_companions
 
-        check_mates()
+        check_companions()
         self.version = transformers.__version__
         self.boots = 0
         self.settings = settings
-        self._lm: Any = None
+        self._lm: HFLM | None = None
+        self._codec: Codec | None = None
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
     @property
-    def lm(self) -> Any:
+    def lm(self) -> HFLM:
         """lm-eval's ``HFLM``."""
+        assert self._lm is not None, "no checkpoint is loaded"
         return self._lm
+
+    @property
+    def codec(self) -> Codec:
+        """The loaded checkpoint's tokenizer."""
+        assert self._codec is not None, "no checkpoint is loaded"
+        return self._codec
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Load the folder's model; a tokenizer without a padding token gets its end token for padding."""
         import torch
-        from lm_eval.models.huggingface import HFLM
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
         if self._device == "cpu":
             torch.set_num_threads(cpu_threads(checkpoint.folder, self.settings))
-        try:
-            model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, padding_side="left")
-        except (OSError, ValueError, RuntimeError) as error:
-            raise EngineError(f"transformers cannot load {checkpoint.folder}: {error}") from error
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+        self.close()
+        with one_message(self.name, f"load {checkpoint.folder}", self.settings.log):
+            self._load(checkpoint.folder)
+        self.boots += 1
+
+    def _load(self, folder: Path) -> None:
+        from lm_eval.models.huggingface import HFLM
+
+        codec = Codec(folder)
+        model = load_model(folder).eval()
         self._lm = HFLM(
             model.to(self._device),
-            tokenizer=tokenizer,
-            max_length=context_length(checkpoint.folder, self.settings),
+            tokenizer=codec.tokenizer,
+            max_length=context_length(folder, self.settings),
             batch_size=BATCH_SIZE,
+            prefix_token_id=codec.prefix_id,
         )
-        self.boots += 1
+        self._codec = codec
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Complete the prompts in batches of like length; a row that is finished is handed out at once."""
-        encoded = [self._lm.tok_encode(request.prompt) for request in requests]
+        with one_message(self.name, "complete the prompts", self.settings.log):
+            yield from self._stream(requests)
+
+    def _stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        encoded = [self.codec.encode(request.prompt) for request in requests]
         groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
         for place, (tokens, request) in enumerate(zip(encoded, requests, strict=True)):
-            room = fit(len(tokens), request.max_gen_toks, self._lm.max_length)
+            room = fit(len(tokens), request.max_gen_toks, self.lm.max_length)
             if room > 0:
                 groups.setdefault((request.until, room), []).append(place)
             else:
@@ -91,30 +113,25 @@ class HFEngine:
             for start in range(0, len(places), BATCH_SIZE):
                 batch = places[start : start + BATCH_SIZE]
                 prompts = [encoded[place] for place in batch]
-                draws = RowDraws([requests[place].sampling for place in batch])
-                for index, row in decoded_rows(self._lm.model, self._lm.tokenizer, prompts, until, room, draws):
-                    yield batch[index], self._generation(len(prompts[index]), row, until)
-
-    def _generation(self, num_prompt_tokens: int, row: list[int], until: tuple[str, ...]) -> Generation:
-        ended = row[-1:] == [self._lm.tokenizer.eos_token_id]
-        text = self._lm.tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=False)
-        cut = cut_at(text, until)
-        reason: FinishReason = "stop" if ended or len(cut) < len(text) else "length"
-        return Generation(cut, reason, num_prompt_tokens, len(row))
+                sampler = RowSampler([requests[place].sampling for place in batch])
+                for index, row in decoded_rows(self.lm.model, self.codec, prompts, until, room, sampler):
+                    reason: FinishReason = "stop" if row.ended else "length"
+                    text = cut_at(self.codec.text(prompts[index], row.tokens), until)
+                    yield batch[index], Generation(text, reason, len(prompts[index]), len(row.tokens))
 
     def close(self) -> None:
         """Drop the model."""
-        self._lm = None
+        self._lm = self._codec = None
 
 
-class RowDraws:
+class RowSampler:
     """Chooses the next token of each row: the likeliest, or drawn with the row's temperature, top_p and seed."""
 
     def __init__(self, sampling: Sequence[tuple[float, float, int] | None]) -> None:
         self._sampling = sampling
         self._random = [random.Random(row[2] if row else 0) for row in sampling]
 
-    def choose(self, logits_BV: Any, places: Sequence[int]) -> Any:
+    def choose(self, logits_BV: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
         """Return the next tokens, of shape (B, 1), for the rows at ``places``."""
         ids_B1 = logits_BV.argmax(-1, keepdim=True)
         drawn = [index for index, place in enumerate(places) if self._sampling[place] is not None]
@@ -122,7 +139,7 @@ class RowDraws:
             ids_B1[drawn] = self._draw(logits_BV[drawn], [places[index] for index in drawn])
         return ids_B1
 
-    def _draw(self, logits_BV: Any, places: Sequence[int]) -> Any:
+    def _draw(self, logits_BV: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
         """Draw for each row among the likeliest tokens that together have probability ``top_p``."""
         import torch
 
@@ -140,41 +157,33 @@ class RowDraws:
 
 
 def decoded_rows(
-    model: Any, tokenizer: Any, prompts: list[list[int]], until: tuple[str, ...], room: int, draws: RowDraws
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield each prompt's place and continuation up to a stop string, the end token (kept) or ``room`` tokens.
+    model: PreTrainedModel, codec: Codec, prompts: list[list[int]], until: Sequence[str], room: int, sampler: RowSampler
+) -> Iterator[tuple[int, Row]]:
+    """Yield each prompt's index and completion, which ends with a stop string, an end token or after ``room`` tokens.
 
     A finished row leaves the batch, so that a few long answers do not make the others wait.
     """
     import torch
     from transformers import DynamicCache
 
-    width = max(map(len, prompts))
-    ids_BT = torch.full((len(prompts), width), tokenizer.pad_token_id or 0)
-    mask_BT = torch.zeros_like(ids_BT)
-    for place, tokens in enumerate(prompts):
-        ids_BT[place, width - len(tokens) :] = torch.tensor(tokens)
-        mask_BT[place, width - len(tokens) :] = 1
-    ids_BT, mask_BT = ids_BT.to(model.device), mask_BT.to(model.device)
+    ids_BT, mask_BT = _padded(prompts, codec.tokenizer.pad_token_id or 0, model.device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    rows: list[list[int]] = [[] for _ in prompts]
+    cache = DynamicCache(config=model.config.get_text_config())
+    accepted = inspect.signature(model.forward).parameters
+    rows = [Row(codec, prompt, until) for prompt in prompts]
     places = list(range(len(prompts)))
-    ends = _RowEnds(tokenizer, until)
     for step in range(room):
+        # Models with relative positions (Bloom, MPT) take no position_ids.
+        options = {"position_ids": positions_BT, "logits_to_keep": 1}
+        options = {name: value for name, value in options.items() if name in accepted}
         with torch.inference_mode():
             logits_BTV = model(
-                input_ids=ids_BT,
-                attention_mask=mask_BT,
-                position_ids=positions_BT,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
+                input_ids=ids_BT, attention_mask=mask_BT, past_key_values=cache, use_cache=True, **options
             ).logits
-            ids_BT = draws.choose(logits_BTV[:, -1], places)
+            ids_BT = sampler.choose(logits_BTV[:, -1], places)
         for place, token in zip(places, ids_BT.flatten().tolist(), strict=True):
-            rows[place].append(token)
-        done = [step + 1 == room or ended for ended in ends.check([rows[place] for place in places])]
+            rows[place].add(token)
+        done = [step + 1 == room or rows[place].ended for place in places]
         yield from ((place, rows[place]) for place, ended in zip(places, done, strict=True) if ended)
         keep = [index for index, ended in enumerate(done) if not ended]
         if not keep:
@@ -188,19 +197,37 @@ def decoded_rows(
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(places), 1)], dim=1)
 
 
-class _RowEnds:
-    """Tells which rows are finished, looking at no more than their last few tokens."""
+def _padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the prompts padded at the left and their attention mask, both of shape (B, T)."""
+    import torch
 
-    def __init__(self, tokenizer: Any, until: tuple[str, ...]) -> None:
-        self._tokenizer = tokenizer
+    width = max(map(len, prompts))
+    ids_BT = torch.full((len(prompts), width), pad_id)
+    mask_BT = torch.zeros_like(ids_BT)
+    for place, tokens in enumerate(prompts):
+        ids_BT[place, width - len(tokens) :] = torch.tensor(tokens)
+        mask_BT[place, width - len(tokens) :] = 1
+    return ids_BT.to(device), mask_BT.to(device)
+
+
+class Row:
+    """One completion that is being decoded."""
+
+    def __init__(self, codec: Codec, prompt: Sequence[int], until: Sequence[str]) -> None:
+        self.tokens: list[int] = []
+        self.ended = False
+        """True if an end token or a stop string has come."""
+        self._end_ids = codec.end_ids
         self._until = until
-        # A token has at least one byte, so a stop string of n bytes spans at most n tokens.
-        self._tail = max((len(stop.encode()) for stop in until), default=1)
+        self._longest = max(map(len, until), default=0)
+        self._stream = codec.stream(prompt)
+        self._tail = ""
 
-    def check(self, rows: list[list[int]]) -> list[bool]:
-        """Return for each row whether it has just ended."""
-        texts = self._tokenizer.batch_decode([row[-self._tail :] for row in rows], skip_special_tokens=False)
-        eos = self._tokenizer.eos_token_id
-        return [
-            row[-1] == eos or any(stop in text for stop in self._until) for row, text in zip(rows, texts, strict=True)
-        ]
+    def add(self, token: int) -> None:
+        """Append a token."""
+        self.tokens.append(token)
+        if token in self._end_ids:
+            self.ended = True
+        elif self._until and (new := self._stream.add(token)):
+            self._tail = self._tail[-self._longest :] + new
+            self.ended = any(stop in self._tail for stop in self._until)

@@ -7,48 +7,56 @@ who asks besides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, cut_at, fit, too_long
 from rho1bench.system import openai_client
-from rho1bench.system.openai_client import CompletionsServer
+from rho1bench.system.openai_client import CompletionOptions, CompletionsServer
+
+if TYPE_CHECKING:
+    from openai.types import Completion, CompletionChoice
+
+    from rho1bench.evaluation.engines.openai_lm import ServedLM
 
 _ABOUT_LENGTH = re.compile(r"context|too long|max_tokens|max_model_len|maximum.*tokens", re.IGNORECASE)
 
 
 class OpenAIEngine:
-    """See :class:`rho1bench.evaluation.engines.Engine`."""
+    """See :class:`rho1bench.evaluation.engines.Engine`; ``extra_body`` goes with every completion."""
 
     name = "openai"
     dtype = "server"
+    answers_version = 1
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, extra_body: Mapping[str, object] | None = None) -> None:
         assert settings.base_url is not None
         self._server = CompletionsServer(settings.base_url, "--base-url", "--engine openai")
         self.boots = 0
         self.settings = settings
+        self._extra_body = extra_body
         self._model = ""
-        self._tokenizer_folder: Any = None
-        self._lm: Any = None
+        self._tokenizer_folder = Path()
+        self._lm: ServedLM | None = None
         self.version = self._server.version
 
     @property
-    def lm(self) -> Any:
-        """lm-eval's model for log-likelihoods through this server; made when first asked for."""
+    def lm(self) -> ServedLM:
+        """lm-eval's model for log-likelihoods through this server; made at its first use."""
         if self._lm is None:
             from rho1bench.evaluation.engines.openai_lm import ServedLM
 
-            self._lm = ServedLM(self._ask_or_tell, self._tokenizer_folder, self._context, openai_client.CONCURRENCY)
+            self._lm = ServedLM(self._echo, self._tokenizer_folder, self._context, openai_client.CONCURRENCY)
         return self._lm
 
     @property
     def _context(self) -> int:
-        """Tokens of the context: ours, or the server's where it tells of a shorter one."""
-        told = self._server.context(self._model)
-        return min(self.settings.max_model_len, told) if told else self.settings.max_model_len
+        """Context length in tokens: as asked for, or the server's where it publishes a shorter one."""
+        served = self._server.context(self._model)
+        return min(self.settings.max_model_len, served) if served else self.settings.max_model_len
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Find the checkpoint among the server's models, by ``--model``, its own name or its folder."""
@@ -58,23 +66,24 @@ class OpenAIEngine:
         self.boots += 1
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
-        """Ask for all completions; if the server goes away, those that it finished are handed out before the error."""
-        return self._server.each(self._complete, requests)
+        """Request all completions; if the server goes away, the finished ones are yielded before the error."""
+        return self._server.map(self._complete, requests)
 
     def _complete(self, request: Request) -> Generation:
         wanted = min(request.max_gen_toks, self._context)
         try:
-            reply = self._ask(request.prompt, wanted, request.until, **_sampling(request))
+            reply = self._request(request.prompt, wanted, request.until, **_sampling(request))
         except self._server.BadRequest as error:
             if not _ABOUT_LENGTH.search(str(error)):
                 raise
-            return self._complete_in_what_room_there_is(request, str(error))
+            return self._complete_in_remaining_room(request, str(error))
         return _generation(reply, request.until, wanted)
 
-    def _complete_in_what_room_there_is(self, request: Request, complaint: str) -> Generation:
-        """One token tells the prompt's length, or that not even that fits."""
+    def _complete_in_remaining_room(self, request: Request, complaint: str) -> Generation:
+        """Complete as far as the context reaches; a request of one token finds the prompt's length."""
         try:
-            length = self._ask(request.prompt, 1).usage.prompt_tokens
+            usage = self._request(request.prompt, 1).usage
+            length = usage.prompt_tokens if usage else 0
         except self._server.BadRequest as error:
             if not _ABOUT_LENGTH.search(str(error)):
                 raise
@@ -83,30 +92,35 @@ class OpenAIEngine:
         if room == 0:
             return too_long(length)
         try:
-            reply = self._ask(request.prompt, room, request.until, **_sampling(request))
+            reply = self._request(request.prompt, room, request.until, **_sampling(request))
         except self._server.BadRequest as error:
             raise EngineError(
                 f"the server refuses a prompt of {length} tokens with room for {room} more ({error}; "
                 f"before: {complaint}). "
-                "Say the length of its context with --max-model-len."
+                "Give the length of its context with --max-model-len."
             ) from error
         return _generation(reply, request.until, room)
 
-    def _ask(self, prompt: str | list[int], max_tokens: int, until: Sequence[str] = (), **more: Any) -> Any:
-        return self._server.ask(self._model, prompt, max_tokens, until, **more)
+    def _request(
+        self, prompt: str, max_tokens: int, until: Sequence[str] = (), **options: Unpack[CompletionOptions]
+    ) -> Completion:
+        if self._extra_body:
+            options["extra_body"] = self._extra_body
+        return self._server.complete(self._model, prompt, max_tokens, until, **options)
 
-    def _ask_or_tell(self, prompt: list[int], max_tokens: int, **more: Any) -> Any:
+    def _echo(self, tokens: list[int]) -> CompletionChoice:
+        """Return the prompt with its log-probabilities (one token must be generated)."""
         try:
-            return self._ask(prompt, max_tokens, **more)
+            return self._server.complete(self._model, tokens, 1, echo=True, logprobs=1).choices[0]
         except self._server.Error as error:
-            raise self._server.told(error) from error
+            raise self._server.wrap_error(error) from error
 
     def close(self) -> None:
         """Close the connections; the server goes on."""
         self._server.close()
 
 
-def _sampling(request: Request) -> dict[str, Any]:
+def _sampling(request: Request) -> CompletionOptions:
     if request.sampling is None:
         return {}
     temperature, top_p, seed = request.sampling
@@ -118,7 +132,7 @@ def _names(checkpoint: Checkpoint) -> list[str]:
     return list(dict.fromkeys([source, str(checkpoint.folder), str(checkpoint.folder.absolute()), checkpoint.label]))
 
 
-def _generation(reply: Any, until: Sequence[str], wanted: int) -> Generation:
+def _generation(reply: Completion, until: Sequence[str], wanted: int) -> Generation:
     choice, usage = reply.choices[0], reply.usage
     text = cut_at(choice.text, until)
     stopped = choice.finish_reason == "stop" or len(text) < len(choice.text)

@@ -19,21 +19,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length
+from rho1bench.evaluation.engines.codec import Codec
+from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.openai import OpenAIEngine
 from rho1bench.evaluation.engines.vllm_setup import prepare_vllm
 from rho1bench.system.paths import PACKAGE
+
+if TYPE_CHECKING:
+    from rho1bench.evaluation.engines.openai_lm import ServedLM
 
 SECONDS_TO_BOOT = 900.0
 _NAME = "model"
 
 
 class VLLMServer:
-    """``vllm serve`` of one checkpoint on loopback; ready when the constructor returns, gone after ``stop``."""
+    """``vllm serve`` of one checkpoint on loopback; ready when the constructor returns, gone after ``stop``.
+
+    Raises RuntimeError if the server ends or is not ready in time; ``log`` holds what it said.
+    """
 
     def __init__(self, folder: Path, options: Sequence[str], log: Path, port: int | None = None) -> None:
         self.port = port or _free_port()
@@ -58,13 +65,13 @@ class VLLMServer:
         end = time.monotonic() + SECONDS_TO_BOOT
         while time.monotonic() < end:
             if self._process.poll() is not None:
-                raise EngineError(f"vllm serve ended with code {self._process.returncode}; its log is {self._log}")
+                raise RuntimeError(f"vllm serve ended with code {self._process.returncode}")
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.3)
-        raise EngineError(f"vllm serve was not ready after {SECONDS_TO_BOOT:.0f} s; its log is {self._log}")
+        raise RuntimeError(f"vllm serve was not ready after {SECONDS_TO_BOOT:.0f} s")
 
     def stop(self, *, kill: bool = False) -> None:
         """End the server and its workers: asked first, or at once."""
@@ -81,6 +88,7 @@ class ServedVLLM:
     """The vllm engine with ``data_parallel_size`` copies; see :class:`rho1bench.evaluation.engines.Engine`."""
 
     name = "vllm"
+    answers_version = 2
 
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
@@ -92,7 +100,7 @@ class ServedVLLM:
         self._client: OpenAIEngine | None = None
 
     @property
-    def lm(self) -> Any:
+    def lm(self) -> ServedLM:
         """lm-eval's view of the served model."""
         return self._engine.lm
 
@@ -104,9 +112,11 @@ class ServedVLLM:
     def load(self, checkpoint: Checkpoint) -> None:
         """Start a server for ``checkpoint`` in place of the last one."""
         self.close()
-        self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
+        with one_message(self.name, f"load {checkpoint.folder}", self.settings.log):
+            self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
         self.boots += 1
-        self._client = OpenAIEngine(replace(self.settings, base_url=self._server.base_url, served_model=_NAME))
+        settings = replace(self.settings, base_url=self._server.base_url, served_model=_NAME)
+        self._client = OpenAIEngine(settings, _as_in_process(checkpoint.folder))
         self._client.load(checkpoint)
 
     def _options(self, folder: Path) -> list[str]:
@@ -116,6 +126,7 @@ class ServedVLLM:
         options += ["--data-parallel-size", str(settings.data_parallel_size)]
         options += ["--max-model-len", str(context_length(folder, settings))]
         options += ["--max-num-seqs", str(settings.batch_size)]
+        options += ["--generation-config", "vllm"]  # no sampling settings but those of the requests
         return [*options, "--enforce-eager"] if self._on_cpu else options
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
@@ -129,6 +140,11 @@ class ServedVLLM:
         if self._server is not None:
             self._server.stop()
         self._client = self._server = None
+
+
+def _as_in_process(folder: Path) -> dict[str, object]:
+    """Return what makes the server answer as ``VLLMEngine`` does: special tokens in the text, the same end tokens."""
+    return {"skip_special_tokens": False, "stop_token_ids": sorted(Codec(folder).end_ids)}
 
 
 def _free_port() -> int:

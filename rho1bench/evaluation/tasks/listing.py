@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from rho1bench.errors import RunError
 from rho1bench.evaluation.data.math_sets import MATH_SETS
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.harness.lm_eval_types import Doc, EvalTask
 from rho1bench.paper.suites import SUITES, find_suites
 
 
@@ -47,7 +47,7 @@ def _facts(name: str, tasks: Tasks) -> TaskFacts:
     )
 
 
-def _source(name: str, config: dict[str, Any], tasks: Tasks) -> str:
+def _source(name: str, config: Doc, tasks: Tasks) -> str:
     options = config.get("dataset_kwargs") or {}
     if (math_set := MATH_SETS.get(options.get("data_set", ""))) is not None:
         repository = math_set.file.repository
@@ -67,7 +67,7 @@ def task_prompts(name: str, limit: int | None = None) -> Iterator[str]:
 
     Raises:
         RunError: there is no such task, or the name is that of a group.
-        DataError: the task's data cannot be had or are not the pinned ones.
+        DataError: the task's data cannot be obtained or are not the pinned ones.
     """
     tasks = Tasks()
     (suite,) = find_suites([name], tasks.groups, tasks.names)
@@ -77,6 +77,6 @@ def task_prompts(name: str, limit: int | None = None) -> Iterator[str]:
     return (_whole(task, doc) for task in loaded for doc in islice(task.eval_docs, limit))
 
 
-def _whole(task: Any, doc: dict[str, Any]) -> str:
+def _whole(task: EvalTask, doc: Doc) -> str:
     context = task.fewshot_context(doc, task.get_config("num_fewshot"))
     return context if isinstance(context, str) else "\n".join(context)

@@ -1,21 +1,23 @@
 """What the YAMLs of tasks/rho1 name with ``!function``: the documents of the paper's nine and seven math tasks.
 
-lm-eval builds the prompts from them and hands each completion to ``judging.math_results``. Paper section 3.2.
+lm-eval builds the prompts from them and hands each completion to ``grade_cache.math_results``. Paper section 3.2.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rho1bench.evaluation.data.math_sets import EXEMPLAR_FILES, MATH_SETS
 from rho1bench.evaluation.data.pinned_files import read_pinned, read_rows
+from rho1bench.evaluation.harness.lm_eval_types import Doc, Splits
 from rho1bench.evaluation.tasks.prompts import EXEMPLARS, cot_prompt, question_text, split_exemplars, tool_prompt
 from rho1bench.grading import gold_answer, written_answer
 
-Doc = dict[str, Any]
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
-def cot_splits(data_set: str, **_: object) -> dict[str, Any]:
+def cot_splits(data_set: str, **_: object) -> Splits:
     """Return the splits of a few-shot task, ``exemplars`` (the solution as answer) and ``test``; raises DataError."""
     text = read_pinned(EXEMPLAR_FILES[EXEMPLARS[data_set]]).decode("utf-8")
     # lm-eval takes a field of the exemplars by name only if the test documents have it too; else it is a template.
@@ -24,7 +26,7 @@ def cot_splits(data_set: str, **_: object) -> dict[str, Any]:
     return {"exemplars": _dataset(exemplars), "test": _dataset(docs)}
 
 
-def tool_splits(data_set: str, **_: object) -> dict[str, Any]:
+def tool_splits(data_set: str, **_: object) -> Splits:
     """Return the ``test`` split of a tool-integrated task, prompts in the dialogue format of SFT; raises DataError."""
     docs = [doc | {"prompt": tool_prompt(doc["question"])} for doc in math_docs(data_set)]
     return {"test": _dataset(docs)}
@@ -36,7 +38,7 @@ def math_docs(data_set: str) -> list[Doc]:
     ``answer`` is the gold answer as the data set writes it, ``paper_gold`` the same in the paper's normal form.
 
     Raises:
-        DataError: the data cannot be had or are not the pinned ones.
+        DataError: the data cannot be obtained or are not the pinned ones.
     """
     docs = []
     for place, row in enumerate(read_rows(MATH_SETS[data_set])):
@@ -53,7 +55,7 @@ def math_docs(data_set: str) -> list[Doc]:
     return docs
 
 
-def _dataset(docs: list[Doc]) -> Any:
+def _dataset(docs: list[Doc]) -> Dataset:
     from datasets import Dataset
 
     return Dataset.from_list(docs)

@@ -10,10 +10,15 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rho1bench import mini_world
-from rho1bench.sandbox import run_program
+from rho1bench.evaluation.harness.lm_eval_types import Doc, Splits
+from rho1bench.evaluation.tasks.code_tasks import checks_of
+from rho1bench.sandbox import check_programs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 TEST_SEED = 2404
 """Seed of every mini test set; independent of the recipe's seed."""
@@ -22,27 +27,26 @@ NUM_ROWS = 120
 """Test rows of a math task: 1080 in the nine tasks of ``mini_math9``."""
 
 NUM_EXEMPLARS = 8
+CODE_SECONDS = 5.0
 
 DATA_SETS = {"math500": "math", "sat": "sat_math"}
 """The paper's data-set name of a mini family where the two differ; it chooses the grading rules."""
 
-Row = dict[str, Any]
 
-
-def math_rows(family: str, num_rows: int = NUM_ROWS, **_: object) -> dict[str, Any]:
+def math_rows(family: str, num_rows: int = NUM_ROWS, **_: object) -> Splits:
     """Return the splits of a few-shot task: ``train`` (exemplars) and ``test``, with prompt, solution and answer."""
     exemplars = [_math_row(problem) for problem in mini_world.exemplars(family, NUM_EXEMPLARS)]
     problems = mini_world.make_problems(family, "test", num_rows, TEST_SEED)
     return {"train": _dataset(exemplars), "test": _dataset([_math_row(problem) for problem in problems])}
 
 
-def tool_rows(family: str, num_rows: int = NUM_ROWS, **_: object) -> dict[str, Any]:
+def tool_rows(family: str, num_rows: int = NUM_ROWS, **_: object) -> Splits:
     """Return the ``test`` split of a tool-integrated task, prompts in the dialogue format of the SFT samples."""
     problems = mini_world.make_problems(family, "test", num_rows, TEST_SEED)
     return {"test": _dataset([_math_row(p) | {"prompt": mini_world.tir_prompt(p)} for p in problems])}
 
 
-def _math_row(problem: mini_world.Problem) -> Row:
+def _math_row(problem: mini_world.Problem) -> Doc:
     return {
         "prompt": mini_world.question_prompt(problem),
         "question": problem.question,
@@ -52,23 +56,23 @@ def _math_row(problem: mini_world.Problem) -> Row:
     }
 
 
-def _dataset(rows: list[Row]) -> Any:
+def _dataset(rows: list[Doc]) -> Dataset:
     from datasets import Dataset
 
     return Dataset.from_list(rows)
 
 
-def choice_rows(family: str, **_: object) -> dict[str, Any]:
+def choice_rows(family: str, **_: object) -> Splits:
     """Return the ``test`` split of a multiple-choice task: ``prompt``, ``choices`` and ``target`` (an index)."""
     return {"test": _dataset([_choice_row(family, row) for row in _general(family)])}
 
 
-def _general(family: str) -> list[Row]:
-    rows: list[Row] = mini_world.general_rows(family)
+def _general(family: str) -> list[Doc]:
+    rows: list[Doc] = mini_world.general_rows(family)
     return rows
 
 
-def _choice_row(family: str, row: Row) -> Row:
+def _choice_row(family: str, row: Doc) -> Doc:
     question, choices = row["question"], list(row["choices"])
     if family in ("mmlu", "agieval"):
         letters = string.ascii_uppercase[: len(choices)]
@@ -80,7 +84,7 @@ def _choice_row(family: str, row: Row) -> Row:
     return {"prompt": prompt, "choices": choices, "target": row["answer"]}
 
 
-def winogrande_rows(**_: object) -> dict[str, Any]:
+def winogrande_rows(**_: object) -> Splits:
     """Return the ``test`` split of the pronoun task: each option gives a context, the sentence's rest is scored."""
     rows = []
     for row in _general("winogrande"):
@@ -90,18 +94,18 @@ def winogrande_rows(**_: object) -> dict[str, Any]:
     return {"test": _dataset(rows)}
 
 
-def bbh_rows(**_: object) -> dict[str, Any]:
+def bbh_rows(**_: object) -> Splits:
     """Return the ``test`` split of the BBH-like task, answered in free text."""
     return {"test": _dataset([_bbh_row(row) for row in _general("bbh")])}
 
 
-def _bbh_row(row: Row) -> Row:
+def _bbh_row(row: Doc) -> Doc:
     options = ", ".join(row["choices"])
     prompt = f"Q: {row['question']}\nOptions: {options}\nA:"
     return {"prompt": prompt, "answer": row["choices"][row["answer"]], "subtask": row["subtask"]}
 
 
-def bbh_results(doc: Row, results: list[str]) -> dict[str, float]:
+def bbh_results(doc: Doc, results: list[str]) -> dict[str, float]:
     """Exact match of what follows "the answer is" (else the whole completion), without case and final full stop."""
     answer = re.split(r"the answer is", results[0], flags=re.IGNORECASE)[-1]
     return {"exact_match": float(_plain(answer) == _plain(doc["answer"]))}
@@ -111,7 +115,7 @@ def _plain(text: str) -> str:
     return text.strip().rstrip(".").strip().lower()
 
 
-def tydiqa_rows(**_: object) -> dict[str, Any]:
+def tydiqa_rows(**_: object) -> Splits:
     """Return the ``test`` split of the reading task: a passage that holds the answer, a question, the answers."""
     rows = [
         {
@@ -124,7 +128,7 @@ def tydiqa_rows(**_: object) -> dict[str, Any]:
     return {"test": _dataset(rows)}
 
 
-def tydiqa_results(doc: Row, results: list[str]) -> dict[str, float]:
+def tydiqa_results(doc: Doc, results: list[str]) -> dict[str, float]:
     """Best word F1 over the gold answers."""
     return {"f1": max(word_f1(results[0], answer) for answer in doc["answers"])}
 
@@ -143,7 +147,7 @@ def _words(text: str) -> list[str]:
     return [word for word in bare.split() if word not in {"a", "an", "the"}]
 
 
-def humaneval_rows(**_: object) -> dict[str, Any]:
+def humaneval_rows(**_: object) -> Splits:
     """Return the ``test`` split of the completion-style code task: the prompt ends inside a function."""
     rows = [
         {
@@ -157,7 +161,7 @@ def humaneval_rows(**_: object) -> dict[str, Any]:
     return {"test": _dataset(rows)}
 
 
-def mbpp_rows(**_: object) -> dict[str, Any]:
+def mbpp_rows(**_: object) -> Splits:
     """Return the ``test`` split of the description-style code task; the model ends its program with ``[DONE]``."""
     rows = [
         {
@@ -171,7 +175,8 @@ def mbpp_rows(**_: object) -> dict[str, Any]:
     return {"test": _dataset(rows)}
 
 
-def code_results(doc: Row, results: list[str]) -> dict[str, float]:
-    """Run the completion with its tests in the sandbox: 1.0 if the program ends well."""
-    program = f"{doc['before']}{results[0]}\n\n{doc['after']}"
-    return {"pass@1": float(run_program(program, timeout=5.0).outcome == "ok")}
+def code_results(doc: Doc, results: list[str]) -> dict[str, float]:
+    """Test the completion in the sandbox: 1.0 if all tests held."""
+    checks = checks_of(doc["before"], doc["solution"], doc["after"])
+    (result,) = check_programs([(f"{doc['before']}{results[0]}\n", checks)], timeout=CODE_SECONDS)
+    return {"pass@1": float(result.outcome == "ok")}

@@ -1,6 +1,6 @@
 """Prompt texts of the real math tasks by the paper's protocol (section 3.2, appendix E and the authors' harness).
 
-Between ``data.files`` (rows) and ``tasks.math`` (lm-eval's documents). Every text is pinned by a hash in the tests.
+Between ``data.pinned_files`` (rows) and ``math_tasks`` (lm-eval's documents). Tests pin every text by a hash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rho1bench.mini_world.prompts import EXEMPLAR_SEPARATOR
+from rho1bench.mini_world import EXEMPLAR_SEPARATOR
 
 Row = Mapping[str, Any]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from typing import Any
+
+from rho1bench.evaluation.harness.lm_eval_types import Doc
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def results(doc: dict[str, Any], completions: list[str]) -> dict[str, float]:
+def results(doc: Doc, completions: list[str]) -> dict[str, float]:
     """Return the best F1 and exact match over the gold answers, as fractions."""
     said = _words(completions[0])
     golds = [_words(answer) for answer in doc["answers"]]

@@ -6,7 +6,6 @@ takes every program whose output was recorded, runs it under the tool loop's rul
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -15,12 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rho1bench.errors import DataError
-from rho1bench.evaluation.tools.tool_loop import NOTHING_TO_SHOW, ToolSettings, shown_output
+from rho1bench.evaluation.tools.tool_loop import NOTHING_TO_SHOW, ToolSettings, run_tool_programs, shown_output
 from rho1bench.evaluation.tools.transcript import FENCE, program_to_run
-from rho1bench.sandbox import ProgramResult, run_program, run_programs
+from rho1bench.sandbox import ProgramResult, run_program
 from rho1bench.system.files import write_jsonl
 from rho1bench.system.progress import Progress, SilentProgress
 
@@ -68,7 +66,7 @@ class Replay:
     seconds: float
     differing: tuple[Mismatch, ...]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, int | float]:
         """Return the counts and the wall seconds alone."""
         return {key: value for key, value in asdict(self).items() if key != "differing"}
 
@@ -114,16 +112,22 @@ def _run(
     recorded: Sequence[Recorded], settings: ToolSettings, workers: int | None, progress: Progress
 ) -> list[ProgramResult]:
     """Run all programs; one that is out of time, and was not then, runs again alone with ``SECOND_CHANCE`` the time."""
-    done = itertools.count(1)
+    ended = 0
+
+    def tick(count: int) -> None:
+        nonlocal ended
+        ended += count
+        progress.update(ended)
+
     progress.start(len(recorded), "programs")
     try:
         sources = [record.program for record in recorded]
-        results = run_programs(sources, settings.timeout, workers=workers, tick=lambda _: progress.update(next(done)))
+        results = run_tool_programs(sources, settings.timeout, workers, tick)
     finally:
         progress.close()
     for place, result in enumerate(results):
         if result.outcome == "timeout" and error_type(recorded[place].output) != "TimeoutError":
-            results[place] = run_program(sources[place], SECOND_CHANCE * settings.timeout)
+            results[place] = run_program(sources[place], SECOND_CHANCE * settings.timeout, captured=True)
     return results
 
 
@@ -154,7 +158,7 @@ def _transcripts(line: str, where: str) -> list[str]:
     return texts
 
 
-def _texts(row: Mapping[str, Any]) -> Any:
+def _texts(row: Mapping[str, object]) -> object:
     if "code" in row:
         return row["code"]
     return [row["completion"]] if "completion" in row else None

@@ -18,6 +18,8 @@ NOTHING_TO_SHOW = "Done"
 """What the authors' harness showed for a program out of time, and for one that printed nothing."""
 CALLS_USED_UP = "\nReach max function call limit."
 """What it wrote under the output after the last call."""
+READS_INPUT = "input("
+"""A program with this in its text was refused by the harness, which raised a ``RuntimeError`` without a text."""
 SUGGESTION = re.compile(r"\. Did you mean: '[^']*'\?$")
 """What newer interpreters add to an error; the harness showed errors without it."""
 Complete = Callable[[Sequence[Request], Tick], list[Generation]]
@@ -62,7 +64,7 @@ def run_tool_loop(
             if _add(transcripts[place], generation):
                 waiting.append(place)
         programs = [program_to_run(transcripts[place].text) for place in waiting]
-        for place, result in zip(waiting, run_programs(programs, settings.timeout), strict=True):
+        for place, result in zip(waiting, run_tool_programs(programs, settings.timeout), strict=True):
             transcripts[place].text += output_block(result, settings.max_output)
         still_open = waiting if call + 1 < settings.max_calls else []
         for place in waiting[len(still_open) :]:
@@ -70,6 +72,22 @@ def run_tool_loop(
         tick(len(open_places) - len(still_open))
         open_places = still_open
     return transcripts
+
+
+def run_tool_programs(
+    programs: Sequence[str],
+    timeout: float,
+    workers: int | None = None,
+    tick: Callable[[int], None] = lambda _: None,
+) -> list[ProgramResult]:
+    """Run programs as the authors' harness did; one that names ``input(`` fails as there, without being run."""
+    allowed = [program for program in programs if READS_INPUT not in program]
+    results = iter(run_programs(allowed, timeout, workers=workers, tick=tick, captured=True))
+    tick(len(programs) - len(allowed))
+    return [
+        ProgramResult("error", "", "RuntimeError", 0.0) if READS_INPUT in program else next(results)
+        for program in programs
+    ]
 
 
 def _add(transcript: Transcript, generation: Generation) -> bool:

@@ -10,11 +10,10 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup, escape
 
-from rho1bench.leaderboard.pages.text import CellView, RowView, figure_view, table_view
+from rho1bench.leaderboard.pages.text import SELF_REPORTED, CellView, RowView, figure_view, table_view
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.board import Board
 from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
@@ -37,6 +36,7 @@ def html_page(board: Board) -> str:
         cells=_cells,
         panels=_panels,
         count=fmt.count,
+        self_reported=SELF_REPORTED,
         arxiv=ARXIV,
         num_averages=num_averages(),
         style=style,
@@ -69,7 +69,7 @@ def _cells(row: RowView, table: str, marked: str) -> Markup:
 
 
 def _cell(cell: CellView, link: str, table: str, marked: str) -> str:
-    # Thousands of these: plain strings. Their texts are numbers that `page_view` wrote, not words from outside.
+    # Thousands of these: plain strings. Their texts are numbers that `pages.text` wrote, not words from outside.
     text = f'<a href="{link}">{cell.text}</a>' if link and cell.text != fmt.NONE else cell.text
     if cell.marked:
         text += f'<span class="hidden">{marked}</span>'
@@ -82,11 +82,12 @@ def _cell(cell: CellView, link: str, table: str, marked: str) -> str:
     return f'<td class="best">{text}</td>' if cell.marked else f"<td>{text}</td>"
 
 
-def _panels(figures: Sequence[Figure]) -> list[dict[str, Any]]:
-    return [{"svg": svg(_chart(figure)), "view": figure_view(figure)} for figure in figures]
+def _panels(figures: Sequence[Figure]) -> list[dict[str, object]]:
+    return [{"svg": svg(accuracy_chart(figure)), "view": figure_view(figure)} for figure in figures]
 
 
-def _chart(figure: Figure) -> Chart:
+def accuracy_chart(figure: Figure, controls: Sequence[tuple[float, str]] = ()) -> Chart:
+    """Return accuracy against tokens; ``controls`` are levels to compare with, in percent, each with its name."""
     series = [
         Series(
             line.name,
@@ -100,7 +101,9 @@ def _chart(figure: Figure) -> Chart:
     ]
     ends = "; ".join(f"{one.name} from {one.points[0][1]:.1f}% to {one.points[-1][1]:.1f}%" for one in series)
     title = figure_view(figure).title
-    return Chart(title, f"{ends}.", "tokens", "% correct", series, fmt.short_count, _percent_tick, size=_SIZE)
+    return Chart(
+        title, f"{ends}.", "tokens", "% correct", series, fmt.short_count, _percent_tick, rules=controls, size=_SIZE
+    )
 
 
 def _percent_tick(value: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from rho1bench.leaderboard.pages.text import CellView, RowView, figure_view, table_view
+from rho1bench.leaderboard.pages.text import SELF_REPORTED, CellView, RowView, figure_view, table_view
 from rho1bench.leaderboard.tables.board import Board
 from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
 from rho1bench.rendering import numbers as fmt
@@ -24,6 +24,7 @@ def markdown_page(board: Board) -> str:
         cells=_cells,
         figure_view=figure_view,
         count=fmt.count,
+        self_reported=SELF_REPORTED,
         arxiv=ARXIV,
         num_averages=num_averages(),
     )
@@ -36,7 +37,7 @@ def _cells(row: RowView) -> Markup:
 
 
 def _cell(cell: CellView, link: str) -> str:
-    # Thousands of these: plain strings. Their texts are numbers that `page_view` wrote, not words from outside.
+    # Thousands of these: plain strings. Their texts are numbers that `pages.text` wrote, not words from outside.
     text = f"[{cell.text}]({link})" if link and cell.text != fmt.NONE else cell.text
     text = f"**{text}**" if cell.marked else text
     text += f" <sup>{cell.note}</sup>" if cell.note else ""

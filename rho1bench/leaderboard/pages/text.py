@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rho1bench.leaderboard.records.entry import Origin
+from rho1bench.leaderboard.records.record_summary import Origin
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.paper_rows import ARXIV
 from rho1bench.leaderboard.tables.table import Cell, Column, Fact, Group, Row, Table
@@ -13,6 +13,12 @@ from rho1bench.rendering import numbers as fmt
 
 BY = {"paper": "paper", "rho1bench": "rho1bench", "seeds": "rho1bench"}
 HASH_LENGTH = 12
+SELF_REPORTED = (
+    "Rows of rho1bench are self-reported: every number follows from the scores in the row's record, and recipe, test "
+    "set and prompts are pinned, but nobody has run the commands again, and scores that were made up consistently "
+    "could not be told from measured ones."
+)
+"""What a check of files cannot know; both pages say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +131,8 @@ def _difference(cell: Cell) -> CellView:
     interval = f"{fmt.signed(cell.ci[0], 1)} to {fmt.signed(cell.ci[1], 1)}" if cell.ci else ""
     p = f"p {fmt.p_value(cell.p)}" if cell.p is not None else ""
     holm = f" ({fmt.p_value(cell.p_holm)})" if p and cell.p_holm is not None else ""
-    return CellView(text, interval, p + holm, cell.marked, cell.note)
+    exact = f"exact p {fmt.p_value(cell.p_exact)}" if cell.p_exact is not None else ""
+    return CellView(text, interval, ", ".join(filter(None, [p + holm, exact])), cell.marked, cell.note)
 
 
 def _fact(fact: Fact) -> FactView:
@@ -150,6 +157,8 @@ def _details(origin: Origin) -> Iterator[tuple[str, str]]:
     yield "engine", f"{origin.engine}, {origin.dtype}, {origin.device}"
     if origin.weights_sha256 is not None:
         yield "weights sha256", origin.weights_sha256[:HASH_LENGTH]
+    if origin.code is not None:
+        yield "code sha256", origin.code
     yield "evaluation", origin.eval_fingerprint[:HASH_LENGTH]
     yield "record", f"records/{origin.record}.json"
 

@@ -1,28 +1,39 @@
-"""``rho1bench leaderboard add RUN``: packs a run or an evaluation into records."""
+"""``rho1bench leaderboard add RUN``: packs a run or an evaluation into records, all of them or none.
+
+Everything is made and checked in a copy of the results folder; only then are the new files moved into place. A refused
+or failed ``add`` leaves nothing behind.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.records.from_evaluation import find_evaluations, pack_evaluation
+from rho1bench.leaderboard.records.from_evaluation import find_evaluations, folders_of_results, pack_evaluation
 from rho1bench.leaderboard.records.from_run import Run, find_runs, pack_run, recipe_path, recipe_text, run_command
 from rho1bench.leaderboard.records.read import RECORDS
 from rho1bench.leaderboard.records.record import Record, as_json
+from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json, write_text
+
+_COPY = ".adding-"
 
 
 def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
     """Write the records of ``folder`` into ``results``; returns the files that are new or changed.
 
-    Raises DataError for a folder that holds neither a run nor an evaluation, and for a record whose name another
-    checkpoint has; nothing is written then.
+    Raises DataError for a folder that holds neither a run nor an evaluation, was changed since it was written, or
+    whose record has the name of another checkpoint's; RunError for a full disk. Nothing is written then.
     """
     runs = find_runs(folder)
-    records = [record for run in runs for record in pack_run(run)] if runs else list(_evaluated(folder, name))
     if runs and name is not None:
         raise DataError("--name is for an evaluation; the records of a run are named by recipe, stage and seed.")
+    records = [record for run in runs for record in pack_run(run)] if runs else list(_evaluated(folder, name))
     if not records:
         raise DataError(
             f"{folder}: neither a run (recipe.yaml, summary.json) nor an evaluation (results.json). "
@@ -30,8 +41,67 @@ def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
         )
     for record in records:
         _check_owner(record, results)
-    written = [path for record in records if (path := _write(record, results))]
-    return written + [path for run in runs if (path := _write_recipe(run, results))]
+    with all_or_nothing(results) as copy:
+        written = [path for record in records if (path := _write(record, copy))]
+        written += [path for run in runs if (path := _write_recipe(run, copy))]
+    return [results / path.relative_to(copy) for path in written]
+
+
+@contextmanager
+def all_or_nothing(results: Path) -> Iterator[Path]:
+    """Yield a copy of the results folder to change; its new and changed files replace those of ``results`` at the end.
+
+    Where the body or the replacing fails, ``results`` stays as it was.
+    """
+    home = results
+    while not home.is_dir():
+        home = home.parent
+    with disk_errors(results):
+        for left in results.glob(f"{_COPY}*"):  # of an `add` that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_COPY, dir=home) as place:
+            copy = Path(place) / "results"
+            copy.mkdir()
+            if results.is_dir():
+                ignored = shutil.ignore_patterns(f"{_COPY}*")
+                shutil.copytree(results, copy, copy_function=_link, ignore=ignored, symlinks=True, dirs_exist_ok=True)
+            try:
+                yield copy
+            except DataError as error:
+                raise DataError(str(error).replace(str(copy), str(results))) from error
+            _replace(copy, results)
+
+
+def _link(source: str, target: str) -> str:
+    """Give a file a second name, which costs no space; files are only ever replaced, never written into."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+    return target
+
+
+def _replace(copy: Path, results: Path) -> None:
+    """Move what is new or changed from ``copy`` to ``results``; on a failure put back what was there."""
+    changed = [path for path in sorted(copy.rglob("*")) if path.is_file() and not _same(path, copy, results)]
+    with ExitStack() as undo:
+        for path in changed:
+            target = results / path.relative_to(copy)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                before = copy.parent / "before" / path.relative_to(copy)
+                before.parent.mkdir(parents=True, exist_ok=True)
+                _link(str(target), str(before))
+                undo.callback(os.replace, before, target)
+            else:
+                undo.callback(target.unlink, missing_ok=True)
+            os.replace(path, target)
+        undo.pop_all()
+
+
+def _same(path: Path, copy: Path, results: Path) -> bool:
+    target = results / path.relative_to(copy)
+    return target.is_file() and (path.samefile(target) or path.read_bytes() == target.read_bytes())
 
 
 def _evaluated(folder: Path, name: str | None) -> Iterator[Record]:
@@ -39,7 +109,11 @@ def _evaluated(folder: Path, name: str | None) -> Iterator[Record]:
     if name is not None and len(found) > 1:
         raise DataError(f"{folder}: holds {len(found)} evaluations; --name needs a folder of one.")
     for path in found:
-        yield from pack_evaluation(path.resolve(), name)
+        packed: dict[str, Record] = {}
+        for place in folders_of_results(path.resolve()):
+            for record in pack_evaluation(place, name):
+                packed.setdefault(record.id, record)
+        yield from packed.values()
 
 
 def _path(record: Record, results: Path) -> Path:

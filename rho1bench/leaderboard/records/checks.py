@@ -1,89 +1,101 @@
 """What must be true of the files in ``results/``: ``rho1bench leaderboard check``, run before every build.
 
-A record is checked by itself (strict JSON, schema, hash, and every number that follows from its scores), in its place
-(the file's name is its id) and among the others (one evaluation a column, no row twice, the baseline is there).
-Everything is reported at once. Whether the pages are stale is for ``building`` to say.
+A record is checked by itself (``read``), against its recipe and command (``origin``), and among the others: one
+evaluation a column, no row twice, one model a stage, and a comparison that is computed again from both records.
+Everything is reported at once. ``pages.build`` tells whether the pages are stale.
 """
 
 from __future__ import annotations
 
-import re
+import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
+import numpy as np
 
-from rho1bench.comparison.statistics import mcnemar_exact_p
-from rho1bench.leaderboard.records import record as rec
-from rho1bench.leaderboard.records.compare import differing_parts
-from rho1bench.leaderboard.records.entry import Entry, reduced
-from rho1bench.leaderboard.records.read import CLOSE, RECORDS, close, read_one
-from rho1bench.leaderboard.records.record import ComparisonRecord, Record
-from rho1bench.system.files import read_json
+from rho1bench.errors import DataError
+from rho1bench.leaderboard.records import compare
+from rho1bench.leaderboard.records.origin import (
+    declared_seeds,
+    expected_baseline,
+    kept_recipe_problems,
+    origin_problems,
+    start_of,
+)
+from rho1bench.leaderboard.records.read import CLOSE, RECORDS, read_one
+from rho1bench.leaderboard.records.record import ComparisonRecord, Record, decode
+from rho1bench.leaderboard.records.record_summary import RecordSummary, summarize
+from rho1bench.paper.tables import TABLES_SHA256
+from rho1bench.system.files import read_json, sha256_file
 
-_KEPT_RECIPE = re.compile(r"\bresults/(recipes/[a-z0-9._-]+\.yaml)\b")
+PAPER_TABLES = "paper/tables.json"
 
 
-def read_records(results: Path) -> tuple[list[Entry], list[str]]:
-    """Return the records under ``results/records`` in the order of their ids, reduced, and every problem of them.
+def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
+    """Return the records under ``results/records`` in the order of their ids, summarized, and every problem of them.
 
     A record with a problem of its own is left out. They are read one by one, so that thousands fit into memory.
     """
-    records, problems = [], []
-    for path in sorted((results / RECORDS).rglob("*"), key=lambda path: path.as_posix()):
-        if path.is_dir():
-            continue
+    records: list[RecordSummary] = []
+    problems = list(_folder_problems(results))
+    for path in sorted(_files(results / RECORDS), key=lambda path: path.as_posix()):
         place = path.relative_to(results).as_posix()
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
-            records.append(reduced(record))
-            problems += [f"{place}: {problem}" for problem in _recipe_problems(record, results)]
+            records.append(summarize(record))
+            own = [*kept_recipe_problems(record, results), *origin_problems(record, results)]
+            problems += [f"{place}: {problem}" for problem in own]
     return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))
 
 
-def _recipe_problems(record: Record, results: Path) -> Iterator[str]:
-    """Yield what is wrong with the recipe that is kept for a record because it does not ship."""
-    match = _KEPT_RECIPE.search(record.command)
-    if match is None or record.training is None:
-        return
-    try:
-        recipe = yaml.safe_load((results / match[1]).read_text(encoding="utf-8"))
-        fits = rec.settings_sha256(recipe) == record.training.recipe_sha256
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        yield f"its recipe {match[1]} cannot be read: {error}"
-        return
-    if not fits:
-        yield f"{match[1]} is not the recipe that it was made with"
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place, name) for name in files)
+        yield from (Path(place, name) for name in folders if Path(place, name).is_symlink())
 
 
-def _among(records: Iterable[Entry], results: Path) -> Iterator[str]:
+def _folder_problems(results: Path) -> Iterator[str]:
+    """Yield links (git and pages would show what lies elsewhere) and changed tables of the paper."""
+    for path in sorted(_files(results)):
+        place = path.relative_to(results).as_posix()
+        if path.is_symlink() and not place.startswith(f"{RECORDS}/"):
+            yield f"{place}: is a link; results are files of their own"
+    tables = results / PAPER_TABLES
+    if tables.is_file() and sha256_file(tables) != TABLES_SHA256:
+        yield f"{PAPER_TABLES}: is not the file with the paper's numbers; restore it from the repository"
+
+
+def _among(records: Iterable[RecordSummary], results: Path) -> Iterator[str]:
     """Yield what is wrong among records that are right by themselves."""
     by_id = {record.id: record for record in records}
-    columns: dict[tuple[str, str, int | None], list[Entry]] = defaultdict(list)
+    columns: dict[tuple[str, str, int | None], list[RecordSummary]] = defaultdict(list)
     for record in by_id.values():
         columns[record.suite, record.scale, record.limit].append(record)
     for column in columns.values():
         yield from _unlike(column, results)
         yield from _twice(column)
+        yield from _copied(column)
+        yield from _missing_seeds(column, results)
+    yield from _models_of_stages(by_id.values())
     for record in by_id.values():
-        if record.comparison is not None:
-            yield from _comparison_problems(record, record.comparison, by_id.get(record.comparison.baseline))
+        yield from _start_problems(record, by_id, results)
+        yield from _pair_problems(record, by_id, results)
 
 
-def _unlike(column: list[Entry], results: Path) -> Iterator[str]:
+def _unlike(column: list[RecordSummary], results: Path) -> Iterator[str]:
     first = column[0]
     for other in column[1:]:
         if other.eval_fingerprint != first.eval_fingerprint:
             whole = (Record.model_validate(read_json(results / RECORDS / f"{one.id}.json")) for one in (first, other))
-            parts = "; ".join(list(differing_parts(*whole))[:3])
+            parts = "; ".join(list(compare.differing_parts(*whole))[:3])
             yield f"{RECORDS}/{other.id}.json: may not stand in one column with {first.id}, it differs in {parts}"
 
 
-def _twice(column: list[Entry]) -> Iterator[str]:
-    seen: dict[tuple[Any, ...], str] = {}
+def _twice(column: list[RecordSummary]) -> Iterator[str]:
+    seen: dict[tuple[object, ...], str] = {}
     for record in column:
         model, training = record.model, record.training
         identity = (
@@ -96,22 +108,128 @@ def _twice(column: list[Entry]) -> Iterator[str]:
         seen[identity] = record.id
 
 
-def _comparison_problems(record: Entry, comparison: ComparisonRecord, baseline: Entry | None) -> Iterator[str]:
-    place = f"{RECORDS}/{record.id}.json"
+def _copied(column: list[RecordSummary]) -> Iterator[str]:
+    """Yield rows of different weights that score alike on every document, unless there is nothing to tell apart."""
+    seen: dict[tuple[bytes, ...], RecordSummary] = {}
+    for record in column:
+        scores = tuple(task.packed for task in record.tasks.values())
+        if all(len(set(task.values.tolist())) == 1 for task in record.tasks.values()):
+            continue
+        first = seen.setdefault(scores, record)
+        if first.model.weights_sha256 != record.model.weights_sha256:
+            yield f"{RECORDS}/{record.id}.json: has the scores of {first.id} on every document, but other weights"
+
+
+def _models_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
+    """Yield records that disagree on the model that one stage of one run trained, or share it with another stage."""
+    models: dict[tuple[object, ...], RecordSummary] = {}
+    stages: dict[tuple[object, ...], RecordSummary] = {}
+    sizes: dict[str | None, RecordSummary] = {}
+    for record in records:
+        training, model = record.training, record.model
+        same = sizes.setdefault(model.weights_sha256, record)
+        if model.weights_sha256 is not None and same.model.num_parameters != model.num_parameters:
+            yield f"{RECORDS}/{record.id}.json: has the weights of {same.id}, but another number of parameters"
+        if training is None:
+            continue
+        stage = (training.recipe_sha256, record.scale == "smoke", training.stage, training.seed)
+        first = models.setdefault(stage, record)
+        if (first.training, first.model) != (training, model):
+            yield f"{RECORDS}/{record.id}.json: tells another story of its stage's model than {first.id}"
+        if model.weights_sha256 is not None:
+            weights: tuple[object, ...] = (training.recipe_sha256, record.scale == "smoke", model.weights_sha256)
+            other = stages.setdefault(weights, record)
+            if other.training and (other.training.stage, other.training.seed) != (training.stage, training.seed):
+                yield f"{RECORDS}/{record.id}.json: has the weights of {other.id}, another stage or seed"
+
+
+def _missing_seeds(column: list[RecordSummary], results: Path) -> Iterator[str]:
+    """Yield stages that lack some of the seeds that their recipe declares: a mean over chosen seeds says nothing."""
+    stages: dict[tuple[str, str], list[RecordSummary]] = defaultdict(list)
+    for record in column:
+        if record.training is not None:
+            stages[record.training.recipe_sha256, record.training.stage].append(record)
+    for members in stages.values():
+        first = members[0]
+        assert first.training is not None
+        found = {record.training.seed for record in members if record.training}
+        missing = sorted(set(declared_seeds(first.origin.command, first.training, results)) - found)
+        if missing:
+            yield f"{RECORDS}/{first.id}.json: the seeds {missing} of its recipe have no record of this stage"
+
+
+def _start_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], results: Path) -> Iterator[str]:
+    """Yield where a record does not fit that of the checkpoint which its training started from."""
+    training, place = record.training, f"{RECORDS}/{record.id}.json"
+    if training is None:
+        return
+    name = start_of(record.origin.command, training, results)
+    start = by_id.get(record.id.replace(f".{training.stage}.seed", f".{name}.seed"))
+    if start is None:
+        return
+    if start.model.num_parameters != record.model.num_parameters:
+        yield f"{place}: has another number of parameters than {start.id}, from which it was trained"
+    if record.curve and record.curve[0].tokens == 0:
+        for task, scores in _whole(results, record.id).curve[0].scores.items():
+            if not np.array_equal(decode(scores), start.tasks[task].values[: len(scores)]):
+                yield f"{place}: the first point of its curve has other scores on {task} than {start.id}"
+
+
+def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], results: Path) -> Iterator[str]:
+    """Compute a record's comparison again and yield what differs."""
+    place, comparison = f"{RECORDS}/{record.id}.json", record.comparison
+    if comparison is None:
+        if record.training is not None and record.training.selection is not None:
+            expected_id = expected_baseline(_whole(results, record.id), results)
+            if expected_id is not None:
+                yield f"{place}: its comparison with {expected_id}, which its recipe makes, is missing"
+        return
+    baseline = by_id.get(comparison.baseline)
     if baseline is None:
         yield f"{place}: its baseline {comparison.baseline} has no record, or a broken one"
         return
     if baseline.eval_fingerprint != record.eval_fingerprint or list(comparison.tasks) != list(record.tasks):
         yield f"{place}: its baseline {baseline.id} was evaluated otherwise"
         return
-    entries = {name: (comparison.tasks[name], record.tasks[name], baseline.tasks[name]) for name in record.tasks}
-    expected = {name: (entry, left.score - right.score) for name, (entry, left, right) in entries.items()}
-    expected["the average"] = (comparison.average, record.average.score - baseline.average.score)
-    for name, (entry, difference) in expected.items():
-        if not close(entry.difference, difference):
-            yield f"{place}: comparison of {name}: the difference is {difference}, not {entry.difference}"
-        if entry.ci is not None and not entry.ci[0] - CLOSE <= entry.difference <= entry.ci[1] + CLOSE:
-            yield f"{place}: comparison of {name}: ci {list(entry.ci)} does not hold the difference {entry.difference}"
-    for name, (entry, left, right) in entries.items():
-        if left.is_binary and right.is_binary and not close(entry.p, mcnemar_exact_p(left.values, right.values)):
-            yield f"{place}: comparison of {name}: p is not that of McNemar's test"
+    if baseline.id == record.id:
+        yield f"{place}: it is compared with itself"
+        return
+    seed = record.training.seed if record.training else 0
+    try:
+        expected = compare.comparison(_whole(results, record.id), _whole(results, baseline.id), seed=seed)
+    except DataError as error:
+        yield f"{place}: {error}"
+        return
+    for name, problem in _differences(comparison, expected):
+        yield f"{place}: comparison of {name}: {problem}"
+
+
+def _whole(results: Path, record_id: str) -> Record:
+    return Record.model_validate_json((results / RECORDS / f"{record_id}.json").read_bytes())
+
+
+def _differences(comparison: ComparisonRecord, expected: ComparisonRecord) -> Iterator[tuple[str, str]]:
+    """Yield (what, problem) for every number of ``comparison`` that is not the ``expected`` one."""
+    pairs = [("the average", comparison.average, expected.average)]
+    pairs += [(name, entry, expected.tasks[name]) for name, entry in comparison.tasks.items()]
+    for name, entry, wanted in pairs:
+        for field, value in wanted:
+            if not _agrees(getattr(entry, field), value):
+                title = {"difference": "the difference", "p": f"p ({wanted.p_method})"}.get(field, field)
+                yield name, f"{title} is {value}, not {getattr(entry, field)}"
+    found, speed_up = comparison.tokens_to_baseline, expected.tokens_to_baseline
+    if (found is None) != (speed_up is None):
+        yield "the tokens to the baseline", f"they are {speed_up}, not {found}"
+    elif found is not None and speed_up is not None:
+        for field, value in speed_up:
+            if not _agrees(getattr(found, field), value):
+                yield "the tokens to the baseline", f"{field} is {value}, not {getattr(found, field)}"
+
+
+def _agrees(left: object, right: object) -> bool:
+    """Compare two values of a comparison; numbers agree to ``CLOSE`` of their size."""
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(_agrees(one, other) for one, other in zip(left, right, strict=True))
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return math.isclose(left, right, rel_tol=CLOSE, abs_tol=CLOSE)
+    return left == right

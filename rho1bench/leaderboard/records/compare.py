@@ -8,29 +8,59 @@ A is the treatment, B the baseline, and every suite that both have is compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+from rich.table import Table
+from rich.text import Text
 
 from rho1bench.comparison import statistics
-from rho1bench.comparison.stage import compare_scores
+from rho1bench.comparison.differences import ScoreDifference, compare_scores
 from rho1bench.comparison.tokens_to_baseline import TokensToBaseline, tokens_to_baseline
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records.from_evaluation import pack_evaluation
 from rho1bench.leaderboard.records.read import RECORDS, read_one
-from rho1bench.leaderboard.records.record import Record, as_json, fingerprint_parts, sealed
+from rho1bench.leaderboard.records.record import (
+    ComparisonRecord,
+    Difference,
+    Id,
+    Record,
+    RecordModel,
+    SpeedUp,
+    as_json,
+    record_fingerprint_parts,
+    with_hashes,
+)
 from rho1bench.rendering import numbers as fmt
 
 _NAMED_AT_MOST = 8
 
 
+class ComparedScores(Difference):
+    """A difference with the scores of both sides."""
+
+    treatment: float
+    baseline: float
+
+
+class ComparedRecords(RecordModel):
+    """What ``rho1bench compare`` shows, and writes with ``--json``: two records of one suite."""
+
+    treatment: Id
+    suite: str
+    baseline: Id
+    average: ComparedScores
+    tasks: dict[str, ComparedScores]
+    tokens_to_baseline: SpeedUp | None
+
+
 def compare_records(treatment: Record, baseline: Record, *, seed: int = 0) -> Record:
     """Return ``treatment`` with its comparison; raises DataError where the two cannot be paired."""
-    return sealed(as_json(treatment) | {"comparison": comparison(treatment, baseline, seed=seed)})
+    return with_hashes(treatment.model_copy(update={"comparison": comparison(treatment, baseline, seed=seed)}))
 
 
-def comparison(treatment: Record, baseline: Record, *, seed: int = 0) -> dict[str, Any]:
+def comparison(treatment: Record, baseline: Record, *, seed: int = 0) -> ComparisonRecord:
     """Return a record's ``comparison``: the average, each task with Holm's p, and the speed-up where there are curves.
 
     Raises DataError, naming the parts, where the ``eval_fingerprint`` of the two differ.
@@ -40,21 +70,21 @@ def comparison(treatment: Record, baseline: Record, *, seed: int = 0) -> dict[st
         name: compare_scores([(task.values, baseline.tasks[name].values)], seed=seed)
         for name, task in treatment.tasks.items()
     }
-    adjusted = statistics.holm([entry["p"] for entry in tasks.values()])
+    adjusted = statistics.holm([entry.p for entry in tasks.values()])
     average = compare_scores(list(zip(treatment.strata, baseline.strata, strict=True)), seed=seed)
     speed_up = speed_up_of(treatment, baseline, seed=seed)
-    return {
-        "baseline": baseline.id,
-        "average": _difference(average),
-        "tasks": {
-            name: _difference(entry) | {"p_holm": p} for (name, entry), p in zip(tasks.items(), adjusted, strict=True)
-        },
-        "tokens_to_baseline": asdict(speed_up) if speed_up else None,
-    }
+    return ComparisonRecord(
+        baseline=baseline.id,
+        average=_difference(average),
+        tasks={name: _difference(entry, p) for (name, entry), p in zip(tasks.items(), adjusted, strict=True)},
+        tokens_to_baseline=SpeedUp(**asdict(speed_up)) if speed_up else None,
+    )
 
 
-def _difference(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: entry[key] for key in ("difference", "ci", "p", "p_method", "n")}
+def _difference(entry: ScoreDifference, p_holm: float | None = None) -> Difference:
+    return Difference(
+        difference=entry.difference, ci=entry.ci, p=entry.p, p_method=entry.p_method, p_holm=p_holm, n=entry.n
+    )
 
 
 def check_pair(treatment: Record, baseline: Record) -> None:
@@ -75,13 +105,13 @@ def differing_parts(left: Record, right: Record) -> Iterator[str]:
     if left.suite != right.suite:
         yield f"the suite: {left.suite} and {right.suite}"
         return
-    ours, theirs = (fingerprint_parts(as_json(record)) for record in (left, right))
+    ours, theirs = (record_fingerprint_parts(as_json(record)) for record in (left, right))
     for name in dict.fromkeys([*ours, *theirs]):
         if ours.get(name) != theirs.get(name):
             yield f"{name}: {_short(ours.get(name))} and {_short(theirs.get(name))}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -103,8 +133,8 @@ def speed_up_of(treatment: Record, baseline: Record, *, seed: int = 0) -> Tokens
     )
 
 
-def compare(treatment: str, baseline: str, results: Path, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Return one comparison a suite, each with ``treatment``, ``baseline`` and ``suite``.
+def compare(treatment: str, baseline: str, results: Path, *, seed: int = 0) -> list[ComparedRecords]:
+    """Return one comparison a suite that both have.
 
     Raises DataError where a name leads nowhere, no suite is common, or the two were evaluated otherwise.
     """
@@ -115,19 +145,27 @@ def compare(treatment: str, baseline: str, results: Path, *, seed: int = 0) -> l
             f"{treatment} has {', '.join(left)} and {baseline} has {', '.join(right)}: no suite is common. "
             "Evaluate both on one suite."
         )
-    return [
-        {"treatment": left[suite].id, "suite": suite, **scores_of(left[suite], right[suite], seed=seed)}
-        for suite in common
-    ]
+    return [with_scores(left[suite], right[suite], seed=seed) for suite in common]
 
 
-def scores_of(treatment: Record, baseline: Record, *, seed: int) -> dict[str, Any]:
-    """Return a record's comparison with both sides' scores beside each difference."""
+def with_scores(treatment: Record, baseline: Record, *, seed: int) -> ComparedRecords:
+    """Return the comparison of two records with both sides' scores beside each difference."""
     found = comparison(treatment, baseline, seed=seed)
-    found["average"] |= {"treatment": treatment.average.score, "baseline": baseline.average.score}
-    for name, entry in found["tasks"].items():
-        entry |= {"treatment": treatment.tasks[name].score, "baseline": baseline.tasks[name].score}
-    return found
+
+    def beside(entry: Difference, left: float, right: float) -> ComparedScores:
+        return ComparedScores(**dict(entry), treatment=left, baseline=right)
+
+    return ComparedRecords(
+        treatment=treatment.id,
+        suite=treatment.suite,
+        baseline=baseline.id,
+        average=beside(found.average, treatment.average.score, baseline.average.score),
+        tasks={
+            name: beside(entry, treatment.tasks[name].score, baseline.tasks[name].score)
+            for name, entry in found.tasks.items()
+        },
+        tokens_to_baseline=found.tokens_to_baseline,
+    )
 
 
 def read_records_of(name: str, results: Path) -> dict[str, Record]:
@@ -158,53 +196,51 @@ def read_records_of(name: str, results: Path) -> dict[str, Record]:
     )
 
 
-def comparison_table(entry: Mapping[str, Any]) -> Any:
-    """Return a rich table of one comparison; significant differences (Holm's p for tasks) are bold."""
-    from rich.table import Table
-    from rich.text import Text
-
-    title = f"{entry['suite']}: {entry['treatment']} against {entry['baseline']}, percent and points"
+def comparison_table(entry: ComparedRecords) -> Table:
+    """Return a table of one comparison; significant differences (Holm's p for tasks) are bold."""
+    title = f"{entry.suite}: {entry.treatment} against {entry.baseline}, percent and points"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("task", no_wrap=True)
     for column in ("treatment", "baseline", "difference", "95% CI", "p", "p (Holm)", "n"):
         table.add_column(column, justify="right", no_wrap=True)
-    for name, task in entry["tasks"].items():
-        table.add_row(*_cells(name, task), style=_style(task["p_holm"]))
+    for name, task in entry.tasks.items():
+        table.add_row(*_cells(name, task), style=_style(task.p_holm))
     table.add_section()
-    table.add_row(*_cells("average", entry["average"]), style=_style(entry["average"]["p"]))
+    table.add_row(*_cells("average", entry.average), style=_style(entry.average.p))
     return table
 
 
-def _cells(name: str, entry: Mapping[str, Any]) -> list[Any]:
-    from rich.text import Text
-
-    cells = [fmt.percent(entry["treatment"]), fmt.percent(entry["baseline"]), fmt.points(entry["difference"])]
-    cells += [
-        fmt.interval(entry["ci"]),
-        fmt.p_value(entry["p"]),
-        fmt.p_value(entry.get("p_holm")),
-        fmt.count(entry["n"]),
+def _cells(name: str, entry: ComparedScores) -> list[Text]:
+    cells = [
+        name,
+        fmt.percent(entry.treatment),
+        fmt.percent(entry.baseline),
+        fmt.points(entry.difference),
+        fmt.interval(entry.ci),
+        fmt.p_value(entry.p),
+        fmt.p_value(entry.p_holm),
+        fmt.count(entry.n),
     ]
-    return [Text(cell) for cell in (name, *cells)]
+    return [Text(cell) for cell in cells]
 
 
 def _style(p: float | None) -> str:
     return "bold" if p is not None and p < fmt.SIGNIFICANT else ""
 
 
-def speed_up_line(entry: Mapping[str, Any]) -> str:
+def speed_up_line(entry: ComparedRecords) -> str:
     """Say after what share of the baseline's tokens the treatment is where the baseline ends; empty without curves."""
-    found = entry["tokens_to_baseline"]
+    found = entry.tokens_to_baseline
     if found is None:
         return ""
-    head = f"tokens to the baseline's {fmt.percent(found['target'])}% (n = {found['n']}): "
-    if found["tokens"] is None:
-        return f"{head}not reached within {found['num_checkpoints']} checkpoints"
-    most = "at most " if found["at_first_point"] else ""
-    return f"{head}{most}{_share(found['share'])} of its tokens{_bounds(found['share_ci'])}"
+    head = f"tokens to the baseline's {fmt.percent(found.target)}% (n = {found.n}): "
+    if found.tokens is None or found.share is None:
+        return f"{head}not reached within {found.num_checkpoints} checkpoints"
+    most = "at most " if found.at_first_point else ""
+    return f"{head}{most}{_share(found.share)} of its tokens{_bounds(found.share_ci)}"
 
 
-def _bounds(bounds: Any) -> str:
+def _bounds(bounds: tuple[float, float | None] | None) -> str:
     if bounds is None:
         return ""
     low, high = bounds

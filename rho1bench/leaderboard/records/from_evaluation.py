@@ -1,7 +1,7 @@
-"""From an evaluation or a run to records: what ``rho1bench leaderboard add`` writes into ``results/records``.
+"""From an evaluation to its records: one a checkpoint and suite, part of ``rho1bench leaderboard add``.
 
-Reads the folders that ``rho1bench eval`` and ``rho1bench run`` left; ``record`` is the form of the result. One record a
-checkpoint and suite; a treatment's record also says how it compares with its baseline (paper section 3.3, figure 1).
+Reads the folders that ``rho1bench eval`` left; ``record`` is the form of the result, ``from_run`` adds what a run knows
+of training.
 """
 
 from __future__ import annotations
@@ -10,18 +10,26 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from rho1bench.comparison import eval_results
-from rho1bench.comparison.eval_results import LabelScores, TaskScores
+from rho1bench.comparison.eval_results import EARLIER, SETTINGS, EvalResults, LabelScores, TaskResult, TaskScores
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.records.record import SCHEMA, Record, average_of, encode, sealed, task_interval, task_score
-from rho1bench.system.files import read_json
-
-Json = dict[str, Any]
-RANKED_SUITES = ("rho1_math9", "rho1_tir7", "rho1_general15")
-_FACTS = ("engine", "engine_version", "engine_settings", "dtype", "device", "decoding", "grader", "grader_sha256")
-_OLD = "This evaluation was written by an older version. Run the same command again; its answers are kept."
+from rho1bench.leaderboard.records.record import (
+    SCHEMA,
+    UNHASHED,
+    CheckpointFacts,
+    CodeFacts,
+    EvaluationFacts,
+    Record,
+    Scale,
+    TaskRecord,
+    average_of,
+    encode,
+    task_interval,
+    task_score,
+    with_hashes,
+)
+from rho1bench.paper.protocol import RANKED_SUITES
 
 
 def pack_evaluation(folder: Path, name: str | None = None) -> list[Record]:
@@ -30,11 +38,9 @@ def pack_evaluation(folder: Path, name: str | None = None) -> list[Record]:
     Raises DataError where files are missing, do not fit each other, or hold no whole suite.
     """
     scores = eval_results.read_label(folder.parent, folder.name)
+    eval_results.check_unchanged(folder, scores.results)
     name = name or scores.label
-    return [
-        sealed(base_record(scores, suite, name, slug(name)) | {"command": eval_command(scores.record, suite)})
-        for suite in _suites(scores, folder)
-    ]
+    return [with_hashes(base_record(scores, suite, name, slug(name))) for suite in _suites(scores, folder)]
 
 
 def _suites(scores: LabelScores, folder: Path) -> list[str]:
@@ -54,67 +60,70 @@ def slug(name: str) -> str:
     return text[:120]
 
 
-def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Json:
-    """Return what every record has, from one label's results; ``stem`` names its file, a limit is added to it.
-
-    Raises DataError for results of an older version.
-    """
-    record = scores.record
-    try:
-        limit = _limit(record, suite)
-        tasks = {task: _task(record["tasks"][task], scores.tasks[task]) for task in scores.suites[suite]}
-        evaluation = {key: record[key] for key in _FACTS}
-        evaluation |= {"git": record["git"], "versions": record["versions"], "seconds": record["seconds"]}
-    except KeyError as error:
-        raise DataError(f"{scores.label}: results.json has no {error}. {_OLD}") from error
-    return {
-        "schema": SCHEMA,
-        "id": f"{suite}/{stem}" + (f".limit{limit}" if limit else ""),
-        "suite": suite,
-        "scale": _scale(suite, tasks),
-        "limit": limit,
-        "model": {
-            "name": name,
-            "source": _public_source(str(record["model"])),
-            **{key: record[key] for key in ("revision", "weights_sha256", "num_parameters")},
-        },
-        "training": None,
-        "evaluation": evaluation,
-        "command": "",
-        "average": average_of(tasks),
-        "tasks": tasks,
-        "curve": [],
-        "comparison": None,
-    }
+def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record:
+    """Return what every record has, from one label's results; ``stem`` names its file, a limit is added to it."""
+    results = scores.results
+    limit = _limit(results, suite)
+    tasks = {task: _task(results.tasks[task], scores.tasks[task]) for task in scores.suites[suite]}
+    return Record(
+        schema=SCHEMA,
+        id=f"{suite}/{stem}" + (f".limit{limit}" if limit else ""),
+        suite=suite,
+        scale=scale_of(suite, tasks),
+        limit=limit,
+        model=CheckpointFacts(
+            name=name,
+            source=_public_source(results.model),
+            revision=results.revision,
+            weights_sha256=results.weights_sha256,
+            num_parameters=results.num_parameters,
+        ),
+        training=None,
+        evaluation=EvaluationFacts(**{key: getattr(results, key) for key in EvaluationFacts.model_fields}),
+        command=eval_command(results, suite),
+        average=average_of(tasks),
+        tasks=tasks,
+        curve=[],
+        comparison=None,
+        eval_fingerprint=UNHASHED,
+        sha256=UNHASHED,
+        code=CodeFacts(training=None, evaluation=results.code_sha256) if results.code_sha256 else None,
+    )
 
 
-def _limit(record: Mapping[str, Any], suite: str) -> int | None:
+def _limit(results: EvalResults, suite: str) -> int | None:
     """Return the limit of a suite's documents; of a suite whose tasks came with others, the smallest of all."""
-    limits = record["limits"]
-    found = [limits[suite]] if suite in limits else [limit for limit in limits.values() if limit is not None]
+    limits = results.limits
+    found = [limits[suite]] if suite in limits else list(limits.values())
     return min((limit for limit in found if limit is not None), default=None)
 
 
-def _scale(suite: str, tasks: Mapping[str, Json]) -> str:
+def scale_of(suite: str, tasks: Mapping[str, TaskRecord]) -> Scale:
+    """Return the scale of a record that is no smoke test."""
     if suite not in RANKED_SUITES:
         return "mini"
-    return "full" if all(task["n"] == task["num_rows"] for task in tasks.values()) else "limited"
+    return "full" if all(task.is_whole for task in tasks.values()) else "limited"
 
 
-def _task(entry: Mapping[str, Any], scores: TaskScores) -> Json:
+def _task(result: TaskResult, scores: TaskScores) -> TaskRecord:
     values = encode([scores.scores[doc_id] for doc_id in ordered(scores)])
-    return {
-        "metric": entry["metric"],
-        "score": task_score(values),
-        "ci": task_interval(values).as_list(),
-        "n": len(values),
-        "num_rows": entry["num_rows"],
-        "scores": values,
-        "metrics": dict(entry.get("metrics", {})),
-        "verdicts": entry.get("verdicts"),
-        **{key: entry[key] for key in ("truncated", "prompts_too_long", "version", "data_sha256", "prompts_sha256")},
-        "generation_kwargs": entry["generation_kwargs"],
-    }
+    interval = task_interval(values)
+    return TaskRecord(
+        metric=result.metric,
+        score=task_score(values),
+        ci=(interval.low, interval.high),
+        n=len(values),
+        num_rows=result.num_rows,
+        scores=values,
+        metrics=dict(result.metrics),
+        verdicts=result.verdicts,
+        truncated=result.truncated,
+        prompts_too_long=result.prompts_too_long,
+        version=result.version,
+        data_sha256=result.data_sha256,
+        prompts_sha256=result.prompts_sha256,
+        generation_kwargs=result.generation_kwargs,
+    )
 
 
 def ordered(scores: TaskScores) -> list[str]:
@@ -127,32 +136,35 @@ def _number(text: str) -> tuple[int, str]:
 
 
 def _public_source(source: str) -> str:
-    """Return a hub id as it is, and of a folder its name alone: where it lay is nobody's business."""
+    """Return a hub id as it is, and of a folder its name alone, without its place on this machine."""
     return Path(source).name if source.startswith(("/", ".", "~")) or source.count("/") > 1 else source
 
 
-def eval_command(record: Mapping[str, Any], suite: str) -> str:
+def eval_command(results: EvalResults, suite: str) -> str:
     """Return the command that evaluates the checkpoint again."""
-    limit = _limit(record, suite)
-    settings = record.get("engine_settings", {})
-    words = ["rho1bench", "eval", _public_source(str(record["model"])), "--suite", suite]
+    source, limit = _public_source(results.model), _limit(results, suite)
+    return evaluation_command(source, suite, limit, results.engine, results.engine_settings)
+
+
+def evaluation_command(source: str, suite: str, limit: int | None, engine: str, settings: Mapping[str, object]) -> str:
+    """Return the command that evaluates ``source`` on a suite."""
+    words = ["rho1bench", "eval", source, "--suite", suite]
     words += ["--limit", str(limit)] if limit else []
-    words += ["--engine", record["engine"]]
+    words += ["--engine", engine]
     words += ["--max-model-len", str(settings["max_model_len"])] if "max_model_len" in settings else []
     return shlex.join(words)
 
 
 def find_evaluations(folder: Path) -> Iterator[Path]:
     """Yield the checkpoint folders under an output folder of ``rho1bench eval``, or the folder itself."""
-    if (folder / "results.json").is_file():
+    if (folder / "results.json").is_file() or (folder / EARLIER).is_dir():
         yield folder
     else:
-        yield from sorted(path.parent for path in folder.glob("*/results.json"))
+        found = [*folder.glob("*/results.json"), *folder.glob(f"*/{EARLIER}")]
+        yield from sorted({path.parent for path in found})
 
 
-def read_record(path: Path) -> Record:
-    """Read one record's file without checking more than its form; raises DataError."""
-    try:
-        return Record.model_validate(read_json(path))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a record ({error}).") from error
+def folders_of_results(folder: Path) -> list[Path]:
+    """Return the folders with results of one checkpoint: its own, then those of earlier requests."""
+    kept = sorted(path.parent for path in folder.glob(f"{EARLIER}/*/{SETTINGS}"))
+    return [place for place in (folder, *kept) if (place / "results.json").is_file()]

@@ -1,7 +1,7 @@
 """From the folder of a run to its records: every final checkpoint on every suite, with curve and comparison.
 
-Part of ``rho1bench leaderboard add``; ``packing`` makes what all records have. The curve of a checkpoint is the scores
-of those along its training (paper figure 1), its comparison that of the recipe's pairs.
+Part of ``rho1bench leaderboard add``; ``from_evaluation`` makes what all records have. The curve of a checkpoint is the
+scores of those along its training (paper figure 1), its comparison that of the recipe's pairs.
 """
 
 from __future__ import annotations
@@ -15,14 +15,27 @@ import yaml
 
 from rho1bench.comparison import eval_results
 from rho1bench.comparison.eval_results import LabelScores
+from rho1bench.comparison.result_files import JsonObject
+from rho1bench.comparison.run_summary import read_training
 from rho1bench.errors import DataError, RecipeError
 from rho1bench.leaderboard.records.compare import compare_records
-from rho1bench.leaderboard.records.from_evaluation import Json, base_record, ordered, slug
-from rho1bench.leaderboard.records.record import Record, encode, sealed, settings_sha256
-from rho1bench.recipe import CompareStage, EvalStage, Recipe, TrainStage
+from rho1bench.leaderboard.records.from_evaluation import base_record, ordered, slug
+from rho1bench.leaderboard.records.record import (
+    CurvePoint,
+    Record,
+    Scores,
+    TrainingFacts,
+    encode,
+    settings_sha256,
+    with_hashes,
+)
+from rho1bench.pipeline.fingerprint import code_hash
+from rho1bench.pipeline.manifest import MANIFEST, read_manifest
+from rho1bench.pipeline.runner import preview
+from rho1bench.recipe import CompareStage, EvalStage, Recipe, ReportStage, ScoreStage, SFTStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
-from rho1bench.system.files import read_json, read_jsonl
+from rho1bench.system.files import read_jsonl, sha256_file
 
 _HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
 
@@ -38,16 +51,6 @@ class Run:
     def is_smoke(self) -> bool:
         """True for a run with ``--scale smoke``."""
         return self.recipe.scale == "smoke"
-
-    @property
-    def title(self) -> str:
-        """The recipe's name for people."""
-        return f"{self.recipe.name} (smoke)" if self.is_smoke else self.recipe.name
-
-    def stem(self, label: str) -> str:
-        """Return the name of a checkpoint's records."""
-        scale = ".smoke" if self.is_smoke else ""
-        return f"{slug(self.recipe.name)}{scale}.{label}.seed{self.recipe.seed}"
 
     def stage_folder(self, name: str) -> Path:
         """Return the folder of a stage."""
@@ -76,60 +79,107 @@ def _read_recipe(path: Path) -> Recipe:
         raise DataError(f"{path}: the recipe of this run cannot be read by this version:\n{error}") from error
 
 
+def check_run(run: Run) -> None:
+    """Raise DataError unless every stage is what its recipe, code and inputs make, byte for byte.
+
+    The report is left out: nothing of a record comes from it.
+    """
+    for stage, decision in preview(run.recipe, run.folder):
+        if isinstance(stage, ReportStage):
+            continue
+        folder = run.stage_folder(stage.name)
+        fault = "" if decision.action == "skip" else decision.reason
+        fault = fault or _changed_file(folder)
+        if fault:
+            raise DataError(
+                f"{folder}: {fault}. Records are made only of what a run has left; "
+                f"the same `rho1bench run` command makes this stage again."
+            )
+
+
+def _changed_file(folder: Path) -> str:
+    """Say which file of a finished stage is not as it was written, every byte of it read; empty if none is."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return "it is not finished"
+    for name, expected in manifest.files.items():
+        if expected is not None and sha256_file(folder / name) != expected:
+            return f"{name} has another content"
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    foreign = sorted(present - set(manifest.files) - {MANIFEST})
+    return f"{foreign[0]} was not written by the stage" if foreign else ""
+
+
 def pack_run(run: Run) -> Iterator[Record]:
-    """Yield the records of a run; raises DataError where stages are missing or do not fit."""
-    for stage in run.recipe.stages:
-        if isinstance(stage, EvalStage):
-            folder = run.stage_folder(stage.name)
-            scores = {label: eval_results.read_label(folder, label) for label in eval_results.labels(folder)}
-            yield from _pack_stage(run, stage, scores)
+    """Yield the records of a run; raises DataError where stages are missing, changed or do not fit."""
+    check_run(run)
+    for stage in run.recipe.stages_of(EvalStage):
+        folder = run.stage_folder(stage.name)
+        scores = {label: eval_results.read_label(folder, label) for label in eval_results.labels(folder)}
+        yield from _pack_evaluation(run, stage, scores)
 
 
-def _pack_stage(run: Run, stage: EvalStage, scores: Mapping[str, LabelScores]) -> Iterator[Record]:
-    recipe, smoke = run.recipe, run.recipe.scale == "smoke"
-    title, stem = (
-        (f"{recipe.name} (smoke)", f"{slug(recipe.name)}.smoke") if smoke else (recipe.name, slug(recipe.name))
-    )
-    final = {label: found for label, found in scores.items() if "@" not in label}
+def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScores]) -> Iterator[Record]:
+    recipe = run.recipe
+    title = f"{recipe.name} (smoke)" if run.is_smoke else recipe.name
+    stem = f"{slug(recipe.name)}.smoke" if run.is_smoke else slug(recipe.name)
     records: dict[tuple[str, str], Record] = {}
-    for label, found in final.items():
+    for label, found in scores.items():
+        if "@" in label:
+            continue
         facts = training_facts(run, label)
         for suite in found.suites:
-            base = base_record(
-                found, suite, f"{title} {label}, seed {recipe.seed}", f"{stem}.{label}.seed{recipe.seed}"
+            name, file = f"{title} {label}, seed {recipe.seed}", f"{stem}.{label}.seed{recipe.seed}"
+            extra: dict[str, object] = {
+                "training": facts,
+                "command": run_command(run),
+                "curve": _curve(run, facts, suite, scores),
+            }
+            base = base_record(found, suite, name, file)
+            if base.code is not None:
+                extra["code"] = base.code.model_copy(update={"training": training_code(recipe, label)})
+            records[label, suite] = with_hashes(
+                base.model_copy(update=extra | ({"scale": "smoke"} if run.is_smoke else {}))
             )
-            extra: Json = {"training": facts, "command": run_command(run), "curve": _curve(run, label, suite, scores)}
-            records[label, suite] = sealed(base | extra | ({"scale": "smoke"} if run.is_smoke else {}))
-    baselines = _baselines(run.recipe, stage.name)
+    baselines = baselines_of(recipe, stage.name)
     for (label, suite), record in records.items():
         baseline = records.get((baselines.get(label, ""), suite))
-        yield compare_records(record, baseline, seed=run.recipe.seed) if baseline else record
+        yield compare_records(record, baseline, seed=recipe.seed) if baseline else record
 
 
-def _baselines(recipe: Recipe, evaluation: str) -> dict[str, str]:
+def baselines_of(recipe: Recipe, evaluation: str) -> dict[str, str]:
     """Return the baseline of every treatment that the recipe compares."""
-    stages = [stage for stage in recipe.stages if isinstance(stage, CompareStage) and stage.evaluation == evaluation]
+    stages = [stage for stage in recipe.stages_of(CompareStage) if stage.evaluation == evaluation]
     return {pair.treatment: pair.baseline for stage in stages for pair in stage.pairs}
 
 
-def training_facts(run: Run, label: str) -> Json:
+def training_facts(run: Run, label: str) -> TrainingFacts:
     """Return a record's ``training`` for the final checkpoint of the stage ``label``."""
-    stage = run.recipe.stage(label)
-    assert isinstance(stage, TrainStage)
-    training = read_json(run.stage_folder(label) / "training.json")
-    selection = getattr(stage, "selection", None)
-    return {
-        "recipe": run.recipe.name,
-        "recipe_sha256": recipe_sha256(run.recipe),
-        "stage": label,
-        "method": _method(run.recipe, label),
-        "selection": selection.model_dump(mode="json", exclude_defaults=True) if selection else None,
-        "seed": run.recipe.seed,
-        "step": training.get("max_steps"),
-        "tokens": training.get("tokens"),
-        "selected_tokens": training.get("selected_tokens"),
-        "validation_loss": _validation_loss(run.stage_folder(label) / "metrics.jsonl"),
-    }
+    stage = run.recipe.stage(label, TrainStage)
+    training = read_training(run.stage_folder(label))
+    return TrainingFacts(
+        recipe=run.recipe.name,
+        recipe_sha256=recipe_sha256(run.recipe),
+        stage=label,
+        method=method_of(run.recipe, label),
+        selection=selection_of(stage),
+        seed=run.recipe.seed,
+        step=training.max_steps,
+        tokens=training.tokens,
+        selected_tokens=training.selected_tokens,
+        validation_loss=_validation_loss(run.stage_folder(label) / "metrics.jsonl"),
+    )
+
+
+def training_code(recipe: Recipe, label: str) -> str:
+    """Return the hash of the code that trains a stage; :func:`check_run` holds that it made the run's."""
+    spec = recipe.stage(label, TrainStage).spec
+    return code_hash(spec.entry, spec.shipped)
+
+
+def selection_of(stage: TrainStage) -> JsonObject | None:
+    """Return what a stage sets of its token selection; None where it trains on every token."""
+    return stage.selection.model_dump(mode="json", exclude_defaults=True) if stage.selection else None
 
 
 def recipe_sha256(recipe: Recipe) -> str:
@@ -137,8 +187,8 @@ def recipe_sha256(recipe: Recipe) -> str:
     return settings_sha256(_portable(recipe))
 
 
-def _portable(recipe: Recipe) -> Json:
-    """Return what a recipe sets, of local files the name alone: where they lay is nobody's business."""
+def _portable(recipe: Recipe) -> JsonObject:
+    """Return what a recipe sets, of local files the name alone, without their place on this machine."""
 
     def named(value: Any) -> Any:
         if isinstance(value, list):
@@ -148,21 +198,22 @@ def _portable(recipe: Recipe) -> Json:
         found = {key: named(item) for key, item in value.items()}
         return found | {"path": Path(found["path"]).name} if found.get("type") == "local" else found
 
-    portable: Json = named(recipe.model_dump(mode="json", exclude_defaults=True))
+    portable: JsonObject = named(recipe.model_dump(mode="json", exclude_defaults=True))
     return portable
 
 
-def _method(recipe: Recipe, label: str) -> str:
+def method_of(recipe: Recipe, label: str) -> str:
     """Return ``slm`` or ``clm`` by the last pretraining, ``base`` or ``reference`` by the part that a stage plays."""
-    stage = recipe.stage(label)
-    if stage.kind == "sft" and isinstance(stage.init, str):
-        return f"{_method(recipe, stage.init)}-sft"
-    selection = getattr(stage, "selection", None)
-    if selection is not None:
+    stage = recipe.stage(label, TrainStage)
+    sft_stages = recipe.stages_of(SFTStage)
+    if stage in sft_stages and stage.init_stage is not None:
+        return f"{method_of(recipe, stage.init_stage)}-sft"
+    if stage.selection is not None:
         return "slm"
-    if any(getattr(other, "reference", None) == label for other in recipe.stages):
+    references = [score.reference for score in recipe.stages_of(ScoreStage)] + [sft.reference for sft in sft_stages]
+    if label in references:
         return "reference"
-    if any(getattr(other, "init", None) == label and other.kind == "pretrain" for other in recipe.stages):
+    if label in [other.init_stage for other in recipe.stages_of(TrainStage) if other not in sft_stages]:
         return "base"
     return "clm"
 
@@ -195,35 +246,31 @@ def recipe_text(recipe: Recipe) -> str:
     return _HEAD + str(yaml.safe_dump(data, sort_keys=False, width=120))
 
 
-def _curve(run: Run, label: str, suite: str, scores: Mapping[str, LabelScores]) -> list[Json]:
-    """Return the points of figure 1: where the stage began, the checkpoints along the way, its end."""
-    along = [
-        name for name in scores if name.partition("@")[0] == label and "@" in name and suite in scores[name].suites
-    ]
+def _curve(run: Run, end: TrainingFacts, suite: str, scores: Mapping[str, LabelScores]) -> list[CurvePoint]:
+    """Return the points of figure 1: where the stage began, the checkpoints along the way, its ``end``."""
+    label = end.stage
+    along = [name for name in scores if name.startswith(f"{label}@") and suite in scores[name].suites]
     if not along:
         return []
-    start = getattr(run.recipe.stage(label), "init", None)
-    places = [(start, 0, 0, 0)] if isinstance(start, str) and suite in _suites_of(scores.get(start)) else []
+    places: list[tuple[str, int, int, int]] = []
+    start = run.recipe.stage(label, TrainStage).init_stage
+    if start is not None and start in scores and suite in scores[start].suites:
+        places.append((start, 0, 0, 0))
     for name in along:
-        place = scores[name].record
-        places.append((name, place["step"], place["tokens"], place["selected_tokens"]))
-    end = training_facts(run, label)
-    places.append((label, end["step"], end["tokens"], end["selected_tokens"]))
+        found = scores[name].results
+        places.append((name, found.step or 0, found.tokens or 0, found.selected_tokens or 0))
+    places.append((label, end.step or 0, end.tokens or 0, end.selected_tokens or 0))
     sizes = {
         task: min(len(scores[name].tasks[task].scores) for name, *_ in places) for task in scores[label].suites[suite]
     }
     points = [
-        {"step": step, "tokens": tokens, "selected_tokens": selected, "scores": _first(scores[name], sizes)}
+        CurvePoint(step=step, tokens=tokens, selected_tokens=selected, scores=_first(scores[name], sizes))
         for name, step, tokens, selected in places
     ]
-    return sorted(points, key=lambda point: int(point["tokens"]))
+    return sorted(points, key=lambda point: point.tokens)
 
 
-def _suites_of(scores: LabelScores | None) -> dict[str, list[str]]:
-    return scores.suites if scores else {}
-
-
-def _first(scores: LabelScores, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _first(scores: LabelScores, sizes: Mapping[str, int]) -> dict[str, Scores]:
     """Return the scores of the first documents of each task."""
     found = {task: scores.tasks[task] for task in sizes}
     return {task: encode([one.scores[doc_id] for doc_id in ordered(one)[: sizes[task]]]) for task, one in found.items()}

@@ -1,6 +1,6 @@
 """A record: what one checkpoint scored on one suite, with everything needed to check it; a file of ``results/records``.
 
-Place in the pipeline: ``packing`` makes records from an evaluation or a run, ``checks`` verifies them, the pages and
+Place in the pipeline: ``from_evaluation`` and ``from_run`` make records, ``checks`` verifies them, the pages and
 ``rho1bench compare`` read nothing else. A record holds the score of every document, so that whoever has two records can
 pair them; every other number in it follows from those, and ``checks`` recomputes it.
 """
@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from rho1bench.comparison.eval_results import fingerprint_parts
 from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.statistics import Values, is_binary
 from rho1bench.system.files import sha256_json
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
+UNHASHED = "0" * 64
+"""Stands in for the hashes of a record that :func:`with_hashes` has not filled in yet."""
 _LONG = 500
 """Scores from which on numpy counts faster than a string does."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -29,6 +33,10 @@ Scores = Annotated[str, Field(pattern=r"^[01]+$")] | _Numbers
 """Scores of a task's documents in the order of the test set: ``"0110"`` where all are 0 or 1, else numbers."""
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*/[a-z0-9][a-z0-9._-]*$", max_length=200)]
 """``<suite>/<name>``: the record is the file ``results/records/<suite>/<name>.json``."""
+
+
+Scale = Literal["full", "limited", "mini", "smoke"]
+"""``full`` records alone are ranked; ``limited``: not all documents; ``mini``: the embedded world's tasks."""
 
 
 class RecordModel(BaseModel):
@@ -56,7 +64,7 @@ class TrainingFacts(RecordModel):
     stage: str
     method: str
     """``slm``, ``clm`` (full-token training), or the kind of stage."""
-    selection: dict[str, Any] | None
+    selection: JsonObject | None
     seed: Count
     step: Count | None
     tokens: Count | None
@@ -70,16 +78,24 @@ class EvaluationFacts(RecordModel):
 
     engine: str
     engine_version: str
-    engine_settings: dict[str, Any]
+    engine_settings: JsonObject
     dtype: str
     device: str
-    decoding: dict[str, Any]
+    decoding: JsonObject
     """Of tasks whose ``generation_kwargs`` say nothing else."""
     grader: Count
     grader_sha256: Sha256
-    git: dict[str, Any] | None
+    git: JsonObject | None
     versions: dict[str, str]
     seconds: Annotated[float, Field(ge=0.0)]
+
+
+class CodeFacts(RecordModel):
+    """Hashes of the code of rho1bench that made the numbers; records of earlier versions say nothing of it."""
+
+    training: Sha256 | None
+    """Of what trained the model; None for a checkpoint from elsewhere."""
+    evaluation: Sha256
 
 
 class TaskRecord(RecordModel):
@@ -99,7 +115,7 @@ class TaskRecord(RecordModel):
     version: float | str | int | None
     data_sha256: Sha256
     prompts_sha256: Sha256
-    generation_kwargs: dict[str, Any] | None
+    generation_kwargs: JsonObject | None
 
     @property
     def values(self) -> Values:
@@ -172,8 +188,7 @@ class Record(RecordModel):
     schema_version: Literal[1] = Field(alias="schema")
     id: Id
     suite: str
-    scale: Literal["full", "limited", "mini", "smoke"]
-    """``full`` records alone are ranked; ``limited``: not all documents; ``mini``: the embedded world's tasks."""
+    scale: Scale
     limit: Annotated[int, Field(ge=1)] | None
     model: CheckpointFacts
     training: TrainingFacts | None
@@ -186,6 +201,7 @@ class Record(RecordModel):
     comparison: ComparisonRecord | None
     eval_fingerprint: Sha256
     sha256: Sha256
+    code: CodeFacts | None = None
 
     @property
     def strata(self) -> list[Values]:
@@ -231,60 +247,50 @@ def task_interval(scores: str | Sequence[float], score: float | None = None) -> 
     return normal_interval(score, float(values.std()), len(scores))
 
 
-def average_of(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a record's ``average`` from the ``score``, ``ci`` and ``n`` of its tasks."""
-    scores = [task["score"] for task in tasks.values()]
-    interval = average_interval(scores, [Interval(*task["ci"]) for task in tasks.values()])
-    return {
-        "score": math.fsum(scores) / len(scores),
-        "ci": interval.as_list(),
-        "n": sum(task["n"] for task in tasks.values()),
-    }
+def average_of(tasks: Mapping[str, TaskRecord]) -> Average:
+    """Return a record's ``average`` from the scores and intervals of its tasks."""
+    scores = [task.score for task in tasks.values()]
+    interval = average_interval(scores, [Interval(*task.ci) for task in tasks.values()])
+    n = sum(task.n for task in tasks.values())
+    return Average(score=math.fsum(scores) / len(scores), ci=(interval.low, interval.high), n=n)
 
 
-FINGERPRINTED = ("metric", "n", "version", "data_sha256", "prompts_sha256", "generation_kwargs")
-"""What of a task decides whether two scores may stand in one column."""
-
-
-def fingerprint_parts(record: Mapping[str, Any]) -> dict[str, Any]:
+def record_fingerprint_parts(record: JsonObject) -> dict[str, object]:
     """Return the named parts of ``eval_fingerprint``: those of two unlike records tell what differs."""
-    evaluation = record["evaluation"]
-    parts = {"decoding": evaluation["decoding"], "grader": evaluation["grader"]}
-    for name, task in record["tasks"].items():
-        parts |= {f"{key} of {name}": task[key] for key in FINGERPRINTED}
-    return parts
+    return fingerprint_parts(record["tasks"], record["evaluation"]["decoding"], record["evaluation"]["grader"])
 
 
-def eval_fingerprint(record: Mapping[str, Any]) -> str:
+def eval_fingerprint(record: JsonObject) -> str:
     """Return the hash of tasks, documents, prompts, decoding and grader: one column of a table has one of them."""
-    return sha256_json(fingerprint_parts(record))
+    return sha256_json(record_fingerprint_parts(record))
 
 
-def record_sha256(record: Mapping[str, Any]) -> str:
+def record_sha256(record: JsonObject) -> str:
     """Return the hash of a record's content, ``sha256`` itself left out."""
     return sha256_json({key: value for key, value in record.items() if key != "sha256"})
 
 
-def settings_sha256(recipe: Mapping[str, Any]) -> str:
+def settings_sha256(recipe: JsonObject) -> str:
     """Return the hash of what a recipe sets, seeds and description left out."""
     return sha256_json({key: recipe[key] for key in recipe if key not in ("seed", "seeds", "description")})
 
 
-def sealed(record: Mapping[str, Any]) -> Record:
-    """Return a record's content, validated, with its fingerprint and hash."""
-    content = {**record, "eval_fingerprint": eval_fingerprint(record), "sha256": "0" * 64}
+def with_hashes(record: Record) -> Record:
+    """Return a record's content, validated, with its fingerprint and hash filled in."""
+    data = as_json(record)
+    data["eval_fingerprint"] = eval_fingerprint(data)
     # Hashed as the file will hold it: with every default written out.
-    data = as_json(Record.model_validate(content))
+    data = as_json(Record.model_validate(data))
     return Record.model_validate(data | {"sha256": record_sha256(data)})
 
 
-def as_json(record: Record) -> dict[str, Any]:
-    """Return a record as its file holds it."""
-    data: dict[str, Any] = record.model_dump(mode="json", by_alias=True)
-    return data
+def as_json(record: Record) -> JsonObject:
+    """Return a record as its file holds it; one of an earlier version has no ``code``."""
+    data: JsonObject = record.model_dump(mode="json", by_alias=True)
+    return data if record.code else {key: value for key, value in data.items() if key != "code"}
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> JsonObject:
     """Return the JSON Schema of a record, the content of ``results/record.schema.json``."""
     schema = Record.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

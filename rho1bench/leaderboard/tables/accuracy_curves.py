@@ -1,4 +1,4 @@
-"""Accuracy against training tokens from the curves of records (paper figure 1): numbers only, ``html_page`` draws."""
+"""Accuracy against training tokens from the curves of records (paper figure 1): numbers only, ``pages.html`` draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rho1bench.leaderboard.records.entry import Entry, EntryPoint
+from rho1bench.leaderboard.records.record_summary import PointSummary, RecordSummary
 from rho1bench.rendering.numbers import label_name
 
 MOST_FIGURES = 24
@@ -42,9 +42,11 @@ class Figure:
     lines: tuple[Line, ...]
 
 
-def accuracy_figures(records: Sequence[Entry], by_id: Mapping[str, Entry]) -> tuple[tuple[Figure, ...], int]:
+def accuracy_figures(
+    records: Sequence[RecordSummary], by_id: Mapping[str, RecordSummary]
+) -> tuple[tuple[Figure, ...], int]:
     """Return one figure a pair of stages, and how many more there would be beyond ``MOST_FIGURES``."""
-    curves: dict[_Stage, list[Entry]] = {}
+    curves: dict[_Stage, list[RecordSummary]] = {}
     baselines: dict[_Stage, _Stage] = {}
     for record in records:
         stage = _stage(record)
@@ -66,18 +68,18 @@ _Stage = tuple[str, str, str, str]
 """Suite, recipe, hash of the recipe, stage."""
 
 
-def _stage(record: Entry) -> _Stage | None:
+def _stage(record: RecordSummary) -> _Stage | None:
     training = record.training
     return (record.suite, training.recipe, training.recipe_sha256, training.stage) if training else None
 
 
-def _figure(stages: Sequence[_Stage | None], curves: Mapping[_Stage, Sequence[Entry]]) -> Figure:
+def _figure(stages: Sequence[_Stage | None], curves: Mapping[_Stage, Sequence[RecordSummary]]) -> Figure:
     lines = tuple(_line(stage[-1], curves[stage]) for stage in stages if stage and stage in curves)
     assert stages[0] is not None
     return Figure(stages[0][1], stages[0][0], curves[stages[0]][0].curve[0].n, lines)
 
 
-def _line(stage: str, records: Sequence[Entry]) -> Line:
+def _line(stage: str, records: Sequence[RecordSummary]) -> Line:
     by_tokens: dict[int, list[Point]] = {}
     for record in records:
         for point in record.curve:
@@ -87,7 +89,7 @@ def _line(stage: str, records: Sequence[Entry]) -> Line:
     return Line(label_name(stage), len(records), tuple(sorted(map(_mean, whole), key=lambda point: point.tokens)))
 
 
-def _point(point: EntryPoint) -> Point:
+def _point(point: PointSummary) -> Point:
     return Point(point.tokens, 100.0 * point.score, 100.0 * point.ci[0], 100.0 * point.ci[1])
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rho1bench.leaderboard.records.entry import Entry, selection_text
+from rho1bench.leaderboard.records.record_summary import RecordSummary, selection_text
 from rho1bench.leaderboard.tables.accuracy_curves import Figure, accuracy_figures
 from rho1bench.leaderboard.tables.differences import FACTS as DIFFERENCE_FACTS
 from rho1bench.leaderboard.tables.differences import difference_table
 from rho1bench.leaderboard.tables.paper_rows import FACTS, PaperTable, figure_five, pair_rows, paper_table
 from rho1bench.leaderboard.tables.significance import Contender, best_beyond_chance
 from rho1bench.leaderboard.tables.table import Cell, Column, Fact, Group, Row, Table, score_cells, task_title
+from rho1bench.paper.protocol import RANKED_SUITES
 from rho1bench.paper.suites import SUITES
 
-MATH, TOOLS, GENERAL = "rho1_math9", "rho1_tir7", "rho1_general15"
+MATH, TOOLS, GENERAL = RANKED_SUITES
 SUITE_TITLES = {
     MATH: "Math, few-shot chain of thought",
     TOOLS: "Math, tool-integrated after fine-tuning",
@@ -65,12 +66,17 @@ class Board:
     partial: tuple[Partial, ...]
 
     @property
+    def all_figures(self) -> tuple[Figure, ...]:
+        """The figures of whole evaluations and of trials."""
+        return (*self.figures, *(figure for part in self.partial for figure in part.figures))
+
+    @property
     def num_notes(self) -> int:
         """How many printed averages do not follow from their cells."""
         return sum(len(table.notes) for table in (self.math, self.tools, *self.ablations))
 
 
-def make_board(records: Sequence[Entry]) -> Board:
+def make_board(records: Sequence[RecordSummary]) -> Board:
     """Return the board of ``records`` (in the order of their ids)."""
     by_id = {record.id: record for record in records}
     full = {suite: [one for one in records if one.scale == "full" and one.suite == suite] for suite in SUITE_TITLES}
@@ -92,9 +98,9 @@ def make_board(records: Sequence[Entry]) -> Board:
     )
 
 
-def _ranked(key: str, title: str, paper: PaperTable, records: Sequence[Entry]) -> Table:
+def _ranked(key: str, title: str, paper: PaperTable, records: Sequence[RecordSummary]) -> Table:
     """Return the paper's rows and ours in groups of size, the best average first, marked."""
-    lines: list[tuple[Row, int | None, Entry | None]] = [
+    lines: list[tuple[Row, int | None, RecordSummary | None]] = [
         (row, params, None) for row, params in zip(paper.rows, paper.params, strict=True)
     ]
     lines += [(_score_row(paper.number, one, paper.tasks), one.model.num_parameters, one) for one in records]
@@ -121,7 +127,7 @@ def _columns(titles: Sequence[str], sizes: Sequence[int | None]) -> tuple[Column
 
 
 def _marked(
-    members: Sequence[tuple[Row, Entry | None]], tasks: Sequence[str], sizes: Sequence[int | None]
+    members: Sequence[tuple[Row, RecordSummary | None]], tasks: Sequence[str], sizes: Sequence[int | None]
 ) -> list[Row]:
     contenders = [
         Contender(
@@ -143,7 +149,7 @@ def _best_first(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: -1.0 if row.cells[0].value is None else row.cells[0].value, reverse=True)
 
 
-def _score_row(number: str | None, record: Entry, tasks: Sequence[str]) -> Row:
+def _score_row(number: str | None, record: RecordSummary, tasks: Sequence[str]) -> Row:
     facts = tuple(_record_fact(record, key) for key in (FACTS[number] if number else _PARTIAL_FACTS))
     return Row(record.model.name, "rho1bench", facts, score_cells(record, tasks), record.origin)
 
@@ -151,7 +157,7 @@ def _score_row(number: str | None, record: Entry, tasks: Sequence[str]) -> Row:
 _PARTIAL_FACTS = {"params": "Size", "train_tokens": "Train tokens"}
 
 
-def _record_fact(record: Entry, key: str) -> Fact:
+def _record_fact(record: RecordSummary, key: str) -> Fact:
     training = record.training
     if key == "params":
         return record.model.num_parameters
@@ -169,7 +175,7 @@ def _record_fact(record: Entry, key: str) -> Fact:
     return None
 
 
-def _general(records: Sequence[Entry]) -> Table | None:
+def _general(records: Sequence[RecordSummary]) -> Table | None:
     """Return our rows on the general suite; the paper prints none."""
     if not records:
         return None
@@ -193,7 +199,7 @@ def _general(records: Sequence[Entry]) -> Table | None:
 _FIGURE_FIVE = {"HumanEval": "HumanEval pass@1", "MBPP": "MBPP pass@1", "TyDiQA": "TyDiQA F1"}
 
 
-def _figure_five(records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Table:
+def _figure_five(records: Sequence[RecordSummary], by_id: Mapping[str, RecordSummary]) -> Table:
     """Return the paper's differences and those of our pairs; its mean counts pass@1 of the two code sets alone."""
     deltas = figure_five()
     counted = [value for name, value in deltas.items() if not name.endswith("pass@10")]
@@ -213,7 +219,7 @@ def _in_figure_five(row: Row, names: Sequence[str]) -> Row:
     return replace(row, facts=(), cells=(row.cells[0], *(cells.get(name, Cell(None)) for name in names)))
 
 
-def _differences(full: Mapping[str, Sequence[Entry]], by_id: Mapping[str, Entry]) -> Iterable[Table]:
+def _differences(full: Mapping[str, Sequence[RecordSummary]], by_id: Mapping[str, RecordSummary]) -> Iterable[Table]:
     """Yield the differences on the two math suites, the paper's pairs beside ours; figure 5 has the general ones."""
     for number, suite in (("1", MATH), ("2", TOOLS)):
         paper, records = paper_table(number), full[suite]
@@ -227,7 +233,7 @@ def _differences(full: Mapping[str, Sequence[Entry]], by_id: Mapping[str, Entry]
         yield Table(f"differences-{number}", SUITE_TITLES[suite], "differences", facts, columns, groups)
 
 
-def _ablation(number: str, records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Table:
+def _ablation(number: str, records: Sequence[RecordSummary], by_id: Mapping[str, RecordSummary]) -> Table:
     paper = paper_table(number)
     chosen = dict.fromkeys(record.id for record in records if _belongs(number, record))
     chosen |= dict.fromkeys(
@@ -240,7 +246,7 @@ def _ablation(number: str, records: Sequence[Entry], by_id: Mapping[str, Entry])
     return Table(f"table-{number}", title, "scores", tuple(FACTS[number].values()), columns, tuple(groups), paper.notes)
 
 
-def _belongs(number: str, record: Entry) -> bool:
+def _belongs(number: str, record: RecordSummary) -> bool:
     """Tell whether a treatment is one of an ablation: by its score functions, or by its recipe's name."""
     if record.training is None or record.training.selection is None:
         return False
@@ -250,8 +256,8 @@ def _belongs(number: str, record: Entry) -> bool:
     return any(name in text for name in _SELF_REFERENCE) and "excess_loss" not in text
 
 
-def _partial(records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Iterable[Partial]:
-    sets: dict[tuple[str, str, int], list[Entry]] = {}
+def _partial(records: Sequence[RecordSummary], by_id: Mapping[str, RecordSummary]) -> Iterable[Partial]:
+    sets: dict[tuple[str, str, int], list[RecordSummary]] = {}
     for record in records:
         sets.setdefault((record.scale, record.suite, record.limit or 0), []).append(record)
     suites = list(SUITE_TITLES)

@@ -1,23 +1,25 @@
 """SLM minus CLM on the leaderboard: the comparisons that records carry, and their mean over the seeds of a recipe.
 
 A single comparison speaks of the sampled documents (paired bootstrap, exact McNemar or sign flips, Holm over tasks);
-the mean over seeds of training itself (Student's t, Holm over tasks).
+the mean over seeds of training itself (Student's t where it can hold, Holm over tasks, and the exact sign-flip p).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rho1bench.comparison.statistics import holm, spread_over_seeds
-from rho1bench.leaderboard.records.entry import Entry
+from rho1bench.comparison.statistics import difference_over_seeds, holm
 from rho1bench.leaderboard.records.record import ComparisonRecord, Difference, SpeedUp
+from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.leaderboard.tables.table import Cell, Column, Group, Row, Table, percent, task_title
 from rho1bench.rendering.numbers import SIGNIFICANT, label_name, p_clause, signed
 
 FACTS = ("Held-out loss, nats", "Tokens to baseline")
 
 
-def difference_table(key: str, title: str, records: Sequence[Entry], by_id: Mapping[str, Entry]) -> Table | None:
+def difference_table(
+    key: str, title: str, records: Sequence[RecordSummary], by_id: Mapping[str, RecordSummary]
+) -> Table | None:
     """Return the differences of ``records`` of one suite; None where there are none."""
     pairs = [(record, record.comparison) for record in records if record.comparison is not None]
     if not pairs:
@@ -28,8 +30,8 @@ def difference_table(key: str, title: str, records: Sequence[Entry], by_id: Mapp
     return Table(key, title, "differences", FACTS, columns, tuple(_groups(pairs, by_id)))
 
 
-def _groups(pairs: Sequence[tuple[Entry, ComparisonRecord]], by_id: Mapping[str, Entry]) -> list[Group]:
-    groups: dict[tuple[str, ...], list[tuple[Entry, ComparisonRecord]]] = {}
+def _groups(pairs: Sequence[tuple[RecordSummary, ComparisonRecord]], by_id: Mapping[str, RecordSummary]) -> list[Group]:
+    groups: dict[tuple[str, ...], list[tuple[RecordSummary, ComparisonRecord]]] = {}
     for record, comparison in pairs:
         groups.setdefault(_pair_key(record, by_id.get(comparison.baseline)), []).append((record, comparison))
     found = []
@@ -43,7 +45,7 @@ def _groups(pairs: Sequence[tuple[Entry, ComparisonRecord]], by_id: Mapping[str,
     return found
 
 
-def _pair_key(record: Entry, baseline: Entry | None) -> tuple[str, ...]:
+def _pair_key(record: RecordSummary, baseline: RecordSummary | None) -> tuple[str, ...]:
     """Title of a comparison, then what tells apart those of one title."""
     other = baseline.model.name if baseline else (record.comparison.baseline if record.comparison else "")
     if record.training is None:
@@ -54,11 +56,11 @@ def _pair_key(record: Entry, baseline: Entry | None) -> tuple[str, ...]:
     return f"{facts.recipe}: {label_name(facts.stage)} − {other}", facts.recipe_sha256
 
 
-def _seed(record: Entry) -> int:
+def _seed(record: RecordSummary) -> int:
     return record.training.seed if record.training else 0
 
 
-def _row(record: Entry, comparison: ComparisonRecord, loss: float | None) -> Row:
+def _row(record: RecordSummary, comparison: ComparisonRecord, loss: float | None) -> Row:
     cells = (
         difference_cell(comparison.average),
         *(difference_cell(comparison.tasks[name]) for name in record.tasks),
@@ -68,7 +70,7 @@ def _row(record: Entry, comparison: ComparisonRecord, loss: float | None) -> Row
     return Row(name, "rho1bench", facts, cells, record.origin)
 
 
-def loss_difference(record: Entry, baseline: Entry | None) -> float | None:
+def loss_difference(record: RecordSummary, baseline: RecordSummary | None) -> float | None:
     """Return the difference of the last losses on the recipe's held-out text, in nats; below zero is better."""
     losses = [one.training.validation_loss if one and one.training else None for one in (record, baseline)]
     return None if losses[0] is None or losses[1] is None else losses[0] - losses[1]
@@ -78,9 +80,10 @@ def _mean_loss(losses: Sequence[float | None]) -> str | None:
     known = [loss for loss in losses if loss is not None]
     if len(known) < len(losses):
         return None
-    spread = spread_over_seeds(known)
-    bounds = f" ({signed(spread.ci.low, 3)} to {signed(spread.ci.high, 3)})" if spread.ci else ""
-    return f"{signed(spread.mean, 3)}{bounds}, {p_clause(spread.p)}"
+    found = difference_over_seeds(known)
+    bounds = f" ({signed(found.ci.low, 3)} to {signed(found.ci.high, 3)}), {p_clause(found.p)}" if found.ci else ""
+    exact = f", exact {p_clause(found.p_exact)}" if found.p_exact is not None else ""
+    return f"{signed(found.mean, 3)}{bounds}{exact}"
 
 
 def difference_cell(entry: Difference) -> Cell:
@@ -95,13 +98,15 @@ def _mean_row(rows: Sequence[Row], losses: Sequence[float | None]) -> Row:
         [cell.value for cell in column if cell.value is not None]
         for column in zip(*(row.cells for row in rows), strict=True)
     ]
-    spreads = [spread_over_seeds(values) for values in columns]
+    spreads = [difference_over_seeds(values) for values in columns]
     adjusted = [None, *holm([spread.p if spread.p is not None else 1.0 for spread in spreads[1:]])]
     cells = []
     for spread, p_holm in zip(spreads, adjusted, strict=True):
         p = spread.p if p_holm is None else p_holm
         ci = (spread.ci.low, spread.ci.high) if spread.ci else None
-        cells.append(Cell(spread.mean, ci, spread.p, p_holm, marked=p is not None and p < SIGNIFICANT))
+        marked = spread.p is not None and p is not None and p < SIGNIFICANT
+        holm_p = None if spread.p is None else p_holm
+        cells.append(Cell(spread.mean, ci, spread.p, holm_p, marked=marked, p_exact=spread.p_exact))
     return Row(f"mean of {len(rows)} seeds", "seeds", (_mean_loss(losses), None), tuple(cells), num_seeds=len(rows))
 
 

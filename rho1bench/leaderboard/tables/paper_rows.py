@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.leaderboard.tables.table import Cell, Fact, Row
 from rho1bench.paper.tables import paper_tables
 
@@ -69,7 +69,7 @@ def paper_table(number: str) -> PaperTable:
     )
 
 
-def _row(number: str, row: Mapping[str, Any], notes: list[str]) -> Row:
+def _row(number: str, row: JsonObject, notes: list[str]) -> Row:
     note = average_note(row["scores"], row["average"])
     if note:
         notes.append(note)
@@ -83,7 +83,7 @@ def _score_name(text: str) -> str:
     return "all tokens" if text == "none" else text
 
 
-def _fact(value: Any) -> Fact:
+def _fact(value: object) -> Fact:
     """Return a fact; a number of tokens such as ``10.5B`` as a number."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -1,4 +1,4 @@
-"""Which number of a column is the best beyond chance: the marks of the leaderboard's tables.
+"""Which number of a column is the best beyond chance: what the leaderboard's tables print bold.
 
 In each group of rows and each column the best is tested against the next. Two records of one evaluation are paired
 (exact McNemar, or sign flips where scores are not 0 and 1, and for averages); where one of the two is a row of the
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from rho1bench.comparison.statistics import fisher_exact_p, holm, mcnemar_exact_p, sign_flip_p
-from rho1bench.leaderboard.records.entry import Entry
+from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.rendering.numbers import SIGNIFICANT
 
 _SEED = 0
@@ -30,11 +30,11 @@ class Contender:
 
     values: Sequence[float | None]
     sizes: Sequence[int | None]
-    record: Entry | None
+    record: RecordSummary | None
 
 
 def best_beyond_chance(rows: Sequence[Contender], tasks: Sequence[str]) -> set[tuple[int, int]]:
-    """Return (row, column) of the numbers to mark; column 0 is the average, the others are those of ``tasks``."""
+    """Return (row, column) of the numbers to print bold; column 0 is the average, the others are those of ``tasks``."""
     tests = []
     for column in range(len(tasks) + 1):
         ranked = sorted(
@@ -60,7 +60,7 @@ def _p(one: Contender, other: Contender, column: int, tasks: Sequence[str]) -> f
     return _fisher_p(left_count, right_count) if left_count and right_count else None
 
 
-def _paired_p(left: Entry, right: Entry, tasks: Sequence[str]) -> float:
+def _paired_p(left: RecordSummary, right: RecordSummary, tasks: Sequence[str]) -> float:
     pairs = [(left.tasks[task], right.tasks[task]) for task in tasks]
     if len(pairs) == 1 and all(task.is_binary for task in pairs[0]):
         return mcnemar_exact_p(pairs[0][0].values, pairs[0][1].values)

@@ -1,4 +1,4 @@
-"""The parts of a leaderboard's tables, numbers and text without any formatting; ``board`` puts them together.
+"""The parts of a leaderboard's tables, numbers and text without any formatting; ``board`` assembles them.
 
 Scores are in percent and differences in points, as the paper prints them.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rho1bench.comparison.intervals import Interval, average_interval
-from rho1bench.leaderboard.records.entry import Entry, EntryTask, Origin
+from rho1bench.leaderboard.records.record_summary import Origin, RecordSummary, TaskSummary
 from rho1bench.paper.suites import SUITES
 
 Fact = str | int | float | None
@@ -63,6 +63,8 @@ class Cell:
     marked: bool = False
     note: int | None = None
     """Number of a footnote of the table, from 1."""
+    p_exact: float | None = None
+    """Of a mean over seeds: the exact sign-flip p."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,13 @@ def task_title(task: str) -> str:
     return _TITLES[short]
 
 
-def score_cells(entry: Entry, tasks: Sequence[str]) -> tuple[Cell, ...]:
+def score_cells(entry: RecordSummary, tasks: Sequence[str]) -> tuple[Cell, ...]:
     """Return the average over ``tasks`` and the score of each, in percent, with their 95% intervals."""
     chosen = [entry.tasks[task] for task in tasks]
     return (_average_cell(entry, chosen), *(Cell(100.0 * task.score, percent(task.ci)) for task in chosen))
 
 
-def _average_cell(entry: Entry, tasks: Sequence[EntryTask]) -> Cell:
+def _average_cell(entry: RecordSummary, tasks: Sequence[TaskSummary]) -> Cell:
     if len(tasks) == len(entry.tasks):
         return Cell(100.0 * entry.average.score, percent(entry.average.ci))
     scores = [task.score for task in tasks]

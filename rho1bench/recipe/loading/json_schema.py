@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from rho1bench.recipe import STAGE_KINDS_KEY, Recipe, Stage, StageBase
+from rho1bench.recipe import Recipe, Stage, StageBase
+from rho1bench.recipe.models.base import STAGE_KINDS_KEY
 
 Json = dict[str, Any]
 

@@ -7,8 +7,7 @@ other list is replaced.
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from rho1bench.errors import RecipeError
+from rho1bench.recipe.loading.yaml_text import RecipeLoader, parse_yaml
 
 Path_ = tuple[str, ...]
 
@@ -46,26 +46,6 @@ class RawRecipe:
         """Note one problem at ``path``."""
         where = f"{'.'.join(path)}: " if path else ""
         self.problems.append(f"{self.origin(path).label}: {where}{message}")
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error and ``1e-3`` is a number, as in YAML 1.2."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[str, int] = {}
-        for key_node, _ in node.value:
-            key = str(key_node.value)
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here and already on line {seen[key]}", key_node.start_mark
-                )
-            seen[key] = key_node.start_mark.line + 1
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 def nearest(word: object, valid: Iterable[str]) -> str:
@@ -129,14 +109,9 @@ def apply_override(raw: RawRecipe, override: str, folder: Path) -> None:
     raw.origins[path] = origin
 
 
-def parse_yaml(text: str) -> Any:
-    """Parse one YAML document as recipes are parsed; raises ``yaml.YAMLError`` or ``ValueError``."""
-    return yaml.load(text, _Loader)
-
-
 def _read_layer(path: Path) -> RawRecipe:
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader = RecipeLoader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         data = loader.construct_document(node) if node is not None else None
         lines = dict(_lines(node, ())) if node is not None else {}

@@ -1,15 +1,15 @@
 """From a recipe's name or file to a checked :class:`Recipe`; every problem in it is told at once.
 
-``merging`` reads YAML, ``extends:`` and ``--set``; ``schema`` knows what each place expects;
-``checks`` holds the rules between stages. This module puts them together and words pydantic's findings.
+``layers`` reads YAML, ``extends:`` and ``--set``; ``json_schema`` knows what each place expects; ``local_files`` finds
+the files that a recipe names; ``rules`` judges what is valid by itself (``valid_part``). This module puts them together
+and words pydantic's findings.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,11 +17,14 @@ from rho1bench.errors import RecipeError
 from rho1bench.recipe import Recipe, ReportStage
 from rho1bench.recipe.loading.json_schema import Node, recipe_node, stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, RawRecipe, apply_override, nearest, read_layers
-from rho1bench.recipe.models.corpus import named_files
-from rho1bench.recipe.rules.references import check
+from rho1bench.recipe.loading.local_files import resolve_local_files
+from rho1bench.recipe.loading.valid_part import valid_part
+from rho1bench.recipe.models.base import StageBase
+from rho1bench.recipe.rules.check import check
 from rho1bench.system.paths import recipes_dir
 
 PLACEHOLDER = ReportStage(name="report", kind="report", comparison="compare", evaluation="eval").model_dump()
+M = TypeVar("M", bound=BaseModel)
 LOW_LEVEL_TYPES = ("string_type", "model_type", "model_attributes_type", "dict_type")
 
 
@@ -69,7 +72,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
     if seed is not None:
         raw.data |= {"seed": seed, "seeds": []}
         raw.origins |= {("seed",): Origin("--seed", Path.cwd()), ("seeds",): Origin("--seed", Path.cwd())}
-    _resolve_files(raw)
+    resolve_local_files(raw)
     recipe = _validate(raw)
     if recipe is None or raw.problems:
         problems = list(dict.fromkeys(raw.problems))
@@ -82,15 +85,16 @@ def _validate(raw: RawRecipe) -> Recipe | None:
     stages = raw.data.get("stages")
     if isinstance(stages, list) and stages:
         _note(raw, (), recipe_node(), Recipe, {**raw.data, "stages": [PLACEHOLDER]})
-        for index, stage in enumerate(stages):
-            _validate_stage(raw, index, stage)
+        typed = [_validate_stage(raw, index, stage) for index, stage in enumerate(stages)]
+        for path, message in check([stage for stage in typed if stage is not None]):
+            raw.problem(path, message)
     else:
         _note(raw, (), recipe_node(), Recipe, raw.data)
-    check(raw)
     return None if raw.problems else Recipe.model_validate(raw.data)
 
 
-def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> None:
+def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> StageBase | None:
+    """Note the problems of one stage, and return what is valid of it; None where nobody can know what it is."""
     name = stage.get("name") if isinstance(stage, dict) else None
     path = ("stages", name if isinstance(name, str) else str(index))
     kinds = stage_models()
@@ -104,13 +108,18 @@ def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> None:
             f"unknown kind {stage['kind']!r}{nearest(stage['kind'], kinds)}; expected one of {', '.join(kinds)}",
         )
     else:
-        _note(raw, path, stage_node(stage["kind"]), kinds[stage["kind"]], stage)
+        model = kinds[stage["kind"]]
+        whole = _note(raw, path, stage_node(stage["kind"]), model, stage)
+        if whole is None and isinstance(name, str):
+            return valid_part(model, stage).model_copy(update={"name": name})
+        return whole
+    return None
 
 
-def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[BaseModel], data: Any) -> None:
-    """Validate ``data`` and note each of pydantic's findings in our words."""
+def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[M], data: Any) -> M | None:
+    """Return ``data`` as ``model``; or None, and note each of pydantic's findings in our words."""
     try:
-        model.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         found: dict[tuple[str, ...], str] = {}
         for detail in error.errors(include_url=False):
@@ -119,6 +128,7 @@ def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[BaseMod
                 found.setdefault(inner, message)
         for inner, message in found.items():
             raw.problem((*path, *inner), message)
+        return None
 
 
 def _word(detail: Mapping[str, Any], node: Node, data: Any) -> tuple[tuple[str, ...], str]:
@@ -177,34 +187,3 @@ def _get(data: Any, part: str | int) -> Any:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _resolve_files(raw: RawRecipe) -> None:
-    """Make the paths of local data absolute, each against the file that named it; note those that do not exist."""
-    stages = raw.data.get("stages")
-    for stage in stages if isinstance(stages, list) else ():
-        sources = stage.get("sources") if isinstance(stage, dict) else None
-        if isinstance(stage, dict):
-            _resolve_folder(raw, stage, "pretrained", ("stages", str(stage.get("name")), "pretrained"))
-        for index, source in enumerate(sources if isinstance(sources, list) else ()):
-            if isinstance(source, dict):
-                _resolve_folder(
-                    raw, source, "dataset", ("stages", str(stage.get("name")), "sources", str(index), "dataset")
-                )
-            if isinstance(source, dict) and isinstance(source.get("path"), str):
-                path = ("stages", str(stage.get("name")), "sources", str(index), "path")
-                file = (raw.origin(path).folder / os.path.expanduser(source["path"])).absolute()
-                found = named_files(str(file))
-                if not found or not found[0].is_file():
-                    what = "the file" if found else "a .jsonl, .jsonl.gz or .parquet file in"
-                    raw.problem(path, f"{what} {source['path']!r} does not exist (looked for {file})")
-                source["path"] = str(file)
-
-
-def _resolve_folder(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple[str, ...]) -> None:
-    """Make a folder beside the recipe absolute; anything else is the hub's name of something."""
-    value = holder.get(key)
-    if isinstance(value, str) and value:
-        folder = raw.origin(path).folder / os.path.expanduser(value)
-        if os.path.isdir(folder):  # unlike Path's, false for names that no disk can hold
-            holder[key] = str(folder.absolute())

@@ -1,17 +1,22 @@
-"""What all models of a recipe are made of: names and numbers, the mark of a field that names an earlier stage."""
+"""What all models of a recipe are made of: names and numbers, what a stage is, fields that name stages or folders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
+
+from rho1bench.sizing.shapes import ModelShape, find_shape
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 STAGE_KINDS_KEY = "x-stage-kinds"
+LOCAL_KEY = "x-local"
 
 
 @dataclass(frozen=True)
@@ -20,38 +25,121 @@ class StageRef:
 
     kinds: tuple[str, ...]
 
-    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
-        """Carry the mark into the JSON schema, where ``schema`` finds it."""
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Carry the mark into the JSON schema, where ``loading.json_schema`` finds it."""
         return {**handler(core_schema), STAGE_KINDS_KEY: list(self.kinds)}
 
 
-class Model(BaseModel):
-    """Base of every recipe model: frozen, and an unknown key is an error."""
+@dataclass(frozen=True)
+class LocalRef:
+    """Marks a field that names something on this machine, sought beside the recipe file that says so.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    ``files``: a file, folder or glob that must be there. ``folder``: a folder, else the name of something on the hub.
+    """
+
+    what: Literal["files", "folder"]
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Carry the mark into the JSON schema, where ``loading.json_schema`` finds it."""
+        return {**handler(core_schema), LOCAL_KEY: self.what}
+
+
+HubName = Annotated[str, Field(min_length=1), LocalRef("folder")]
+"""The name of a model, tokenizer or data set on the hub, or a folder."""
+
+
+class Model(BaseModel):
+    """Base of every recipe model: frozen; an unknown key is an error, and so is a value of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class PretrainedModel(Model):
     """Weights that no stage of this recipe has made."""
 
-    pretrained: Annotated[str, Field(min_length=1)]
+    pretrained: HubName
     """A hub id (``organisation/name``) or a folder; only safetensors are read."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
 
+    @property
+    def shape(self) -> ModelShape | None:
+        """The shape of the model; None where it is not known without a network."""
+        return find_shape(self.pretrained, self.revision)
+
+
+class Distributed(Model):
+    """Training in several processes, started by torchrun; without it a stage is one process."""
+
+    strategy: Literal["ddp", "fsdp2", "deepspeed"]
+    """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
+    ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
+    num_processes: PositiveInt | None = None
+    """Default: one for each GPU."""
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """How a kind of stage is carried out, and what its result depends on besides recipe and inputs."""
+
+    entry: str
+    """``"module:function"``; the modules that it imports inside the package enter the fingerprint."""
+    packages: tuple[str, ...] = ()
+    """Distributions whose versions enter the fingerprint."""
+    shipped: tuple[str, ...] = ()
+    """Shipped folders whose files enter the fingerprint, with the modules that they name (``"tasks"``)."""
+    parallel_safe: bool = False
+    """May run beside a neighbour that it does not need, in a process of its own, where the recipe has ``jobs``."""
+    reads_all: bool = False
+    """Reads every earlier stage, not only those that it names."""
+
+
+@dataclass(frozen=True)
+class StageSizes:
+    """What is known of a stage's sizes from the recipe alone; None where nothing is."""
+
+    steps: int | None = None
+    tokens: int | None = None
+    blocks: int | None = None
+    documents: int | None = None
+    weights: int | None = None
+    bytes: int | None = None
+    """On disk."""
+
 
 class StageBase(Model):
-    """What every stage has."""
+    """What every kind of stage has. A new kind is a subclass with its ``kind`` and ``spec``, and its entry function."""
 
     name: Name
+    kind: str
+    spec: ClassVar[StageSpec]
+
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return the rough sizes of the stage, without reading anything but the recipe."""
+        return StageSizes()
+
+    def ranks(self) -> Distributed | None:
+        """Return how the stage runs in several processes; None for one process."""
+        return None
+
+
+S = TypeVar("S", bound=StageBase)
+R = TypeVar("R", StageRef, LocalRef)
+
+
+class StageLookup(Protocol):
+    """Stages by name: a recipe, or the part of one that has been checked so far."""
+
+    def stage(self, name: str, model: type[S]) -> S:
+        """Return the stage called ``name``, which is a ``model``."""
 
 
 def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, StageRef]]:
     """Yield ``(key path, stage name, reference)`` for every stage that ``model`` names, nested models included."""
     for field_name, info in type(model).model_fields.items():
-        value = getattr(model, field_name)
+        value = getattr(model, field_name, None)
         path = f"{prefix}{field_name}"
-        marks = [mark for mark in info.metadata if isinstance(mark, StageRef)] + _nested_marks(info.annotation)
+        marks = marks_of(info, StageRef)
         if isinstance(value, BaseModel):
             yield from references(value, f"{path}.")
         elif isinstance(value, list):
@@ -64,9 +152,13 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
             yield path, value, marks[0]
 
 
-def _nested_marks(annotation: Any) -> list[StageRef]:
-    """Find the marks inside ``list[Annotated[...]]`` and unions."""
-    marks = [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, StageRef)]
+def marks_of(info: FieldInfo, mark: type[R]) -> list[R]:
+    """Return the marks of a field, those inside lists and unions included."""
+    return [found for found in info.metadata if isinstance(found, mark)] + _nested_marks(info.annotation, mark)
+
+
+def _nested_marks(annotation: object, mark: type[R]) -> list[R]:
+    marks = [found for found in getattr(annotation, "__metadata__", ()) if isinstance(found, mark)]
     for argument in getattr(annotation, "__args__", ()):
-        marks += _nested_marks(argument)
+        marks += _nested_marks(argument, mark)
     return marks

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
-from glob import glob, has_magic
+from glob import escape, glob, has_magic
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rho1bench.recipe.models.base import Model, Name, PositiveInt, StageBase, StageRef
+from rho1bench.recipe.models.base import (
+    HubName,
+    LocalRef,
+    Model,
+    Name,
+    PositiveInt,
+    StageBase,
+    StageLookup,
+    StageRef,
+    StageSizes,
+    StageSpec,
+)
+from rho1bench.sizing.shapes import find_shape
 
 LOCAL_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 TextField = str | Annotated[list[str], Field(min_length=1)]
@@ -39,22 +51,18 @@ class LocalSource(SourceBase):
     """Local rows, one a document: JSON lines (``.jsonl``, ``.jsonl.gz``), ``.parquet``, a folder or a glob of them."""
 
     type: Literal["local"]
-    path: str
+    path: Annotated[str, LocalRef("files")]
     text_field: TextField = "text"
     num_documents: PositiveInt | None = None
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents to pass over first, so that two corpora can be disjoint."""
-
-    def files(self) -> list[Path]:
-        """Return the files that ``path`` names (see :func:`named_files`)."""
-        return named_files(self.path)
 
 
 class HubSource(SourceBase):
     """A data set of the Hugging Face hub (or a folder that ``datasets`` reads), streamed; its code is never run."""
 
     type: Literal["hub"]
-    dataset: Annotated[str, Field(min_length=1)]
+    dataset: HubName
     config: str | None = None
     split: str = "train"
     revision: str | None = None
@@ -65,10 +73,6 @@ class HubSource(SourceBase):
     num_documents: PositiveInt | None = None
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents to pass over first, so that two corpora can be disjoint."""
-
-    def files(self) -> list[Path]:
-        """Return the files of a data set that is a local folder; none for one of the hub."""
-        return _folder_files(self.dataset, "*")
 
 
 Source = Annotated[MiniWorldSource | LocalSource | HubSource, Field(discriminator="type")]
@@ -86,17 +90,26 @@ class TextStage(StageBase):
 class TokenizerStage(TextStage):
     """Trains a byte-level BPE tokenizer on the sources, digits as single tokens; or takes a ``pretrained`` one."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.corpus.tokenizer:run", ("tokenizers", "transformers"))
     kind: Literal["tokenizer"]
     sources: list[Source] = []
     vocab_size: Annotated[int, Field(ge=300)] | None = None
-    pretrained: Annotated[str, Field(min_length=1)] | None = None
+    pretrained: HubName | None = None
     """A hub id or a folder with a fast tokenizer (``tokenizer.json``); in place of ``sources`` and ``vocab_size``."""
     revision: str | None = None
     """Commit of the ``pretrained`` tokenizer on the hub."""
 
-    def files(self) -> list[Path]:
-        """Return the files of a ``pretrained`` tokenizer that is a local folder."""
-        return _folder_files(self.pretrained, "tokenizer*")
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of entries; None for a pretrained tokenizer that is not known without a network."""
+        if self.pretrained is None:
+            return self.vocab_size
+        shape = find_shape(self.pretrained, self.revision)
+        return None if shape is None else shape.vocab_size
+
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return the number of documents, where every source states its own."""
+        return StageSizes(documents=_num_documents(self.sources))
 
     @model_validator(mode="after")
     def _trained_or_pretrained(self) -> Self:
@@ -109,6 +122,7 @@ class TokenizerStage(TextStage):
 class CorpusStage(TextStage):
     """Reads the sources, tokenises them and packs documents into blocks (paper section 3.1)."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.corpus.stage:run", ("tokenizers", "transformers", "numpy"))
     kind: Literal["corpus"]
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
     sources: Annotated[list[Source], Field(min_length=1)]
@@ -135,6 +149,20 @@ class CorpusStage(TextStage):
         """Blocks that the budget allows; None if everything is kept."""
         return self.num_blocks if self.num_tokens is None else -(-self.num_tokens // self.block_size)
 
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return blocks, tokens and bytes of a corpus with a budget; of another one the number of its documents."""
+        if self.max_blocks is None:
+            return StageSizes(documents=_num_documents(self.sources))
+        vocabulary = recipe.stage(self.tokenizer, TokenizerStage).vocabulary
+        width = 2 if (vocabulary or 2**32) <= 2**16 else 4
+        tokens = self.max_blocks * self.block_size
+        return StageSizes(blocks=self.max_blocks, tokens=tokens, bytes=tokens * (width + 1))
+
+
+def _num_documents(sources: list[Source]) -> int | None:
+    numbers = [source.num_documents for source in sources if source.num_documents is not None]
+    return sum(numbers) if numbers and len(numbers) == len(sources) else None
+
 
 def named_files(place: str) -> list[Path]:
     """Return the files that a path, folder or glob names, in the order of their names; a missing file is returned too.
@@ -145,10 +173,11 @@ def named_files(place: str) -> list[Path]:
     if os.path.isdir(path):  # unlike Path's, false for names that no disk can hold
         return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(LOCAL_SUFFIXES))
     if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
-        return [found for found in map(Path, sorted(glob(str(path), recursive=True))) if found.is_file()]
+        return [found for found in map(Path, sorted(glob(_pattern(path), recursive=True))) if found.is_file()]
     return [path]
 
 
-def _folder_files(place: str | None, pattern: str) -> list[Path]:
-    folder = Path(os.path.expanduser(place or ""))
-    return sorted(path for path in folder.rglob(pattern) if path.is_file()) if place and os.path.isdir(folder) else []
+def _pattern(path: Path) -> str:
+    """Return a glob whose leading folders are taken literally where they exist, brackets in their names included."""
+    literal = next(above for above in path.parents if above.is_dir())
+    return os.path.join(escape(str(literal)), path.relative_to(literal))

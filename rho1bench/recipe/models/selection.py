@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rho1bench.recipe.models.base import Fraction, Model, Name, PositiveInt, PretrainedModel, StageBase, StageRef
+from rho1bench.recipe.models.base import (
+    Fraction,
+    Model,
+    Name,
+    PositiveInt,
+    PretrainedModel,
+    StageBase,
+    StageLookup,
+    StageRef,
+    StageSizes,
+    StageSpec,
+)
+from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.score_names import known_score
 
+BYTES_PER_SCORE = 4
 ScoreName = Annotated[str, AfterValidator(known_score)]
 
 
@@ -67,6 +81,9 @@ class ScoreServer(Model):
 class ScoreStage(StageBase):
     """Scores a packed corpus once with the reference model: loss and entropy of every token (losses from a server)."""
 
+    spec: ClassVar[StageSpec] = StageSpec(
+        "rho1bench.selection.stage:run", ("torch", "transformers", "accelerate", "tokenizers", "numpy")
+    )
     kind: Literal["score"]
     reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
     """A model that a stage has trained, or one from elsewhere; None where a server scores."""
@@ -76,3 +93,8 @@ class ScoreStage(StageBase):
     """Blocks in one forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of weights and matrix products; losses and entropies are summed in float32 in any case."""
+
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return those of the corpus; on disk, four bytes a token: loss and entropy, float16 each."""
+        scored = recipe.stage(self.corpus, CorpusStage).sizes(recipe)
+        return replace(scored, bytes=None if scored.tokens is None else BYTES_PER_SCORE * scored.tokens)

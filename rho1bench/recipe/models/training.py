@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from rho1bench.recipe.models.base import Fraction, Model, Name, PositiveInt, PretrainedModel, StageBase, StageRef
-from rho1bench.recipe.models.corpus import Source
+from rho1bench.recipe.models.base import (
+    Distributed,
+    Fraction,
+    Model,
+    Name,
+    PositiveInt,
+    PretrainedModel,
+    StageBase,
+    StageLookup,
+    StageRef,
+    StageSizes,
+    StageSpec,
+)
+from rho1bench.recipe.models.corpus import CorpusStage, Source, TextStage, TokenizerStage
 from rho1bench.recipe.models.selection import Selection
+from rho1bench.sizing.shapes import ModelShape
+
+PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
+BYTES_PER_WEIGHT = 4
+MAX_BATCH = 10_000_000
 
 
 class ModelConfig(Model):
@@ -25,8 +42,14 @@ class ModelConfig(Model):
     initializer_range: Annotated[float, Field(gt=0)] = 0.02
     rope_theta: Annotated[float, Field(gt=0)] = 10000.0
 
+    def shape(self, vocab_size: int) -> ModelShape:
+        """Return the shape of the model with a vocabulary of ``vocab_size``."""
+        fields = self.model_dump(exclude={"initializer_range", "rope_theta", "num_key_value_heads"})
+        groups = self.num_key_value_heads or self.num_attention_heads
+        return ModelShape(**fields, num_key_value_heads=groups, vocab_size=vocab_size)
 
-def _kind_of_init(value: Any) -> str:
+
+def _kind_of_init(value: object) -> str:
     """Tell which alternative of :data:`Init` is meant, so that only its problems are reported."""
     if isinstance(value, dict):
         return "given weights" if "pretrained" in value else "a shape"
@@ -42,16 +65,6 @@ Init = Annotated[
     Discriminator(_kind_of_init),
 ]
 """What a training stage starts from: an earlier stage's model, random weights, or weights from elsewhere."""
-
-
-class Distributed(Model):
-    """Training in several processes, started by torchrun; without it a stage is one process."""
-
-    strategy: Literal["ddp", "fsdp2", "deepspeed"]
-    """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
-    ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
-    num_processes: PositiveInt | None = None
-    """Default: one for each GPU."""
 
 
 class Optimizer(Model):
@@ -75,7 +88,7 @@ class TrainStage(StageBase):
     trust_remote_code: bool = False
     """Run model code that a pretrained checkpoint brings along. Only for origins that you trust."""
     optimizer: Optimizer
-    batch_size: PositiveInt
+    batch_size: Annotated[int, Field(gt=0, le=MAX_BATCH)]
     """Blocks (or samples) in one optimizer step, over all processes."""
     micro_batch_size: PositiveInt | None = None
     """Blocks in one forward pass; default: the whole batch."""
@@ -107,10 +120,48 @@ class TrainStage(StageBase):
         """The stage whose model this one starts from; None for weights from elsewhere."""
         return self.init if isinstance(self.init, str) else None
 
+    def first_init(self, recipe: StageLookup) -> ModelConfig | PretrainedModel:
+        """Return what the stage's first ancestor starts from."""
+        return recipe.stage(self.init, TrainStage).first_init(recipe) if isinstance(self.init, str) else self.init
+
+    def tokenizer_stage(self, recipe: StageLookup) -> TokenizerStage:
+        """Return the tokenizer that the stage reads with."""
+        raise NotImplementedError
+
+    def sequence_length(self, recipe: StageLookup) -> int:
+        """Return the tokens of one sequence (of SFT: the longest)."""
+        raise NotImplementedError
+
+    def shape(self, recipe: StageLookup) -> ModelShape | None:
+        """Return the shape of the model that the stage trains; None where it is not known without a network."""
+        if isinstance(self.init, str):
+            return recipe.stage(self.init, TrainStage).shape(recipe)
+        if isinstance(self.init, PretrainedModel):
+            return self.init.shape
+        vocab_size = self.tokenizer_stage(recipe).vocabulary
+        return None if vocab_size is None else self.init.shape(vocab_size)
+
+    def sizes(self, recipe: StageLookup) -> StageSizes:
+        """Return steps, tokens and blocks, and weights and bytes where the shape is known."""
+        shape, blocks = self.shape(recipe), self.max_steps * self.batch_size
+        weights = None if shape is None else shape.num_parameters
+        return StageSizes(
+            steps=self.max_steps,
+            tokens=blocks * self.sequence_length(recipe),
+            blocks=blocks,
+            weights=weights,
+            bytes=None if weights is None else weights * BYTES_PER_WEIGHT * (1 + self.num_checkpoints),
+        )
+
+    def ranks(self) -> Distributed | None:
+        """Return the stage's ``distributed``."""
+        return self.distributed
+
 
 class PretrainStage(TrainStage):
     """Base, reference, CLM and SLM training: they differ in ``init``, ``corpus`` and ``selection`` only."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.pretrain:run", PACKAGES, parallel_safe=True)
     kind: Literal["pretrain"]
     corpus: Annotated[Name, StageRef(("corpus",))]
     validation: Annotated[Name | None, StageRef(("corpus",))] = None
@@ -119,13 +170,30 @@ class PretrainStage(TrainStage):
     monitor: Selection | None = None
     """The same ranking for the metrics only (a baseline's curves of figure 6); changes nothing in training."""
 
+    def tokenizer_stage(self, recipe: StageLookup) -> TokenizerStage:
+        """Return the tokenizer that the corpus is packed with."""
+        return recipe.stage(recipe.stage(self.corpus, CorpusStage).tokenizer, TokenizerStage)
 
-class SFTStage(TrainStage):
+    def sequence_length(self, recipe: StageLookup) -> int:
+        """Return the tokens of a block."""
+        return recipe.stage(self.corpus, CorpusStage).block_size
+
+
+class SFTStage(TrainStage, TextStage):
     """Supervised fine-tuning on tool-integrated and CoT samples (paper section 3.2)."""
 
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.sft:run", (*PACKAGES, "trl"), parallel_safe=True)
     kind: Literal["sft"]
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
     sources: Annotated[list[Source], Field(min_length=1)]
     max_length: PositiveInt
     reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
     """The model whose scores ``selection`` reads; it scores the samples once, before training."""
+
+    def tokenizer_stage(self, recipe: StageLookup) -> TokenizerStage:
+        """Return the tokenizer that the samples are written with."""
+        return recipe.stage(self.tokenizer, TokenizerStage)
+
+    def sequence_length(self, recipe: StageLookup) -> int:
+        """Return the tokens of the longest sample that is kept."""
+        return self.max_length

@@ -2,110 +2,184 @@
 
 from __future__ import annotations
 
+from rho1bench.recipe.models.base import PretrainedModel
+from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.score_names import BUILT_IN
-from rho1bench.recipe.rules.raw import Json, Messages, as_dict, as_int, as_list, named, positions
+from rho1bench.recipe.models.selection import ScoreStage, Selection
+from rho1bench.recipe.models.training import ModelConfig, PretrainStage, SFTStage, TrainStage
+from rho1bench.recipe.rules.rule import Earlier, Problems, rule
+from rho1bench.sizing.shapes import KNOWN_MODELS
+
+MAX_SAMPLES = 10**11
 
 
-def check_batch(stage: Json, earlier: Json) -> Messages:
+def positions(stage: TrainStage, earlier: Earlier) -> int | None:
+    """Return max_position_embeddings of the model that a stage trains; None where it is not known."""
+    return positions_of_model(stage.first_init(earlier))
+
+
+def positions_of_model(model: ModelConfig | PretrainedModel) -> int | None:
+    """Return max_position_embeddings of a shape or of given weights; None where it is not known."""
+    shape = KNOWN_MODELS.get(model.pretrained) if isinstance(model, PretrainedModel) else model
+    return None if shape is None else shape.max_position_embeddings
+
+
+@rule(TrainStage)
+def batch_is_whole(stage: TrainStage, earlier: Earlier) -> Problems:
     """An optimizer step is whole micro-batches on every process."""
-    batch, micro = as_int(stage.get("batch_size")), as_int(stage.get("micro_batch_size"))
-    processes = as_int(as_dict(stage.get("distributed")).get("num_processes"))
-    steps = as_int(stage.get("max_steps"))
-    if batch and micro and batch % micro:
+    batch, micro = stage.batch_size, stage.micro_batch_size
+    processes = stage.distributed.num_processes if stage.distributed else None
+    if micro and batch % micro:
         yield ("micro_batch_size",), f"{micro} does not divide batch_size {batch}"
-    elif batch and processes and batch % (processes * (micro or 1)):
+    elif processes and batch % (processes * (micro or 1)):
         what = f"{processes} processes" + (f" x micro_batch_size {micro}" if micro else "")
         yield ("batch_size",), f"{batch} is no multiple of {what}"
-    if steps and (as_int(stage.get("num_checkpoints")) or 0) >= steps:
-        yield ("num_checkpoints",), f"expected fewer than max_steps ({steps}), got {stage['num_checkpoints']}"
 
 
-def check_precision(stage: Json, earlier: Json) -> Messages:
-    """Flash attention has no float32 kernel."""
-    if stage.get("attention") == "flash_attention_2" and stage.get("precision", "fp32") == "fp32":
-        yield ("attention",), "flash_attention_2 needs precision: bf16; or use sdpa"
+@rule(TrainStage)
+def checkpoints_fit_the_steps(stage: TrainStage, earlier: Earlier) -> Problems:
+    """There are fewer checkpoints along the way than steps."""
+    if stage.num_checkpoints >= stage.max_steps:
+        yield ("num_checkpoints",), f"expected fewer than max_steps ({stage.max_steps}), got {stage.num_checkpoints}"
 
 
-def check_budget(stage: Json, earlier: Json) -> Messages:
-    """A corpus holds at least one batch of the stage that trains on it."""
-    corpus, batch = named(earlier, stage.get("corpus")), as_int(stage.get("batch_size"))
-    block, tokens = as_int(corpus.get("block_size")), as_int(corpus.get("num_tokens"))
-    if block and tokens and batch and tokens < batch * block:
+@rule(TrainStage)
+def schedule_fits_the_steps(stage: TrainStage, earlier: Earlier) -> Problems:
+    """Warm-up, and the decay of ``wsd`` after it, end within the steps."""
+    optimizer, steps = stage.optimizer, stage.max_steps
+    decay = round(optimizer.decay_fraction * steps) if optimizer.schedule == "wsd" else 0
+    if optimizer.warmup_steps + decay > steps:
+        what = f" and the decay over {decay} steps" if decay else ""
         yield (
-            ("batch_size",),
-            f"a batch of {batch} blocks has {batch * block} tokens, more than the num_tokens ({tokens}) of the corpus "
-            f"{stage['corpus']!r}",
+            ("optimizer", "warmup_steps"),
+            f"a warm-up of {optimizer.warmup_steps} steps{what} does not end within max_steps ({steps})",
         )
 
 
-def check_corpus(stage: Json, earlier: Json) -> Messages:
-    """One budget, of at least a block; a weight for every source or for none."""
-    block, tokens = as_int(stage.get("block_size")), as_int(stage.get("num_tokens"))
-    if tokens and stage.get("num_blocks") is not None:
-        yield ("num_tokens",), "stands beside num_blocks; give one of them"
-    if tokens and block and tokens < block:
-        yield ("num_tokens",), f"expected at least one block ({block}), got {tokens}"
-    sources = [as_dict(source) for source in as_list(stage.get("sources"))]
-    without = [index for index, source in enumerate(sources) if source.get("weight") is None]
-    if without and len(without) < len(sources):
-        yield ("sources", str(without[0]), "weight"), "missing; give every source a weight, or none of them"
+@rule(TrainStage)
+def samples_can_be_listed(stage: TrainStage, earlier: Earlier) -> Problems:
+    """The order of all samples is made before training."""
+    samples = stage.max_steps * stage.batch_size
+    if samples > MAX_SAMPLES:
+        yield (
+            ("max_steps",),
+            f"{stage.max_steps} steps of {stage.batch_size} are {samples:.2g} samples; "
+            + (f"at most {MAX_SAMPLES:.0e} can be read in one stage"),
+        )
 
 
-def check_selection(stage: Json, earlier: Json) -> Messages:
-    """Stored scores are there, and are those of the corpus that the stage trains on."""
-    for key in ("selection", "monitor"):
-        selection = as_dict(stage.get(key))
-        if not selection:
-            continue
-        reading = [score for score in _scores(selection) if BUILT_IN.get(score)]
-        scores = selection.get("token_scores")
-        if stage["kind"] == "sft":
-            if reading and stage.get("reference") is None:
-                yield ("reference",), f"missing; the score {reading[0]!r} needs a model that scores the samples"
-            continue
-        if reading and scores is None:
-            yield (key, "token_scores"), f"missing; the score {reading[0]!r} needs the name of an earlier score stage"
-        if "reference_entropy" in reading and named(earlier, scores).get("server") is not None:
-            yield (key, "token_scores"), f"the scores of {scores!r} are a server's, which tells no entropies"
-        corpus = named(earlier, scores).get("corpus")
-        if corpus and isinstance(stage.get("corpus"), str) and corpus != stage["corpus"]:
-            yield (
-                (key, "token_scores"),
-                f"the stage {scores!r} scores the corpus {corpus!r}, but this stage trains on {stage['corpus']!r}",
-            )
+@rule(TrainStage)
+def flash_attention_has_its_precision(stage: TrainStage, earlier: Earlier) -> Problems:
+    """Flash attention has no float32 kernel."""
+    if stage.attention == "flash_attention_2" and stage.precision == "fp32":
+        yield ("attention",), "flash_attention_2 needs precision: bf16; or use sdpa"
 
 
-def _scores(selection: Json) -> list[str]:
-    parts = [part for key in ("all_of", "any_of") for part in as_list(selection.get(key))]
-    found = [as_dict(part).get("score") for part in parts] or [selection.get("score", "excess_loss")]
-    return [score for score in found if isinstance(score, str)]
-
-
-def check_model(stage: Json, earlier: Json) -> Messages:
+@rule(TrainStage)
+def heads_divide(stage: TrainStage, earlier: Earlier) -> Problems:
     """Heads divide the hidden size, groups divide the heads."""
-    model = as_dict(stage.get("init"))
-    hidden, heads = as_int(model.get("hidden_size")), as_int(model.get("num_attention_heads"))
-    groups = as_int(model.get("num_key_value_heads"))
-    if hidden and heads and (hidden % heads or hidden // heads % 2):
+    model = stage.init
+    if not isinstance(model, ModelConfig):
+        return
+    hidden, heads, groups = model.hidden_size, model.num_attention_heads, model.num_key_value_heads
+    if hidden % heads or hidden // heads % 2:
         yield ("init", "hidden_size"), f"{hidden} is not an even multiple of num_attention_heads ({heads})"
-    if heads and groups and heads % groups:
+    if groups and heads % groups:
         yield ("init", "num_key_value_heads"), f"{groups} does not divide num_attention_heads ({heads})"
 
 
-def check_pretrain_length(stage: Json, earlier: Json) -> Messages:
+@rule(PretrainStage)
+def corpus_holds_a_batch(stage: PretrainStage, earlier: Earlier) -> Problems:
+    """A corpus holds at least one batch of the stage that trains on it."""
+    corpus = earlier.stage(stage.corpus, CorpusStage)
+    if corpus.num_blocks and corpus.num_blocks < stage.batch_size:
+        yield (
+            ("batch_size",),
+            f"a batch of {stage.batch_size} blocks is more than the num_blocks ({corpus.num_blocks}) of the corpus "
+            f"{stage.corpus!r}",
+        )
+    needed = stage.batch_size * corpus.block_size
+    if corpus.num_tokens and corpus.num_tokens < needed:
+        yield (
+            ("batch_size",),
+            f"a batch of {stage.batch_size} blocks has {needed} tokens, more than the num_tokens ({corpus.num_tokens}) "
+            f"of the corpus {stage.corpus!r}",
+        )
+
+
+@rule(PretrainStage)
+def corpus_fits_the_context(stage: PretrainStage, earlier: Earlier) -> Problems:
     """Blocks fit the model's context."""
     limit = positions(stage, earlier)
-    for key in ("corpus", "validation"):
-        block = as_int(named(earlier, stage.get(key)).get("block_size"))
-        if limit and block and block > limit:
+    for key, name in (("corpus", stage.corpus), ("validation", stage.validation)):
+        block = earlier.stage(name, CorpusStage).block_size if name else 0
+        if limit and block > limit:
             yield (
                 (key,),
                 f"its blocks of {block} tokens are longer than the model's max_position_embeddings ({limit})",
             )
 
 
-def check_sft_length(stage: Json, earlier: Json) -> Messages:
+@rule(SFTStage)
+def samples_fit_the_context(stage: SFTStage, earlier: Earlier) -> Problems:
     """Samples fit the model's context."""
-    limit, length = positions(stage, earlier), as_int(stage.get("max_length"))
-    if limit and length and length > limit:
-        yield ("max_length",), f"expected at most the model's max_position_embeddings ({limit}), got {length}"
+    limit = positions(stage, earlier)
+    if limit and stage.max_length > limit:
+        yield ("max_length",), f"expected at most the model's max_position_embeddings ({limit}), got {stage.max_length}"
+
+
+@rule(CorpusStage)
+def budget_is_a_block(stage: CorpusStage, earlier: Earlier) -> Problems:
+    """A budget is at least one block."""
+    if stage.num_tokens and stage.num_tokens < stage.block_size:
+        yield ("num_tokens",), f"expected at least one block ({stage.block_size}), got {stage.num_tokens}"
+
+
+@rule(SFTStage)
+def sft_selection_has_its_reference(stage: SFTStage, earlier: Earlier) -> Problems:
+    """A score of a reference model needs one."""
+    reading = _scores_of_a_reference(stage.selection)
+    if reading and stage.reference is None:
+        yield ("reference",), f"missing; the score {reading[0]!r} needs a model that scores the samples"
+
+
+@rule(PretrainStage)
+def selection_has_its_scores(stage: PretrainStage, earlier: Earlier) -> Problems:
+    """Stored scores are named, and a score that reads entropies finds them."""
+    for key, selection in selections(stage):
+        reading = _scores_of_a_reference(selection)
+        if reading and selection.token_scores is None:
+            yield (key, "token_scores"), f"missing; the score {reading[0]!r} needs the name of an earlier score stage"
+        if "reference_entropy" in reading and selection.token_scores is not None:
+            scores = earlier.stage(selection.token_scores, ScoreStage)
+            if scores.server is not None:
+                yield (
+                    (key, "token_scores"),
+                    f"the scores of {selection.token_scores!r} are a server's, which tells no entropies",
+                )
+
+
+@rule(PretrainStage)
+def scores_are_those_of_the_corpus(stage: PretrainStage, earlier: Earlier) -> Problems:
+    """Stored scores are those of the corpus that the stage trains on."""
+    for key, selection in selections(stage):
+        if selection.token_scores is None:
+            continue
+        corpus = earlier.stage(selection.token_scores, ScoreStage).corpus
+        if corpus != stage.corpus:
+            yield (
+                (key, "token_scores"),
+                f"the stage {selection.token_scores!r} scores the corpus {corpus!r}, but this stage trains on "
+                f"{stage.corpus!r}",
+            )
+
+
+def selections(stage: PretrainStage) -> list[tuple[str, Selection]]:
+    """Return the selections of a stage, by the key under which each stands."""
+    both = (("selection", stage.selection), ("monitor", stage.monitor))
+    return [(key, selection) for key, selection in both if selection is not None]
+
+
+def _scores_of_a_reference(selection: Selection | None) -> list[str]:
+    """Return the scores of a selection that read a reference model's."""
+    return [part.score for part in selection.parts if BUILT_IN.get(part.score)] if selection else []

@@ -2,66 +2,101 @@
 
 from __future__ import annotations
 
-from rho1bench.recipe.rules.raw import Json, Messages, as_dict, as_int, first_init, named, positions, tokenizer_of
+from rho1bench.recipe.models.base import PretrainedModel
+from rho1bench.recipe.models.corpus import CorpusStage, TokenizerStage
+from rho1bench.recipe.models.selection import ScoreStage
+from rho1bench.recipe.models.training import ModelConfig, PretrainStage, TrainStage
+from rho1bench.recipe.rules.rule import Earlier, Problems, rule
+from rho1bench.recipe.rules.training import positions, positions_of_model, selections
 from rho1bench.sizing.shapes import VOCABULARIES
 
 
-def check_init_vocabulary(stage: Json, earlier: Json) -> Messages:
+@rule(TrainStage)
+def weights_fit_the_tokenizer(stage: TrainStage, earlier: Earlier) -> Problems:
     """Weights fit only the vocabulary that they were trained with."""
-    tokenizer = tokenizer_of(stage, earlier)
-    if tokenizer is None:
-        return
-    model, start = as_dict(stage.get("init")).get("pretrained"), stage.get("init")
-    if isinstance(model, str):
-        message = _unlike(model, earlier[tokenizer], tokenizer)
+    tokenizer = stage.tokenizer_stage(earlier)
+    if isinstance(stage.init, PretrainedModel):
+        message = _unlike(stage.init.pretrained, tokenizer)
         if message:
             yield ("init", "pretrained"), message
-    origin = tokenizer_of(named(earlier, start), earlier)
-    if origin is not None and not _same(earlier[origin], earlier[tokenizer]):
-        yield ("init",), f"the stage {start!r} reads with the tokenizer {origin!r}, this stage with {tokenizer!r}"
+    elif isinstance(stage.init, str):
+        origin = earlier.stage(stage.init, TrainStage).tokenizer_stage(earlier)
+        if not _same(origin, tokenizer):
+            yield (
+                ("init",),
+                f"the stage {stage.init!r} reads with the tokenizer {origin.name!r}, this stage with "
+                f"{tokenizer.name!r}",
+            )
 
 
-def check_validation_vocabulary(stage: Json, earlier: Json) -> Messages:
+@rule(PretrainStage)
+def validation_has_the_vocabulary(stage: PretrainStage, earlier: Earlier) -> Problems:
     """The held-out corpus is packed with the tokenizer of the training corpus."""
-    ours, theirs = tokenizer_of(stage, earlier), tokenizer_of({"corpus": stage.get("validation")}, earlier)
-    if ours is not None and theirs is not None and not _same(earlier[ours], earlier[theirs]):
-        yield ("validation",), f"is packed with the tokenizer {theirs!r}, the training corpus with {ours!r}"
+    if stage.validation is None:
+        return
+    ours, theirs = stage.tokenizer_stage(earlier), _tokenizer_of(earlier.stage(stage.validation, CorpusStage), earlier)
+    if not _same(ours, theirs):
+        yield ("validation",), f"is packed with the tokenizer {theirs.name!r}, the training corpus with {ours.name!r}"
 
 
-def check_scoring(stage: Json, earlier: Json) -> Messages:
-    """A reference scores what it can read: its own vocabulary, and blocks no longer than its context.
+@rule(ScoreStage)
+def one_model_scores(stage: ScoreStage, earlier: Earlier) -> Problems:
+    """A reference or a server scores."""
+    if (stage.reference is None) == (stage.server is None):
+        yield ("reference",), "expected either a reference or a server that scores, not both"
+
+
+@rule(ScoreStage)
+def reference_reads_the_vocabulary(stage: ScoreStage, earlier: Earlier) -> Problems:
+    """A reference scores what it can read.
 
     This is what weak-to-strong asks for: the small reference and the large model share one vocabulary.
     """
-    corpus, tokenizer = named(earlier, stage.get("corpus")), tokenizer_of(stage, earlier)
-    reference = stage.get("reference")
-    if (reference is None) == (stage.get("server") is None):
-        yield ("reference",), "expected either a reference or a server that scores, not both"
-    pretrained = as_dict(reference).get("pretrained")
-    trained = named(earlier, reference)
-    origin = tokenizer_of(trained, earlier)
-    if tokenizer is not None and isinstance(pretrained, str):
-        message = _unlike(pretrained, earlier[tokenizer], tokenizer)
+    tokenizer = _tokenizer_of(earlier.stage(stage.corpus, CorpusStage), earlier)
+    if isinstance(stage.reference, PretrainedModel):
+        message = _unlike(stage.reference.pretrained, tokenizer)
         if message:
             yield ("reference", "pretrained"), message
-    if tokenizer is not None and origin is not None and not _same(earlier[origin], earlier[tokenizer]):
-        yield (
-            ("reference",),
-            f"{reference!r} reads with the tokenizer {origin!r}, but the corpus {stage['corpus']!r} is packed with "
-            f"{tokenizer!r}; a reference and the model that it selects for share one vocabulary",
-        )
-    limit, block = positions({"init": reference}, earlier), as_int(corpus.get("block_size"))
-    if limit and block and block > limit:
+    elif stage.reference is not None:
+        origin = earlier.stage(stage.reference, TrainStage).tokenizer_stage(earlier)
+        if not _same(origin, tokenizer):
+            yield (
+                ("reference",),
+                f"{stage.reference!r} reads with the tokenizer {origin.name!r}, but the corpus {stage.corpus!r} is "
+                f"packed with {tokenizer.name!r}; a reference and the model that it selects for share one vocabulary",
+            )
+
+
+@rule(ScoreStage)
+def reference_reads_the_blocks(stage: ScoreStage, earlier: Earlier) -> Problems:
+    """A reference reads blocks no longer than its context."""
+    if stage.reference is None:
+        return
+    block = earlier.stage(stage.corpus, CorpusStage).block_size
+    if isinstance(stage.reference, PretrainedModel):
+        limit = positions_of_model(stage.reference)
+    else:
+        limit = positions(earlier.stage(stage.reference, TrainStage), earlier)
+    if limit and block > limit:
         yield ("corpus",), f"its blocks of {block} tokens are longer than the reference reads ({limit})"
 
 
-def check_reference_of_model(stage: Json, earlier: Json) -> Messages:
+@rule(PretrainStage)
+def reference_and_model_share_a_vocabulary(stage: PretrainStage, earlier: Earlier) -> Problems:
     """Tokens selected for one vocabulary mean nothing to a model of another."""
-    for key in ("selection", "monitor"):
-        scores = named(earlier, as_dict(stage.get(key)).get("token_scores"))
-        reference = first_init({"init": scores.get("reference")}, earlier).get("pretrained")
-        model = first_init(stage, earlier).get("pretrained")
-        ours, theirs = VOCABULARIES.get(str(model)), VOCABULARIES.get(str(reference))
+    model = _pretrained(stage.first_init(earlier))
+    for key, selection in selections(stage):
+        if selection.token_scores is None:
+            continue
+        scores = earlier.stage(selection.token_scores, ScoreStage)
+        if scores.reference is None:
+            continue
+        first = scores.reference
+        if isinstance(first, str):
+            reference = _pretrained(earlier.stage(first, TrainStage).first_init(earlier))
+        else:
+            reference = first.pretrained
+        ours, theirs = VOCABULARIES.get(model), VOCABULARIES.get(reference)
         if ours is not None and theirs is not None and ours != theirs:
             yield (
                 (key, "token_scores"),
@@ -70,23 +105,35 @@ def check_reference_of_model(stage: Json, earlier: Json) -> Messages:
             )
 
 
-def _unlike(model: str, tokenizer: Json, name: str) -> str:
+def _tokenizer_of(corpus: CorpusStage, earlier: Earlier) -> TokenizerStage:
+    return earlier.stage(corpus.tokenizer, TokenizerStage)
+
+
+def _pretrained(model: ModelConfig | PretrainedModel) -> str:
+    """Return the name of given weights; empty for random ones."""
+    return model.pretrained if isinstance(model, PretrainedModel) else ""
+
+
+def _unlike(model: str, tokenizer: TokenizerStage) -> str:
     """Return a complaint where the weights of ``model`` surely do not fit the tokenizer stage."""
-    pretrained = tokenizer.get("pretrained")
-    if not isinstance(pretrained, str):
+    pretrained = tokenizer.pretrained
+    if pretrained is None:
         return (
-            f"the weights of {model} fit its own vocabulary only, but the tokenizer {name!r} is trained here; "
-            f"give that stage `pretrained: {model}` instead of sources"
+            f"the weights of {model} fit its own vocabulary only, but the tokenizer {tokenizer.name!r} is trained "
+            f"here; give that stage `pretrained: {model}` instead of sources"
         )
     ours, theirs = VOCABULARIES.get(model), VOCABULARIES.get(pretrained)
     if ours is not None and theirs is not None and ours != theirs:
-        return f"{model} has the vocabulary of {ours}, but the tokenizer {name!r} ({pretrained}) that of {theirs}"
+        return (
+            f"{model} has the vocabulary of {ours}, but the tokenizer {tokenizer.name!r} ({pretrained}) that of "
+            f"{theirs}"
+        )
     return ""
 
 
-def _same(one: Json, other: Json) -> bool:
+def _same(one: TokenizerStage, other: TokenizerStage) -> bool:
     if one is other:
         return True
-    names = (one.get("pretrained"), other.get("pretrained"))
-    known = [VOCABULARIES.get(str(name), name) for name in names]
-    return None not in names and known[0] == known[1]
+    names = [stage.pretrained for stage in (one, other) if stage.pretrained is not None]
+    known = [VOCABULARIES.get(name, name) for name in names]
+    return len(known) == 2 and known[0] == known[1]

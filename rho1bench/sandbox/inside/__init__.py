@@ -1,4 +1,4 @@
-"""What runs on the far side: the warm parent, the keeper of each program, and the program's own process.
+"""What runs inside the isolation: the fork server, the supervisor of each program, the program and its tests.
 
-Knows nothing of the caller's side; the only words between the two are one request and one report for each program.
+Imports nothing of the caller's side; the two exchange one request and one report for each program.
 """

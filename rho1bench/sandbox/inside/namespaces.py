@@ -1,19 +1,17 @@
-"""The walls around programs, built of Linux namespaces.
+"""Isolation of programs by Linux namespaces.
 
-``build`` gives the warm parent a root of its own that shows what an interpreter needs, read-only, and nothing else of
-the host (bubblewrap does the same where it is there). ``enclose`` and ``furnish`` then give each program namespaces of
-its own: processes, users, network, IPC, host name, and mounts with an empty scratch folder. The keeper stays outside.
+``build_root`` gives the fork server a root file system of its own that shows what an interpreter needs, read-only, and
+nothing else of the host (bubblewrap does the same where it is installed). ``unshare_namespaces`` and ``mount_scratch``
+then give each program namespaces of its own: processes, users, network, IPC, host name, and mounts with an empty
+scratch folder. The supervisor stays outside.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import struct
-from typing import NoReturn
 
-from rho1bench.sandbox.inside import syscalls
+from rho1bench.sandbox.inside import seccomp, syscalls
 from rho1bench.sandbox.inside.syscalls import Attribute, Mount, Unshare
 
 SCRATCH = "/tmp"
@@ -24,10 +22,9 @@ NOBODY = 65534
 INNER_ID = 1000
 DEVICES = ("null", "zero", "full", "random", "urandom")
 EVERYTHING = Unshare.USER | Unshare.PID | Unshare.MOUNT | Unshare.NETWORK | Unshare.IPC | Unshare.HOST_NAME
-STATUS = struct.Struct("i")
 
 
-def build(root: str, shown: list[str]) -> None:
+def build_root(root: str, shown: list[str]) -> None:
     """Make ``root``, an empty folder, the root of this process, with the ``shown`` paths of the host in it, read-only.
 
     Root drops its privileges afterwards; others get the right to mount from a user namespace. Raises ``OSError``.
@@ -44,7 +41,9 @@ def build(root: str, shown: list[str]) -> None:
     for folder in ("/proc", SCRATCH, OTHER_SCRATCH):
         os.makedirs(root + folder, exist_ok=True)
     syscalls.set_attributes(root, Attribute.RDONLY | Attribute.NOSUID)
-    syscalls.mount("/proc", f"{root}/proc", None, Mount.BIND | Mount.REC)  # for the keepers; each program has its own
+    syscalls.mount(
+        "/proc", f"{root}/proc", None, Mount.BIND | Mount.REC
+    )  # for the supervisors; each program has its own
     syscalls.pivot_root(root)
 
 
@@ -78,7 +77,7 @@ def drop_root() -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # else /proc/self belongs to root, and no user namespace can be mapped
 
 
-def enclose() -> None:
+def unshare_namespaces() -> None:
     """Put the children that this process forks from now on into namespaces of their own. Raises ``OSError``."""
     _own_user_namespace(EVERYTHING)
 
@@ -95,7 +94,7 @@ def _own_user_namespace(kinds: Unshare) -> None:
             handle.write(text)
 
 
-def furnish() -> None:
+def mount_scratch() -> None:
     """As the first process of new namespaces: see no process but one's own, write nowhere but in the scratch folder."""
     try:
         syscalls.mount("proc", "/proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
@@ -111,64 +110,33 @@ def furnish() -> None:
     os.chdir(scratch)
 
 
-def begin(tell: int) -> None:
-    """Become the first process of the new namespaces; returns only in its child, which is to become the program.
-
-    When the program ends, its wait status is written to ``tell`` and the kernel kills whatever else is in there.
-    """
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    furnish()
-    child = os.fork()
-    if child == 0:
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        syscalls.drop_capabilities()
-        return
-    _wait_for(child, tell)
-
-
-def _wait_for(child: int, tell: int) -> NoReturn:
-    for stream in (0, 1, 2):
-        os.close(stream)
-    while True:
-        pid, status = os.wait()
-        if pid == child:
-            os.write(tell, STATUS.pack(status))
-            os._exit(0)
-
-
-def memory_in_use() -> int:
-    """Return the bytes that the program's processes hold beyond what they share with the warm parent, all together.
-
-    For the keeper, which sees the mounts that ``furnish`` made; 0 where programs have no /proc of their own.
-    """
-    held: dict[str, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                held[name] = syscalls.own_memory(name)
-    shared = held.pop("1", 0)  # the first process, forked from the warm parent, keeps all as it was
-    return sum(max(0, own - shared) for own in held.values())
+def give_up_privileges() -> None:
+    """Become a process that gains no right from what it runs, and that some system calls are closed to."""
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    syscalls.drop_capabilities()
+    seccomp.install()
 
 
 def probe() -> None:
-    """Enclose a process once, to see that it works here; raises ``OSError`` that says what does not."""
-    hear, tell = os.pipe()
+    """Isolate a process once, to see that it works here; raises ``OSError`` that says what does not."""
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            enclose()
+            unshare_namespaces()
             first = os.fork()
             if first == 0:
-                furnish()
+                mount_scratch()
+                give_up_privileges()
             else:
                 os.waitpid(first, 0)
         except OSError as error:
-            os.write(tell, str(error).encode("utf-8"))
+            os.write(writer, str(error).encode("utf-8"))
         finally:
             os._exit(0)
-    os.close(tell)
+    os.close(writer)
     os.waitpid(pid, 0)
-    with open(hear, encoding="utf-8") as handle:
+    with open(reader, encoding="utf-8") as handle:
         reason = handle.read()
     if reason:
         raise OSError(reason)

@@ -1,4 +1,4 @@
-"""The warm parent: imports what programs use, then forks a keeper for every request that comes over its socket.
+"""The fork server: imports what programs use, then forks a supervisor for every request that comes over its socket.
 
 Started as a script (``python -s -P server_main.py SETTINGS``, a JSON object) with an empty environment. It has one
 thread, reads nothing of a request but its descriptors, and ends when its socket is closed at the other side.
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, TypedDict
 if not TYPE_CHECKING:
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from rho1bench.sandbox.inside import namespaces, program, supervisor, syscalls
+from rho1bench.sandbox.inside import namespaces, supervisor, syscalls
 
 READY = b"ready"
 
 
 class Settings(TypedDict):
-    """What the caller tells the parent: where to listen, what to import, from where, and which walls to raise."""
+    """What the caller decides: where to listen, what to import and from where, and how programs are isolated."""
 
     control: int
     modules: list[str]
@@ -36,7 +36,7 @@ class Settings(TypedDict):
     root: str
 
 
-def warm(modules: list[str]) -> None:
+def import_modules(modules: list[str]) -> None:
     """Import ``modules``; what is not installed is left to the programs, which will say so."""
     for name in modules:
         with contextlib.suppress(ImportError):
@@ -44,53 +44,51 @@ def warm(modules: list[str]) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Take the path of ordinary programs, warm up, and leave no trace of this package to them."""
+    """Set the path of ordinary programs, import, and leave no trace of this package to them."""
     sys.path[:] = sys.path[1:] + [path for path in settings["paths"] if path not in sys.path]
     sys.dont_write_bytecode = True
-    warm(settings["modules"])
+    import_modules(settings["modules"])
     for name in [name for name in sys.modules if name.partition(".")[0] == "rho1bench"]:
         del sys.modules[name]
     os.environ.clear()
     gc.collect()
-    gc.freeze()  # a collection in a child would otherwise copy every page of the parent
+    gc.freeze()  # a collection in a child would otherwise copy every page of the fork server
 
 
-def raise_walls(settings: Settings) -> None:
-    """Build what the caller asked for, and try it; raises ``OSError`` if programs cannot be enclosed here."""
+def isolate(settings: Settings) -> None:
+    """Set up the isolation that the caller chose, and try it; raises ``OSError`` if it does not work here."""
     if settings["isolation"] == "none":
         return
     if settings["isolation"] == "namespaces":
-        namespaces.build(settings["root"], settings["shown"])
+        namespaces.build_root(settings["root"], settings["shown"])
     namespaces.drop_root()
-    with contextlib.suppress(OSError):  # where the kernel has no keyrings, there is none to leave
-        syscalls.leave_keyring()
     namespaces.probe()
 
 
-def serve(control: socket.socket, walled: bool) -> supervisor.Request:
-    """Fork a keeper for each request; returns only in the process of a program, which then is to run it."""
-    house = supervisor.House(os.getpid(), syscalls.address_space(), walled)
+def serve(control: socket.socket, isolated: bool) -> supervisor.Job:
+    """Fork a supervisor for each request; returns only in the process of a program, with what that is to do."""
+    info = supervisor.ForkServerInfo(os.getpid(), syscalls.address_space(), isolated)
     while True:
-        descriptors = socket.recv_fds(control, 1, 3)[1]
+        descriptors = socket.recv_fds(control, 1, 4)[1]
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if len(descriptors) != 3:
+        if len(descriptors) not in (3, 4):
             os._exit(0)
         if os.fork() == 0:
             control.close()
-            line, output, errors = descriptors
-            return supervisor.keep(line, output, errors, house)
+            line, output, errors, *tests = descriptors
+            return supervisor.supervise(supervisor.Descriptors(line, output, errors, tests[0] if tests else None), info)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def main() -> supervisor.Request:
-    """Raise the walls, warm up, say so, and serve."""
+def main() -> supervisor.Job:
+    """Set up isolation, import, report readiness, and serve."""
     settings: Settings = json.loads(sys.argv[1])
     control = socket.socket(fileno=settings["control"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    raise_walls(settings)
+    isolate(settings)
     prepare(settings)
     control.send(READY)
     return serve(control, settings["isolation"] != "none")
@@ -98,4 +96,4 @@ def main() -> supervisor.Request:
 
 if __name__ == "__main__":
     # At module level, so that a program starts as few frames deep as it would in an interpreter of its own.
-    program.run(main().source)
+    main()()

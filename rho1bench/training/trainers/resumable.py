@@ -1,7 +1,8 @@
 """Exact resume points for Hugging Face trainers: written whole or not at all, the newest one kept.
 
 A resume point holds weights, optimizer, schedule, random states and the stage's own sums, so that a killed stage goes
-on to the same weights and metrics to the last bit.
+on to the same weights and metrics to the last bit. The weights pass through one door both ways
+(``modeling.weights``), which checks every name and shape; FSDP2's sharded ones through torch's own.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rho1bench.modeling.build import place_folder
+from torch import Tensor, nn
+from transformers import PreTrainedModel, Trainer
+
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
+from rho1bench.modeling.weights import load_resume_weights, place_folder, save_resume_weights
 from rho1bench.system.files import read_json, write_json
-from rho1bench.training.loss_sums import LossTotals
+from rho1bench.training.loss_sums import LossSums
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+StageState = dict[str, Any]
+"""What a stage keeps beside the trainer's state: JSON."""
 _STATE_FILE = "stage_state.json"
 
 
@@ -32,9 +36,9 @@ def latest_resume_point(folder: Path) -> Path | None:
     return max(points, key=_step, default=None)
 
 
-def read_stage_state(point: Path) -> dict[str, Any]:
+def read_stage_state(point: Path) -> StageState:
     """Return what the stage stored beside the trainer's state."""
-    state: dict[str, Any] = read_json(point / _STATE_FILE)
+    state: StageState = read_json(point / _STATE_FILE)
     return state
 
 
@@ -42,31 +46,32 @@ def _step(point: Path) -> int:
     return int(point.name.removeprefix("checkpoint-"))
 
 
-class ResumableTrainer:
-    """Mixin for ``transformers.Trainer`` and its subclasses: atomic resume points, and the gradient norm on record."""
+class ResumableTrainer(Trainer):
+    """Base of the stages' trainers: atomic resume points, and the gradient norm on record."""
 
-    stage_state: Callable[[], dict[str, Any]] | None = None
+    stage_state: Callable[[], StageState] | None = None
     """Gives what the stage wants to find again in :func:`read_stage_state`."""
     last_grad_norm = math.nan
 
-    if TYPE_CHECKING:
-        args: Any
-        log: Callable[[dict[str, Any]], None]
+    @property
+    def lm(self) -> PreTrainedModel:
+        """The model that is trained, without what wraps it."""
+        raise NotImplementedError
 
-    def step_totals(self) -> LossTotals:
+    def step_loss_sums(self) -> LossSums:
         """Return the sums of the optimizer step whose gradients are ready."""
         raise NotImplementedError
 
     def _get_output_dir(self, trial: Any) -> str:
         """Checkpoints are written into a folder of their own first."""
-        return str(Path(super()._get_output_dir(trial)) / "partial")  # type: ignore[misc]
+        return str(Path(super()._get_output_dir(trial)) / "partial")
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         partial = Path(self._get_output_dir(trial))
         if is_main():
             shutil.rmtree(partial, ignore_errors=True)
         wait_for_everyone()
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        super()._save_checkpoint(model, trial)
         wait_for_everyone()
         if is_main():
             self._place(partial)
@@ -83,8 +88,19 @@ class ResumableTrainer:
                 shutil.rmtree(other)
         shutil.rmtree(partial)
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        grad_norm = super()._clip_grad_norm(model)  # type: ignore[misc]
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Save the weights alone: a resume point needs no config, no tokenizer and no pickled arguments."""
+        assert output_dir is not None, "only resume points are saved here"
+        save_resume_weights(self.lm, Path(output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_resume_weights(self.lm, Path(resume_from_checkpoint))
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        grad_norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         self.last_grad_norm = float(getattr(grad_norm, "full_tensor", lambda: grad_norm)())
         return grad_norm
 

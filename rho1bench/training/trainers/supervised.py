@@ -1,47 +1,52 @@
-"""TRL's trainer with the stage's resume points and totals."""
+"""TRL's trainer with the stage's resume points and loss sums (paper section 3.2)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PrinterCallback
-from trl import SFTTrainer
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PrinterCallback
+from trl.trainer.sft_trainer import SFTTrainer
 
-from rho1bench.training.loss_sums import LossTotals
+from rho1bench.modeling.distributed import sum_over_ranks
+from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainers.resumable import ResumableTrainer
 
 
-class StageSFTTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
+class StageSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains on samples that are tokenised and labelled already."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, model: PreTrainedModel, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
         self.remove_callback(PrinterCallback)
-        self._step = LossTotals()
+        self._lm = model
+        self._step = LossSums()
 
-    def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+    @property
+    def lm(self) -> PreTrainedModel:
+        """See :class:`ResumableTrainer`."""
+        return self._lm
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
         """Run one micro-batch; its loss is a part of the optimizer step's mean over labelled tokens."""
+        assert num_items_in_batch is not None, "transformers counts the labelled tokens of a step"
         tokens = int(inputs["attention_mask"].sum())
         num_items = int(num_items_in_batch)
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         # The Trainer multiplies by the number of processes, because DDP averages over them.
         loss_sum = float(loss) * num_items / self.accelerator.num_processes
-        self._step.add(LossTotals(selected_sum=loss_sum, tokens=tokens))
+        self._step.add(LossSums(selected_sum=loss_sum, tokens=tokens))
         self._step.selected_num = num_items
         return loss
 
-    def step_totals(self) -> LossTotals:
+    def step_loss_sums(self) -> LossSums:
         """Return the finished step's sums; every labelled token counts as selected."""
-        totals, self._step = self._step, LossTotals()
-        if self.accelerator.num_processes > 1:
-            sums = torch.tensor([totals.selected_sum, totals.tokens], dtype=torch.float64, device=self.args.device)
-            sums = self.accelerator.reduce(sums, reduction="sum")
-            totals.selected_sum, totals.tokens = float(sums[0]), int(sums[1])
-        totals.all_sum, totals.all_num = totals.selected_sum, totals.selected_num
-        return totals
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """Save the model alone: a resume point needs no tokenizer and no pickled arguments."""
-        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+        step, self._step = self._step, LossSums()
+        sums = torch.tensor([step.selected_sum, step.tokens], dtype=torch.float64, device=self.args.device)
+        sums = sum_over_ranks(sums)
+        step.selected_sum, step.tokens = float(sums[0]), int(sums[1])
+        step.all_sum, step.all_num = step.selected_sum, step.selected_num
+        return step

@@ -1,4 +1,4 @@
-"""Records reduced to what the checks among them and the pages need, so that thousands fit into little memory.
+"""Summaries of records: what the checks among them and the pages need, so that thousands fit into little memory.
 
 Scores of documents are kept as bits (or as numbers where they are not 0 or 1), what thousands of records say alike is
 kept once, and a curve as its averages.
@@ -10,15 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
-from typing import Any
 
 import numpy as np
 
 from rho1bench.comparison.intervals import average_interval
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.statistics import Values
 from rho1bench.leaderboard.records.record import (
     Average,
     CheckpointFacts,
+    CodeFacts,
     ComparisonRecord,
     CurvePoint,
     Record,
@@ -28,9 +29,11 @@ from rho1bench.leaderboard.records.record import (
     task_score,
 )
 
+_CODE_LENGTH = 12
+
 
 @dataclass(frozen=True, slots=True)
-class EntryTask:
+class TaskSummary:
     """Score, interval and documents of one task."""
 
     score: float
@@ -49,7 +52,7 @@ class EntryTask:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryPoint:
+class PointSummary:
     """A checkpoint along the way: the suite's average and its interval, fractions of 1."""
 
     tokens: int
@@ -79,11 +82,13 @@ class Origin:
     dtype: str
     device: str
     eval_fingerprint: str
+    code: str | None
+    """Hashes of the code that trained and evaluated, shortened; None in records of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One record, reduced."""
+class RecordSummary:
+    """One record without what only its own check needs."""
 
     id: str
     suite: str
@@ -94,15 +99,15 @@ class Entry:
     engine: str
     origin: Origin
     average: Average
-    tasks: Mapping[str, EntryTask]
-    curve: tuple[EntryPoint, ...]
+    tasks: Mapping[str, TaskSummary]
+    curve: tuple[PointSummary, ...]
     comparison: ComparisonRecord | None
     eval_fingerprint: str
 
 
-def reduced(record: Record) -> Entry:
+def summarize(record: Record) -> RecordSummary:
     """Return what is needed of a record."""
-    return Entry(
+    return RecordSummary(
         id=record.id,
         suite=intern(record.suite),
         scale=intern(record.scale),
@@ -119,19 +124,19 @@ def reduced(record: Record) -> Entry:
     )
 
 
-def _task(task: TaskRecord) -> EntryTask:
+def _task(task: TaskRecord) -> TaskSummary:
     if isinstance(task.scores, str):
         bits = np.frombuffer(task.scores.encode("ascii"), dtype=np.uint8) & 1
-        return EntryTask(task.score, task.ci, task.n, True, np.packbits(bits).tobytes())
-    return EntryTask(task.score, task.ci, task.n, False, np.array(task.scores, dtype=np.float64).tobytes())
+        return TaskSummary(task.score, task.ci, task.n, True, np.packbits(bits).tobytes())
+    return TaskSummary(task.score, task.ci, task.n, False, np.array(task.scores, dtype=np.float64).tobytes())
 
 
-def _point(point: CurvePoint) -> EntryPoint:
+def _point(point: CurvePoint) -> PointSummary:
     scores = [task_score(values) for values in point.scores.values()]
     pairs = zip(point.scores.values(), scores, strict=True)
     interval = average_interval(scores, [task_interval(values, score) for values, score in pairs])
     n = sum(len(values) for values in point.scores.values())
-    return EntryPoint(point.tokens, math.fsum(scores) / len(scores), (interval.low, interval.high), n)
+    return PointSummary(point.tokens, math.fsum(scores) / len(scores), (interval.low, interval.high), n)
 
 
 def origin_of(record: Record) -> Origin:
@@ -155,10 +160,16 @@ def origin_of(record: Record) -> Origin:
         dtype=evaluation.dtype,
         device=evaluation.device,
         eval_fingerprint=record.eval_fingerprint,
+        code=_code_text(record.code) if record.code else None,
     )
 
 
-def selection_text(selection: dict[str, Any] | None) -> str | None:
+def _code_text(code: CodeFacts) -> str:
+    training = f"training {code.training[:_CODE_LENGTH]}, " if code.training else ""
+    return f"{training}evaluation {code.evaluation[:_CODE_LENGTH]}"
+
+
+def selection_text(selection: JsonObject | None) -> str | None:
     """Return a token selection in words: its score functions, joined as they are combined."""
     if selection is None:
         return None
@@ -168,7 +179,7 @@ def selection_text(selection: dict[str, Any] | None) -> str | None:
     return _part_text(selection)
 
 
-def _part_text(part: Any) -> str:
+def _part_text(part: object) -> str:
     if not isinstance(part, dict):
         return str(part)
     ratio = part.get("ratio")

@@ -1,0 +1,43 @@
+"""The private interfaces of lm-eval that this package uses, but for one overridden method in ``lm_eval_model``.
+
+lm-eval has no public way to read a task's YAML without loading data, to look up the YAML behind a task's name, or to
+leave out the progress bar of building requests. A test checks each against the installed version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rho1bench.evaluation.harness.lm_eval_types import TaskEntry, TaskManager
+
+
+def load_task_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the content of a task's YAML, includes resolved; the functions that it names are not imported."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    content: dict[str, Any] = load_yaml(path, resolve_func=False)
+    return content
+
+
+def task_index(manager: TaskManager) -> MutableMapping[str, TaskEntry]:
+    """Return the entries of all tasks and groups by name; entries added to it are found by ``manager.load``."""
+    index: MutableMapping[str, TaskEntry] = manager.task_index  # type: ignore[attr-defined]
+    return index
+
+
+@contextmanager
+def no_request_bars() -> Iterator[None]:
+    """Leave out the bar that lm-eval draws for building each task's requests; the stage has its own progress."""
+    from lm_eval.api import task
+
+    def plain(items: Iterable[object], **_: object) -> Iterable[object]:
+        return items
+
+    bar, task.tqdm = task.tqdm, plain
+    try:
+        yield
+    finally:
+        task.tqdm = bar

@@ -1,0 +1,203 @@
+"""Whether a record is what its command makes: bound to its recipe, stage, seed, pair and limit.
+
+Part of ``checks``. Name, id, command, method, selection, steps and baseline of a record follow from its recipe (a
+shipped one, or one that is kept under ``results/recipes``), and the recipe is held by its hash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from rho1bench.errors import RecipeError
+from rho1bench.leaderboard.records.from_evaluation import evaluation_command, slug
+from rho1bench.leaderboard.records.from_run import baselines_of, method_of, recipe_sha256, selection_of
+from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings_sha256
+from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
+from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
+from rho1bench.recipe.smoke import smoke
+
+_SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)? --seed [0-9]+")
+_KEPT = re.compile(r"rho1bench run results/(recipes/[a-z0-9._-]+\.yaml) --seed [0-9]+")
+
+
+def kept_recipe_problems(record: Record, results: Path) -> Iterator[str]:
+    """Yield what is wrong with the recipe that is kept for a record because it does not ship."""
+    match = _KEPT.search(record.command)
+    if match is None or record.training is None:
+        return
+    try:
+        recipe = _parsed((results / match[1]).read_text(encoding="utf-8"))
+        fits = settings_sha256(recipe) == record.training.recipe_sha256
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        yield f"its recipe {match[1]} cannot be read: {error}"
+        return
+    if not fits:
+        yield f"{match[1]} is not the recipe that it was made with"
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+def origin_problems(record: Record, results: Path) -> Iterator[str]:
+    """Yield where a record is not what its own command would make."""
+    if record.training is None:
+        yield from _evaluation_problems(record)
+        return
+    recipe = _recipe_of(record.command, record.training, results)
+    if isinstance(recipe, str):
+        yield recipe
+        return
+    yield from _name_problems(record, record.training, recipe)
+    yield from _training_problems(record.training, recipe)
+    yield from _evaluated_problems(record, record.training, recipe)
+
+
+def _evaluation_problems(record: Record) -> Iterator[str]:
+    model, evaluation = record.model, record.evaluation
+    limit = f".limit{record.limit}" if record.limit else ""
+    if record.id != f"{record.suite}/{slug(model.name)}{limit}":
+        yield f"its id is not made of its suite, the name {model.name!r} and its limit"
+    command = evaluation_command(
+        model.source, record.suite, record.limit, evaluation.engine, evaluation.engine_settings
+    )
+    if record.command != command:
+        yield f"its command is not the one that makes it: {command}"
+    if record.comparison is not None or record.curve:
+        yield "it is no record of a run, yet has a comparison or a curve"
+
+
+def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe | str:
+    """Return the recipe of a record of a run, or what is wrong."""
+    if match := _SHIPPED.fullmatch(command):
+        recipe = _shipped(match[1], match[2] is not None)
+        if recipe is None:
+            return f"no recipe called {match[1]} ships"
+        if recipe_sha256(recipe) != training.recipe_sha256:
+            return (
+                f"recipe_sha256 is not that of the shipped recipe {match[1]}. "
+                "If the recipe has changed since, run it again, or keep the old one under results/recipes."
+            )
+        return recipe
+    if (match := _KEPT.fullmatch(command)) is None:
+        return f"its command is none that `rho1bench leaderboard add` writes for a run: {command}"
+    if match[1] != f"recipes/{slug(training.recipe)}.{training.recipe_sha256[:8]}.yaml":
+        return f"{match[1]} is not named after its recipe and hash"
+    try:
+        return Recipe.model_validate(_parsed((results / match[1]).read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, RecursionError, UnicodeDecodeError, ValidationError) as error:
+        return f"its recipe {match[1]} cannot be read: {str(error).splitlines()[0]}"
+
+
+@cache
+def _shipped(name: str, is_smoke: bool) -> Recipe | None:
+    if name not in shipped_recipes():
+        return None
+    try:
+        recipe = load_recipe(name)
+    except RecipeError:
+        return None
+    return smoke(recipe) if is_smoke else recipe
+
+
+def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
+    is_smoke = recipe.scale == "smoke"
+    if (record.scale == "smoke") != is_smoke:
+        yield f"scale is {record.scale}, its recipe is {'a smoke test' if is_smoke else 'not a smoke test'}"
+    if training.recipe != recipe.name:
+        yield f"training.recipe is {training.recipe}, its command runs {recipe.name}"
+    seed = f"seed{training.seed}"
+    stem = f"{slug(recipe.name)}{'.smoke' if is_smoke else ''}.{training.stage}.{seed}"
+    limit = f".limit{record.limit}" if record.limit else ""
+    if record.id != f"{record.suite}/{stem}{limit}":
+        yield f"its id is not that of its suite, recipe, stage, seed and limit: {record.suite}/{stem}{limit}"
+    title = f"{recipe.name}{' (smoke)' if is_smoke else ''} {training.stage}, seed {training.seed}"
+    if record.model.name != title:
+        yield f"its name is {record.model.name!r}, that of its recipe, stage and seed {title!r}"
+    if record.model.source != training.stage:
+        yield f"model.source is {record.model.source!r}, its stage is {training.stage!r}"
+    if not record.command.endswith(f" --seed {training.seed}"):
+        yield f"training.seed is {training.seed}, its command says otherwise"
+    if recipe.seeds and training.seed not in recipe.seeds:
+        yield f"training.seed is {training.seed}, its recipe declares the seeds {recipe.seeds}"
+
+
+def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
+    stages = {stage.name: stage for stage in recipe.stages_of(TrainStage)}
+    stage = stages.get(training.stage)
+    if stage is None:
+        yield f"its recipe has no training stage {training.stage!r}"
+        return
+    method = method_of(recipe, training.stage)
+    if training.method != method:
+        yield f"training.method is {training.method}, by its recipe {method}"
+    if training.selection != selection_of(stage):
+        yield "training.selection is not that of its recipe"
+    if training.step != stage.max_steps:
+        yield f"training.step is {training.step}, its recipe trains {stage.max_steps} steps"
+    tokens, selected = training.tokens, training.selected_tokens
+    if tokens is not None and selected is not None and selected > tokens:
+        yield f"selected_tokens are {selected}, more than the {tokens} tokens"
+    if isinstance(stage, PretrainStage):
+        expected = stage.max_steps * stage.batch_size * recipe.stage(stage.corpus, CorpusStage).block_size
+        if tokens != expected:
+            yield f"tokens are {tokens}, its recipe reads {expected}"
+        ratio = stage.selection.ratio if stage.selection else None
+        if ratio is not None and selected is not None and selected > ratio * expected:
+            yield f"selected_tokens are {selected}, more than {ratio:g} of {expected}"
+
+
+def _evaluated_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
+    stages = recipe.stages_of(EvalStage)
+    asked = [one for stage in stages for one in stage.evaluations if training.stage in one.checkpoints]
+    limits = [one.limit for one in asked if record.suite in one.suites]
+    if not limits:
+        yield f"its recipe does not evaluate {training.stage} on {record.suite}"
+    elif None not in limits and record.limit is None:
+        yield f"its recipe asks for at most {max(filter(None, limits))} documents a task, and it has no limit"
+    elif set(limits) == {None} and record.limit is not None:
+        yield f"its recipe asks for all documents, and it has the limit {record.limit}"
+    lengths = {stage.max_model_len for stage in stages}
+    if record.evaluation.engine_settings.get("max_model_len") not in lengths:
+        yield "engine_settings.max_model_len is not that of its recipe"
+    baselines = {pair for stage in stages for pair in baselines_of(recipe, stage.name).items()}
+    expected = dict(baselines).get(training.stage)
+    if record.comparison is not None:
+        baseline = "" if expected is None else record.id.replace(f".{training.stage}.seed", f".{expected}.seed")
+        if record.comparison.baseline != baseline:
+            yield f"its baseline is {record.comparison.baseline}, by its recipe {baseline or 'it has none'}"
+
+
+def expected_baseline(record: Record, results: Path) -> str | None:
+    """Return the id of the baseline that a record's recipe pairs it with on its suite; None without one."""
+    training = record.training
+    recipe = _recipe_of(record.command, training, results) if training else ""
+    if training is None or isinstance(recipe, str):
+        return None
+    for stage in recipe.stages_of(EvalStage):
+        name = baselines_of(recipe, stage.name).get(training.stage)
+        asked = [one for one in stage.evaluations if name in one.checkpoints and record.suite in one.suites]
+        if name is not None and asked:
+            return record.id.replace(f".{training.stage}.seed", f".{name}.seed")
+    return None
+
+
+def declared_seeds(command: str, training: TrainingFacts, results: Path) -> list[int]:
+    """Return the seeds that the recipe of a record runs with; empty where it declares none."""
+    recipe = _recipe_of(command, training, results)
+    return [] if isinstance(recipe, str) else list(recipe.seeds)
+
+
+def start_of(command: str, training: TrainingFacts, results: Path) -> str | None:
+    """Return the stage whose model a record's stage starts from; None without one."""
+    recipe = _recipe_of(command, training, results)
+    stages = [] if isinstance(recipe, str) else recipe.stages_of(TrainStage)
+    return next((stage.init_stage for stage in stages if stage.name == training.stage), None)

@@ -1,0 +1,101 @@
+"""Weights on their way to disk and back: finished checkpoints, and the resume points of a stage.
+
+A checkpoint has the names that its architecture publishes (``save_pretrained``), which for some (GPT-NeoX, mixtures of
+experts) are not those in memory. A resume point is read by the code that wrote it, so it keeps the names in memory and
+every one of them is checked when it is read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from rho1bench.errors import CheckpointError
+from rho1bench.modeling.distributed import is_main, wait_for_everyone
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+RESUME_WEIGHTS = "weights.safetensors"
+
+
+def save_model(model: PreTrainedModel, tokenizer_folder: Path, target: Path) -> None:
+    """Write a checkpoint with its tokenizer to ``target``, which appears whole or not at all.
+
+    Every rank calls this, as sharded weights are gathered; rank 0 writes.
+    """
+    weights = _gathered_weights(model)
+    if is_main():
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        model.config.use_cache = True
+        model.save_pretrained(partial, state_dict=weights)
+        for path in sorted(tokenizer_folder.iterdir()):
+            shutil.copyfile(path, partial / path.name)
+        place_folder(partial, target)
+    wait_for_everyone()
+
+
+def _gathered_weights(model: PreTrainedModel) -> dict[str, torch.Tensor] | None:
+    """Return the weights of a model that FSDP2 has sharded, on rank 0; None for one that is whole."""
+    from torch.distributed.tensor import DTensor
+
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return None
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    gathered = get_model_state_dict(model, options=options)
+    weights = {name: value for name, value in gathered.items() if isinstance(value, torch.Tensor)}
+    # Gathering copies, so that tied weights are no longer one tensor, and would be written twice.
+    for names in _tied_names(model):
+        for name in names[1:]:
+            if name in weights:
+                weights[name] = weights[names[0]]
+    return weights
+
+
+def _tied_names(model: PreTrainedModel) -> list[list[str]]:
+    """Return the names of each parameter that has several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [several for several in names.values() if len(several) > 1]
+
+
+def place_folder(partial: Path, target: Path) -> None:
+    """Move a finished folder to its place, replacing what is there, after its files have reached the disk."""
+    for path in partial.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(partial, target)
+
+
+def save_resume_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Write the weights under their names in memory, tied ones once, in one file of any size."""
+    from safetensors.torch import save_model as save_tensors
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(model, str(folder / RESUME_WEIGHTS))
+
+
+def load_resume_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Load what :func:`save_resume_weights` wrote; raises CheckpointError unless names and shapes are the model's."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model as load_tensors
+
+    try:
+        load_tensors(model, str(folder / RESUME_WEIGHTS), strict=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder / RESUME_WEIGHTS}: is no resume point of this model: {error}\nRemove the folder {folder}; the "
+            "stage then starts from its beginning."
+        ) from error

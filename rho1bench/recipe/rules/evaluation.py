@@ -1,0 +1,46 @@
+"""Rules about evaluation, comparison and report: contexts that fit, pairs that are evaluated, one evaluation."""
+
+from __future__ import annotations
+
+from rho1bench.recipe.loading.layers import nearest
+from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, ReportStage
+from rho1bench.recipe.models.training import TrainStage
+from rho1bench.recipe.rules.rule import Earlier, Problems, rule
+from rho1bench.recipe.rules.training import positions
+
+
+@rule(EvalStage)
+def context_fits_the_models(stage: EvalStage, earlier: Earlier) -> Problems:
+    """The context of an evaluation is no longer than that of any model."""
+    for name in dict.fromkeys(stage.final_checkpoints):
+        limit = positions(earlier.stage(name, TrainStage), earlier)
+        if limit and stage.max_model_len > limit:
+            yield (
+                ("max_model_len",),
+                f"expected at most max_position_embeddings of {name!r} ({limit}), got {stage.max_model_len}",
+            )
+            return
+
+
+@rule(CompareStage)
+def pairs_are_evaluated(stage: CompareStage, earlier: Earlier) -> Problems:
+    """Both sides of a pair are evaluated, and are not the same."""
+    evaluated = earlier.stage(stage.evaluation, EvalStage).final_checkpoints
+    valid = ", ".join(dict.fromkeys(evaluated))
+    for index, pair in enumerate(stage.pairs):
+        for side, name in (("treatment", pair.treatment), ("baseline", pair.baseline)):
+            if name not in evaluated:
+                yield (
+                    ("pairs", str(index), side),
+                    f"{name!r} is not evaluated by {stage.evaluation!r}{nearest(name, evaluated)}; evaluated: {valid}",
+                )
+        if pair.treatment == pair.baseline:
+            yield ("pairs", str(index)), f"compares {pair.treatment!r} with itself"
+
+
+@rule(ReportStage)
+def report_reads_one_evaluation(stage: ReportStage, earlier: Earlier) -> Problems:
+    """The comparison that a report reads is of the evaluation that it reads."""
+    compared = earlier.stage(stage.comparison, CompareStage).evaluation
+    if compared != stage.evaluation:
+        yield ("evaluation",), f"the comparison reads the evaluation {compared!r}, this report {stage.evaluation!r}"

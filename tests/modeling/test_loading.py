@@ -1,0 +1,159 @@
+"""Weights pass through one door: a checkpoint whose names are not those of its model is refused, and so on resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rho1bench.errors import CheckpointError
+from rho1bench.modeling.causal_lm import check_weights, load_model, weights_sha256
+from rho1bench.modeling.weights import RESUME_WEIGHTS, load_resume_weights, save_resume_weights
+
+SHAPE = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}
+Weights = dict[str, torch.Tensor]
+
+
+def make(kind: str, **fields: Any) -> Any:
+    import transformers
+
+    torch.manual_seed(0)
+    return getattr(transformers, f"{kind}ForCausalLM")(getattr(transformers, f"{kind}Config")(**SHAPE, **fields))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make("Llama", num_key_value_heads=2, tie_word_embeddings=False).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change_weights(folder: Path, change: Callable[[Weights], Weights]) -> None:
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+
+
+def change_config(folder: Path, **fields: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def without(*parts: str) -> Callable[[Weights], Weights]:
+    return lambda weights: {name: value for name, value in weights.items() if not any(part in name for part in parts)}
+
+
+def prefixed(prefix: str) -> Callable[[Weights], Weights]:
+    return lambda weights: {f"{prefix}{name}": value for name, value in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("layers.1."), ["9 of its weights are missing", "model.layers.1."]),
+        (without("lm_head"), ["1 of its weights are missing (lm_head.weight)"]),
+        (without("embed_tokens"), ["model.embed_tokens.weight"]),
+        (prefixed("_orig_mod."), ["21 weights have no place", "'_orig_mod.'", "torch.compile"]),
+        (prefixed("module."), ["21 weights have no place", "'module.'", "take that prefix off"]),
+        (lambda weights: {**weights, "model.layers.2.mlp.up_proj.weight": torch.zeros(2)}, ["1 weights have no place"]),
+        (
+            lambda weights: {**weights, "lm_head.weight": torch.zeros(3, 16)},
+            ["1 weights have another shape (lm_head.weight [3, 16] for [60, 16])"],
+        ),
+        (lambda weights: {"other": torch.zeros(2)}, ["of a LlamaForCausalLM"]),
+    ],
+)
+def test_weights_that_do_not_fill_the_model_are_refused(
+    folder: Path, change: Callable[[Weights], Weights], words: list[str]
+) -> None:
+    change_weights(folder, change)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder, name="mine")
+    assert str(caught.value).startswith("mine: these weights")
+    for word in words:
+        assert word in str(caught.value)
+    with pytest.raises(CheckpointError) as same:
+        check_weights(folder, name="mine")
+    assert str(same.value) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}, "q_proj.bias"),
+        ({"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"]}, "GPTNeoXForCausalLM"),
+        ({"num_hidden_layers": 1}, "model.layers.1."),
+        ({"num_hidden_layers": 3}, "model.layers.2."),
+        ({"hidden_size": 32}, r"another shape .*\[60, 16\] for \[60, 32\]"),
+    ],
+)
+def test_a_config_of_another_model_is_refused(folder: Path, fields: dict[str, Any], word: str) -> None:
+    change_config(folder, **fields)
+    for check in (load_model, check_weights):
+        with pytest.raises(CheckpointError, match=word):
+            check(folder)
+
+
+def test_whole_checkpoints_load(folder: Path, tmp_path: Path) -> None:
+    model = load_model(folder)
+    model.save_pretrained(tmp_path / "shards", max_shard_size="8KB")
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 1
+    assert all(
+        torch.equal(value, model.state_dict()[name])
+        for name, value in load_model(tmp_path / "shards").state_dict().items()
+    )
+    # Buffers that older versions stored beside the weights are none.
+    change_weights(folder, lambda weights: {**weights, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
+    for check in (load_model, check_weights):
+        check(folder)
+    make("Llama", num_key_value_heads=2, tie_word_embeddings=True).save_pretrained(tmp_path / "tied")
+    assert "lm_head.weight" not in load_file(tmp_path / "tied/model.safetensors")
+    for check in (load_model, check_weights):
+        check(tmp_path / "tied")
+        check(tmp_path / "shards")
+
+
+EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "num_key_value_heads": 2}
+
+
+@pytest.mark.parametrize(("kind", "fields"), [("GPTNeoX", {}), ("Mixtral", EXPERTS), ("Gemma", {"head_dim": 8})])
+def test_resume_weights_are_those_in_memory(kind: str, fields: dict[str, Any], tmp_path: Path) -> None:
+    model, other = make(kind, **fields), make(kind, **fields)
+    save_resume_weights(model, tmp_path)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    load_resume_weights(other, tmp_path)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
+    path = tmp_path / RESUME_WEIGHTS
+    whole = load_file(path)
+    for name in whole:
+        save_file({key: value for key, value in whole.items() if key != name}, path)
+        with pytest.raises(CheckpointError, match="no resume point of this model") as caught:
+            load_resume_weights(other, tmp_path)
+        assert name in str(caught.value)
+    for wrong in ({**whole, "more": torch.zeros(1)}, {**whole, next(iter(whole)): torch.zeros(1)}):
+        save_file(wrong, path)
+        with pytest.raises(CheckpointError, match="no resume point of this model"):
+            load_resume_weights(other, tmp_path)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(CheckpointError, match="no resume point of this model"):
+        load_resume_weights(other, tmp_path)
+    path.unlink()
+    with pytest.raises(CheckpointError, match="no resume point of this model"):
+        load_resume_weights(other, tmp_path)
+
+
+def test_a_checkpoint_without_safetensors_has_no_hash(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
+        weights_sha256(tmp_path)
