@@ -138,7 +138,7 @@ def _task_summary(task: Any, rows: Sequence[JsonObject]) -> JsonObject:
         "version": task.VERSION,
         "data_sha256": data_sha256(task),
         "prompts_sha256": sha256_json([row["prompt"] for row in rows]),
-        "generation_kwargs": _generation_kwargs(task),
+        "generation_kwargs": generation_settings(task),
     }
     if "paper" in rows[0]:
         summary["verdicts"] = {
@@ -147,7 +147,7 @@ def _task_summary(task: Any, rows: Sequence[JsonObject]) -> JsonObject:
     return summary
 
 
-def _generation_kwargs(task: Any) -> JsonObject | None:
+def generation_settings(task: Any) -> JsonObject | None:
     """Return how a task's completions are made, ``repeats`` (samples a prompt) where there are several."""
     if task.OUTPUT_TYPE != "generate_until":
         return None

@@ -15,5 +15,6 @@ def test_a_verdict_that_moves_asks_for_a_new_version(pool: WorkerPool) -> None:
     """Where this fails after a change of the rules: raise GRADER_VERSION and add its hash, as the failure prints it."""
     pairs = [pair for case in read_cases()[::4] for pair in ((case.answer, case.gold), (case.gold, case.answer))]
     questions = [Question(side, answer, gold, "math") for side in ("paper", "verified") for answer, gold in pairs]
+    questions += [Question("verified", case.answer, case.gold, "math") for case in read_cases("strict_kinds.txt")[::8]]
     found = sha256_json([str(verdict) for verdict in pool.ask(questions)])
     assert VERDICTS[GRADER_VERSION] == found

@@ -24,7 +24,7 @@ from rho1bench.system.paths import results_dir
 Json = dict[str, Any]
 SLM = "mini_math9/quickstart_seeds.slm.seed1"
 CLM = "mini_math9/quickstart_seeds.clm.seed1"
-GENERAL = "mini_general15/quickstart_seeds.slm.seed1"
+RATES = "mini_math9/quickstart_learning_rates.slm.seed0"
 TRIAL = "rho1_math9/smollm2-135m-instruct.limit8"
 TRIAL_GENERAL = "rho1_general15/smollm2-135m-instruct.limit4"
 REAL = "rho1_math9/small_real_text.slm.seed0.limit20"
@@ -57,7 +57,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("landed") / "results"
     for name in ("paper", "recipes"):
         shutil.copytree(results_dir() / name, folder / name)
-    for pattern in ("mini_*/quickstart_seeds.[bcs]*m.seed1.json", "mini_math9/*.base.seed1.json", "rho1_*/sm*.json"):
+    for pattern in ("mini_math9/*.json", "rho1_*/sm*.json"):
         for path in (results_dir() / "records").glob(pattern):
             target = folder / path.relative_to(results_dir())
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +130,11 @@ def other_last_point(data: Json) -> None:
     scores["mini_gsm8k"] = "1" * len(scores["mini_gsm8k"])
 
 
+def other_first_point(data: Json) -> None:
+    scores = data["curve"][0]["scores"]
+    scores["mini_svamp"] = scores["mini_svamp"].translate(str.maketrans("01", "10"))
+
+
 def one_task_less(data: Json) -> None:
     name = next(iter(data["tasks"]))
     for part in (data["tasks"], data["comparison"]["tasks"], *(point["scores"] for point in data["curve"])):
@@ -167,7 +172,6 @@ MUTATIONS: dict[str, tuple[str, Callable[[Json], Any], str]] = {
     "task Holm p gone": (SLM, set_in(*GSM8K, "p_holm", value=None), "mini_gsm8k: p_holm"),
     "task n": (SLM, set_in(*GSM8K, "n", value=240), "mini_gsm8k: n"),
     "task p method": (SLM, set_in(*GSM8K, "p_method", value="sign test"), "mini_gsm8k: p_method"),
-    "p of partial scores": (GENERAL, set_in("comparison", "tasks", "mini_tydiqa", "p", value=0.01), "mini_tydiqa: p"),
     "tokens to baseline": (SLM, set_in(*SPEED, "tokens", value=1e5), "tokens to the baseline"),
     "share of tokens": (SLM, set_in(*SPEED, "share", value=0.05), "the tokens to the baseline: share"),
     "interval of the share": (SLM, set_in(*SPEED, "share_ci", value=[0.01, 0.02]), "share_ci"),
@@ -224,11 +228,12 @@ MUTATIONS: dict[str, tuple[str, Callable[[Json], Any], str]] = {
     "method": (CLM, set_in("training", "method", value="slm"), "training.method is slm"),
     "stage": (SLM, set_in("training", "stage", value="clm"), "its id is not that"),
     "seed": (SLM, set_in("training", "seed", value=2), "its command says otherwise"),
-    "steps": (GENERAL, set_in("training", "step", value=2000), "its recipe trains 1000 steps"),
-    "tokens": (GENERAL, set_in("training", "tokens", value=20_800_000), "its recipe reads 2080000"),
-    "selected tokens": (GENERAL, set_in("training", "selected_tokens", value=1_000_000), "more than 0.3"),
-    "held-out loss": (SLM, set_in("training", "validation_loss", value=0.1), "another story"),
-    "parameters": (SLM, set_in("model", "num_parameters", value=7_000_000_000), "another story"),
+    "steps": (RATES, set_in("training", "step", value=2000), "its recipe trains 1000 steps"),
+    "tokens": (RATES, set_in("training", "tokens", value=20_800_000), "its recipe reads 2080000"),
+    "selected tokens": (RATES, set_in("training", "selected_tokens", value=1_000_000), "more than 0.3"),
+    "parameters": (SLM, set_in("model", "num_parameters", value=7_000_000_000), "another number of parameters"),
+    "parameters of an evaluation": (TRIAL, set_in("model", "num_parameters", value=7), "another number of parameters"),
+    "first point of the curve": (SLM, other_first_point, "the first point of its curve has other scores"),
     "context length": (SLM, set_in("evaluation", "engine_settings", "max_model_len", value=8192), "max_model_len"),
     # names
     "name of another model": (SLM, set_in("model", "name", value="Rho-1-Math"), "its name is 'Rho-1-Math'"),
@@ -280,6 +285,24 @@ def test_the_best_seed_copied_as_a_fourth_is_caught(results: Path, weights: str 
     assert any("seed3" in problem and expected in problem for problem in problems), problems
 
 
+def test_a_seed_that_was_left_out_is_caught(results: Path) -> None:
+    for stage in ("slm", "clm", "base"):
+        path_of(results, f"mini_math9/quickstart_seeds.{stage}.seed2").unlink()
+    problems = read_records(results)[1]
+    assert sum("the seeds [2] of its recipe have no record of this stage" in problem for problem in problems) == 3
+
+
+def test_a_stage_whose_records_tell_different_stories_is_caught(results: Path) -> None:
+    for suite in ("mini_math9", "mini_general15"):
+        target = path_of(results, f"{suite}/quickstart_seeds.slm.seed1")
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(results_dir() / target.relative_to(results), target)
+    data = load(results, SLM)
+    data["training"]["validation_loss"] = 0.1
+    write(results, data)
+    assert any("tells another story of its stage's model" in problem for problem in read_records(results)[1])
+
+
 def test_a_seed_that_the_recipe_does_not_declare_is_caught(results: Path) -> None:
     write(results, as_seed(load(results, BASE), 9))
     assert any("declares the seeds [0, 1, 2, 3]" in problem for problem in read_records(results)[1])
@@ -306,7 +329,7 @@ def test_links_are_refused_wherever_they_lie(results: Path, tmp_path: Path) -> N
     path.rename(tmp_path / "elsewhere.json")
     path.symlink_to(tmp_path / "elsewhere.json")
     assert f"records/{SLM}.json: is a link; a record is a file of its own" in read_records(results)[1]
-    (results / "records/linked").symlink_to(results / "records/mini_general15")
+    (results / "records/linked").symlink_to(results / "records/rho1_tir7")
     assert "records/linked: is a link; a record is a file of its own" in read_records(results)[1]
     recipe = next((results / "recipes").iterdir())
     recipe.rename(tmp_path / "recipe.yaml")

@@ -13,11 +13,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records import compare
-from rho1bench.leaderboard.records.origin import expected_baseline, kept_recipe_problems, origin_problems
+from rho1bench.leaderboard.records.origin import (
+    declared_seeds,
+    expected_baseline,
+    kept_recipe_problems,
+    origin_problems,
+    start_of,
+)
 from rho1bench.leaderboard.records.read import CLOSE, RECORDS, read_one
-from rho1bench.leaderboard.records.record import ComparisonRecord, Record
+from rho1bench.leaderboard.records.record import ComparisonRecord, Record, decode
 from rho1bench.leaderboard.records.record_summary import RecordSummary, summarize
 from rho1bench.paper.tables import TABLES_SHA256
 from rho1bench.system.files import read_json, sha256_file
@@ -70,8 +78,10 @@ def _among(records: Iterable[RecordSummary], results: Path) -> Iterator[str]:
         yield from _unlike(column, results)
         yield from _twice(column)
         yield from _copied(column)
+        yield from _missing_seeds(column, results)
     yield from _models_of_stages(by_id.values())
     for record in by_id.values():
+        yield from _start_problems(record, by_id, results)
         yield from _pair_problems(record, by_id, results)
 
 
@@ -114,8 +124,12 @@ def _models_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
     """Yield records that disagree on the model that one stage of one run trained, or share it with another stage."""
     models: dict[tuple[object, ...], RecordSummary] = {}
     stages: dict[tuple[object, ...], RecordSummary] = {}
+    sizes: dict[str | None, RecordSummary] = {}
     for record in records:
         training, model = record.training, record.model
+        same = sizes.setdefault(model.weights_sha256, record)
+        if model.weights_sha256 is not None and same.model.num_parameters != model.num_parameters:
+            yield f"{RECORDS}/{record.id}.json: has the weights of {same.id}, but another number of parameters"
         if training is None:
             continue
         stage = (training.recipe_sha256, record.scale == "smoke", training.stage, training.seed)
@@ -123,10 +137,42 @@ def _models_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
         if (first.training, first.model) != (training, model):
             yield f"{RECORDS}/{record.id}.json: tells another story of its stage's model than {first.id}"
         if model.weights_sha256 is not None:
-            weights = (training.recipe_sha256, record.scale == "smoke", model.weights_sha256)
+            weights: tuple[object, ...] = (training.recipe_sha256, record.scale == "smoke", model.weights_sha256)
             other = stages.setdefault(weights, record)
             if other.training and (other.training.stage, other.training.seed) != (training.stage, training.seed):
                 yield f"{RECORDS}/{record.id}.json: has the weights of {other.id}, another stage or seed"
+
+
+def _missing_seeds(column: list[RecordSummary], results: Path) -> Iterator[str]:
+    """Yield stages that lack some of the seeds that their recipe declares: a mean over chosen seeds says nothing."""
+    stages: dict[tuple[str, str], list[RecordSummary]] = defaultdict(list)
+    for record in column:
+        if record.training is not None:
+            stages[record.training.recipe_sha256, record.training.stage].append(record)
+    for members in stages.values():
+        first = members[0]
+        assert first.training is not None
+        found = {record.training.seed for record in members if record.training}
+        missing = sorted(set(declared_seeds(first.origin.command, first.training, results)) - found)
+        if missing:
+            yield f"{RECORDS}/{first.id}.json: the seeds {missing} of its recipe have no record of this stage"
+
+
+def _start_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], results: Path) -> Iterator[str]:
+    """Yield where a record does not fit that of the checkpoint which its training started from."""
+    training, place = record.training, f"{RECORDS}/{record.id}.json"
+    if training is None:
+        return
+    name = start_of(record.origin.command, training, results)
+    start = by_id.get(record.id.replace(f".{training.stage}.seed", f".{name}.seed"))
+    if start is None:
+        return
+    if start.model.num_parameters != record.model.num_parameters:
+        yield f"{place}: has another number of parameters than {start.id}, from which it was trained"
+    if record.curve and record.curve[0].tokens == 0:
+        for task, scores in _whole(results, record.id).curve[0].scores.items():
+            if not np.array_equal(decode(scores), start.tasks[task].values[: len(scores)]):
+                yield f"{place}: the first point of its curve has other scores on {task} than {start.id}"
 
 
 def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], results: Path) -> Iterator[str]:
@@ -134,9 +180,9 @@ def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], re
     place, comparison = f"{RECORDS}/{record.id}.json", record.comparison
     if comparison is None:
         if record.training is not None and record.training.selection is not None:
-            baseline = by_id.get(expected_baseline(_whole(results, record.id), results) or "")
-            if baseline is not None and baseline.eval_fingerprint == record.eval_fingerprint:
-                yield f"{place}: its comparison with {baseline.id} is missing"
+            expected_id = expected_baseline(_whole(results, record.id), results)
+            if expected_id is not None:
+                yield f"{place}: its comparison with {expected_id}, which its recipe makes, is missing"
         return
     baseline = by_id.get(comparison.baseline)
     if baseline is None:

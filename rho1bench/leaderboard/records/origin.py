@@ -177,11 +177,27 @@ def _evaluated_problems(record: Record, training: TrainingFacts, recipe: Recipe)
 
 
 def expected_baseline(record: Record, results: Path) -> str | None:
-    """Return the id of the baseline that a record's recipe pairs it with; None without one."""
+    """Return the id of the baseline that a record's recipe pairs it with on its suite; None without one."""
     training = record.training
     recipe = _recipe_of(record.command, training, results) if training else ""
     if training is None or isinstance(recipe, str):
         return None
-    found = [baselines_of(recipe, stage.name).get(training.stage) for stage in recipe.stages_of(EvalStage)]
-    name = next((baseline for baseline in found if baseline), None)
-    return name and record.id.replace(f".{training.stage}.seed", f".{name}.seed")
+    for stage in recipe.stages_of(EvalStage):
+        name = baselines_of(recipe, stage.name).get(training.stage)
+        asked = [one for one in stage.evaluations if name in one.checkpoints and record.suite in one.suites]
+        if name is not None and asked:
+            return record.id.replace(f".{training.stage}.seed", f".{name}.seed")
+    return None
+
+
+def declared_seeds(command: str, training: TrainingFacts, results: Path) -> list[int]:
+    """Return the seeds that the recipe of a record runs with; empty where it declares none."""
+    recipe = _recipe_of(command, training, results)
+    return [] if isinstance(recipe, str) else list(recipe.seeds)
+
+
+def start_of(command: str, training: TrainingFacts, results: Path) -> str | None:
+    """Return the stage whose model a record's stage starts from; None without one."""
+    recipe = _recipe_of(command, training, results)
+    stages = [] if isinstance(recipe, str) else recipe.stages_of(TrainStage)
+    return next((stage.init_stage for stage in stages if stage.name == training.stage), None)
