@@ -61,7 +61,7 @@ class _Job:
     def run(self) -> ProgramResult:
         """Run it; once more, patiently, if other processes kept it from its time."""
         result = self.run_once(PATIENCE)
-        undecided = result.outcome == "timeout" and result.seconds < self.timeout / 2
+        undecided = result.outcome == "timeout" and result.seconds < self.timeout / 4
         return replace(self.run_once(PATIENCE_APART), runs=2) if undecided else result
 
     def run_once(self, patience: int) -> ProgramResult:
