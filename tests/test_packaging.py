@@ -253,6 +253,12 @@ def test_source_files_stay_short_and_say_what_they_are():
         assert not text.strip() or text.lstrip().startswith(('"""', 'r"""')), path
 
 
+def test_test_modules_have_names_of_their_own():
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert len(names) > 100
+    assert len(set(names)) == len(names)
+
+
 def test_no_run_or_cache_is_tracked():
     for path in tracked():
         parts = set(path.relative_to(ROOT).parts)
