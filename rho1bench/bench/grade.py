@@ -24,10 +24,10 @@ from rho1bench.grading.verdict import Verdict
 
 HANGING = (
     r"\sum_{n=1}^{9999999}\frac{1}{n^{3}+%d}",
-    r"(x+y+z+%d)^{900}-x",
     r"\prod_{k=1}^{99999}(x+\frac{k}{%d})",
-    r"(x^{2}+y+%d)^{700}+y",
-    r"(\sqrt{x+1}+%d)^{5000}",
+    r"\sum_{k=1}^{99999}\frac{x^{k}}{k+%d}",
+    r"\sum_{k=1}^{99999}\sqrt{x+k+%d}",
+    r"\prod_{k=1}^{99999}(x^{2}+\frac{k}{%d})",
 )
 """Answers that computer algebra does not finish in the time it has; each kind with a number to make them differ."""
 HANGING_SHARE = 0.01

@@ -16,7 +16,8 @@ from rich.console import Console
 from rho1bench.comparison.eval_results import read_results
 from rho1bench.errors import EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
-from rho1bench.evaluation.engines import EngineSettings, make_engine
+from rho1bench.evaluation.engines import EngineSettings
+from rho1bench.evaluation.engines.make import make_engine
 from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.evaluation.kept_results import select_settings

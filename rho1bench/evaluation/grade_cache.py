@@ -9,14 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rho1bench.errors import DataError
 from rho1bench.grading import Answer, Grade, Verdict, grade_answers
+from rho1bench.grading.paper.gold import gold_fault
 from rho1bench.grading.paper.normal_form import normalise
 
 _grades: dict[Answer, Grade] = {}
 
 
 def answer_to(doc: Mapping[str, Any], completion: str) -> Answer:
-    """Return ``completion`` with the gold answer of its document: ``answer``, and ``paper_gold`` where it differs."""
+    """Return ``completion`` with the gold answer of its document: ``answer``, and ``paper_gold`` where it differs.
+
+    Raises:
+        DataError: the gold answer cannot be read, so that every completion would count as wrong.
+    """
+    fault = gold_fault(doc["answer"], doc["data_set"])
+    if fault is not None:
+        raise DataError(f"A row of {doc['data_set']} cannot be graded: its gold answer {doc['answer'][:60]!r} {fault}.")
     paper_gold = doc["paper_gold"] if "paper_gold" in doc else normalise(doc["answer"])
     return Answer(completion, paper_gold, doc["answer"], doc["data_set"])
 
@@ -36,6 +45,8 @@ def judged(answer: Answer) -> Grade:
 
 def math_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]:
     """Judge one completion for lm-eval: ``exact_match`` is the paper's verdict, ``verified`` the strict one."""
+    if len(results) != 1 or not isinstance(results[0], str):
+        raise DataError(f"A math answer is graded by one completion of text; lm-eval handed over {len(results)}.")
     grade = judged(answer_to(doc, results[0]))
     return {
         "exact_match": float(grade.paper is Verdict.CORRECT),

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkpoints
-from rho1bench.evaluation.engines import EngineSettings, make_engine
+from rho1bench.evaluation.engines import EngineSettings
+from rho1bench.evaluation.engines.make import make_engine
 from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.evaluation.tokenizer_check import check_tokenizer

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rho1bench.grading.paper.equality import quick_equal
 from rho1bench.grading.paper.extraction import extract_answer, has_answer, is_empty
+from rho1bench.grading.paper.gold import gold_fault
 from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import TIME_LIMIT, Question, WorkerPool, shared_pool
 from rho1bench.grading.strict.equality import quick_verify
@@ -81,7 +82,10 @@ def _paper(pred: str, answer: Answer) -> Verdict | Question:
 
 
 def _verified(answer: Answer) -> Verdict | Question:
+    """A gold answer that cannot be read is an error of the data, whatever the completion says."""
     gold, task = answer.gold, answer.task
+    if gold_fault(gold, task) is not None:
+        return Verdict.ERROR
     span = answer_span(answer.completion, task)
     if not span:
         return Verdict.NO_ANSWER

@@ -11,17 +11,22 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rho1bench.errors import DataError, RunError
 from rho1bench.grading.grader import Answer, grade_answers
-from rho1bench.grading.paper.gold import TASKS, Row, gold_answer, written_answer
+from rho1bench.grading.paper.gold import TASKS, Row, gold_answer, gold_fault, written_answer
 from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import WorkerPool
 from rho1bench.grading.report import Summary, summarize, verdict_keys
 from rho1bench.system.data_root import DATA_VARIABLE, cache_folder, named_folder
 from rho1bench.system.files import write_jsonl
+
+_LISTED = 10
+"""Numbers of faulty lines that an error lists."""
+_SHOWN = 60
+"""Characters of a gold answer that an error shows."""
 
 
 def grade_file(
@@ -74,12 +79,34 @@ def read_answers(
     data_set = canonical_task(task) if task is not None else None
     if task is not None and data_set is None:
         raise DataError(f"Unknown data set {task!r} for --task; expected one of {', '.join(TASKS)}.")
-    rows = _read_lines(path)
     lookup = Lookup(data_root)
-    return rows, [as_answer(row, f"{path}, line {place}", data_set, path, lookup) for place, row in rows]
+    rows: list[tuple[int, Row]] = []
+    answers: list[Answer] = []
+    faults: list[tuple[int, DataError]] = []
+    lines = _lines(path)
+    for number, line in lines:
+        try:
+            row = _parse(line, path, number)
+            answers.append(as_answer(row, f"{path}, line {number}", data_set, path, lookup))
+            rows.append((number, row))
+        except DataError as fault:
+            faults.append((number, fault))
+    if faults:
+        raise _told(faults, len(lines))
+    return rows, answers
 
 
-def _read_lines(path: Path) -> list[tuple[int, Row]]:
+def _told(faults: list[tuple[int, DataError]], lines: int) -> DataError:
+    """Return one error for all lines that cannot be graded: the first in full, then how many and which."""
+    if len(faults) == 1:
+        return faults[0][1]
+    numbers = ", ".join(str(number) for number, _ in faults[:_LISTED])
+    more = ", ..." if len(faults) > _LISTED else ""
+    return DataError(f"{faults[0][1]} {len(faults)} of {lines} lines cannot be graded: lines {numbers}{more}.")
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a file that are not blank, with their numbers."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -88,10 +115,10 @@ def _read_lines(path: Path) -> list[tuple[int, Row]]:
         raise DataError(f"{path}: is a folder; expected one file of JSON lines of saved outputs.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
-    rows = [(place, _parse(line, path, place)) for place, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not rows:
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
         raise DataError(f"{path}: holds no lines; expected one JSON object a line.")
-    return rows
+    return lines
 
 
 def _parse(line: str, path: Path, place: int) -> Row:
@@ -157,7 +184,10 @@ def as_answer(row: Row, where: str, task: str | None, path: Path, lookup: Lookup
     if task is None:
         raise DataError(f"{where}: names no known data set; add a key 'task' or give --task ({', '.join(TASKS)}).")
     completion = _completion(row, where)
-    return Answer(completion, *_golds(row, where, task, lookup), task)
+    paper_gold, gold = _golds(row, where, task, lookup)
+    if (fault := gold_fault(gold, task)) is not None:
+        raise DataError(f"{where}: the gold answer {gold[:_SHOWN]!r} {fault}; correct it, or leave the line out.")
+    return Answer(completion, paper_gold, gold, task)
 
 
 def _task_of(row: Row, path: Path) -> str | None:
@@ -170,14 +200,26 @@ def _task_of(row: Row, path: Path) -> str | None:
 
 def _completion(row: Row, where: str) -> str:
     for key in ("completion", "code", "resps", "filtered_resps"):
-        value = row.get(key)
-        while isinstance(value, list) and value:
-            value = value[0]
-        if isinstance(value, str):
-            return value
-        if value is not None and value != []:
-            raise DataError(f"{where}: {key!r} holds no text but {type(value).__name__}.")
+        responses = list(_flat(row.get(key)))
+        if len(responses) > 1:
+            raise DataError(
+                f"{where}: {key!r} holds {len(responses)} responses, and a line is graded by one; "
+                "write each response on a line of its own."
+            )
+        if responses and not isinstance(responses[0], str):
+            raise DataError(f"{where}: {key!r} holds no text but {type(responses[0]).__name__}.")
+        if responses:
+            return str(responses[0])
     raise DataError(f"{where}: holds no completion; expected one of the keys completion, code, resps.")
+
+
+def _flat(value: object) -> Iterator[object]:
+    """Yield what nested lists hold; nothing for None."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    elif value is not None:
+        yield value
 
 
 def _golds(row: Row, where: str, task: str, lookup: Lookup) -> tuple[str, str]:
@@ -194,7 +236,7 @@ def _golds(row: Row, where: str, task: str, lookup: Lookup) -> tuple[str, str]:
             raise DataError(f"{where}: {error}".replace(f"{where}: {where}: ", f"{where}: ")) from error
     for key in ("gold", "gt", "target"):
         if row.get(key) is not None:
-            return _stated_gold(row, key, task)
+            return _stated_gold(row, key, task, where)
     raise DataError(
         f"{where}: no gold answer; give --data-root (or {DATA_VARIABLE}) for lines with idx, or a key gold, gt, target."
     )
@@ -206,8 +248,10 @@ def _gold_of_document(doc: Row) -> tuple[str, str]:
     return str(doc["paper_gold"]) if "paper_gold" in doc else normalise(written), written
 
 
-def _stated_gold(row: Row, key: str, task: str) -> tuple[str, str]:
+def _stated_gold(row: Row, key: str, task: str, where: str) -> tuple[str, str]:
     """Released outputs carry the test row's own fields beside ``gt``, so the answer as written can be had too."""
+    if isinstance(row[key], bool) or not isinstance(row[key], (str, int, float)):
+        raise DataError(f"{where}: the gold answer {key!r} holds no text or number but {type(row[key]).__name__}.")
     stated = str(row[key])
     if key == "gold":
         return stated, stated

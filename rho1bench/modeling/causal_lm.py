@@ -47,9 +47,22 @@ def load_model(
         CheckpointError: it is no checkpoint; or its weights are not those of the model that its config.json describes,
             so that some would be left random or left out.
     """
+    return _load(folder, dtype, name or str(folder), trust_remote_code)
+
+
+def check_weights(folder: Path, *, name: str | None = None) -> None:
+    """Raise CheckpointError as :func:`load_model` does, from the names and shapes in the files alone.
+
+    For engines that load the weights by code of their own.
+    """
+    _load(folder, "auto", name or str(folder), device_map="meta")
+
+
+def _load(
+    folder: Path, dtype: str, name: str, trust_remote_code: bool = False, device_map: str | None = None
+) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
-    name = name or str(folder)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{name}: holds no model checkpoint (config.json is missing).")
     quiet_transformers()
@@ -60,6 +73,7 @@ def load_model(
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
+            device_map=device_map,
             ignore_mismatched_sizes=True,  # they are refused below, with their names
             output_loading_info=True,
         )

@@ -77,16 +77,27 @@ class ForkServer:
         return self._isolation
 
     def run(
-        self, source: str, timeout: float, memory_mb: int, checks: Checks | None = None, *, captured: bool = False
+        self,
+        source: str,
+        timeout: float,
+        memory_mb: int,
+        checks: Checks | None = None,
+        *,
+        captured: bool = False,
+        patience: int = 3,
     ) -> ProgramEnd:
         """Run one program, or test it if there are ``checks``; ``captured`` as in ``supervisor.Request``.
+
+        It gets ``timeout`` seconds of its own time within ``patience`` times as many by the clock.
 
         A fork server that dies or hangs meanwhile is replaced and the program run again.
 
         Raises ``SandboxError`` if no fork server can be started.
         """
         began = time.monotonic()
-        request = supervisor.Request(source, timeout, memory_mb, folder="", captured=captured)
+        request = supervisor.Request(
+            source, timeout, memory_mb, folder="", captured=captured, latest=patience * timeout
+        )
         for _ in range(TRIES):
             control = self._running()
             if (end := _run_once(control, request, checks, self._isolation == "none")) is not None:
@@ -143,7 +154,7 @@ def _run_once(
         began = time.monotonic()
         try:
             messages.send(connection, asdict(replace(request, folder=folder)))
-            end = capture.wait(began + supervisor.WALL_FACTOR * request.timeout + GRACE_SECONDS)
+            end = capture.wait(began + request.latest + GRACE_SECONDS)
             if end == "overdue":
                 return None
             connection.settimeout(STOP_SECONDS)

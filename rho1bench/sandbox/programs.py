@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,8 @@ Outcome = Literal["ok", "error", "timeout", "memory", "output_limit", "killed"]
 
 CORES_APART = 4
 """Where programs run again apart from others, each has so many cores for itself, or the whole machine."""
+PATIENCE, PATIENCE_APART = 3, 15
+"""How many times its own time a program may take by the clock, on a busy machine; and where it runs again."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,25 +59,28 @@ class _Job:
     checks: Checks | None = None
 
     def run(self) -> ProgramResult:
-        """Run it; once more if other processes kept it from its time."""
-        result = self._run_once()
-        undecided = result.outcome == "timeout" and result.seconds < self.timeout / 2
-        return replace(self._run_once(), runs=2) if undecided else result
+        """Run it; once more, patiently, if other processes kept it from its time."""
+        result = self.run_once(PATIENCE)
+        undecided = result.outcome == "timeout" and result.seconds < self.timeout / 4
+        return replace(self.run_once(PATIENCE_APART), runs=2) if undecided else result
 
-    def _run_once(self) -> ProgramResult:
-        server = _shared_server()
-        return _result(server.run(self.source, self.timeout, self.memory_mb, self.checks, captured=self.captured))
+    def run_once(self, patience: int) -> ProgramResult:
+        """Run it within ``patience`` times its seconds by the clock."""
+        end = _shared_server().run(
+            self.source, self.timeout, self.memory_mb, self.checks, captured=self.captured, patience=patience
+        )
+        return _result(end)
 
 
 def run_program(source: str, timeout: float = 5.0, memory_mb: int = 512, *, captured: bool = False) -> ProgramResult:
     """Run Python ``source`` as ``__main__`` for ``timeout`` seconds at most, with ``memory_mb`` MiB of memory.
 
     Time is the program's own: of the time on the clock, what its processes did not spend waiting for a CPU that others
-    had. Memory is counted beyond what the fork server's imports take, for each process as address space, for all of
-    them as pages in use. Whatever the program leaves running is killed, and its scratch folder is removed. A
-    ``captured`` program runs as the paper's harness ran those of the tool loop: not as ``__main__``, and what it raises
-    to end itself is an error (``inside.program.run_captured``). Raises ``SandboxError`` if no process for programs can
-    be started.
+    had; by the clock it may take ``PATIENCE`` times as much. Memory is counted beyond what the fork server's imports
+    take, for each process as address space, for all of them as pages in use. Whatever the program leaves running is
+    killed, and its scratch folder is removed. A ``captured`` program runs as the paper's harness ran those of the tool
+    loop: not as ``__main__``, and what it raises to end itself is an error (``inside.program.run_captured``). Raises
+    ``SandboxError`` if no process for programs can be started.
     """
     return _Job(source, timeout, memory_mb, captured).run()
 
@@ -113,11 +119,12 @@ def _run_all(
     jobs: Sequence[_Job], workers: int | None, tick: Callable[[int], None] = lambda _: None
 ) -> list[ProgramResult]:
     cores = len(os.sched_getaffinity(0))
-    results = _run_side_by_side(jobs, workers or cores, tick)
+    results = _run_side_by_side([job.run for job in jobs], workers or cores, tick)
     late = [place for place, result in enumerate(results) if result.outcome == "timeout"]
     if not late or (workers or cores) == 1 or len(jobs) == 1:
         return results
-    again = _run_side_by_side([jobs[place] for place in late], max(1, cores // CORES_APART))
+    patient = [partial(jobs[place].run_once, PATIENCE_APART) for place in late]
+    again = _run_side_by_side(patient, max(1, cores // CORES_APART))
     for place, result in zip(late, again, strict=True):
         results[place] = replace(result, runs=results[place].runs + result.runs)
     saved = sum(result.outcome != "timeout" for result in again)
@@ -129,10 +136,10 @@ def _run_all(
 
 
 def _run_side_by_side(
-    jobs: Sequence[_Job], workers: int, tick: Callable[[int], None] = lambda _: None
+    runs: Sequence[Callable[[], ProgramResult]], workers: int, tick: Callable[[int], None] = lambda _: None
 ) -> list[ProgramResult]:
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        running = [pool.submit(job.run) for job in jobs]
+        running = [pool.submit(run) for run in runs]
         for _ in as_completed(running):
             tick(1)
         return [program.result() for program in running]

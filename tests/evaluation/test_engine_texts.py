@@ -108,6 +108,34 @@ def test_a_prompt_that_spells_the_start_token_gets_no_second_one(zoo: dict[tuple
     assert codec.encode("<s>the cat")[0] == codec.encode("the cat")[0] == 1
 
 
+def test_a_prompt_has_no_end_token(zoo: dict[tuple[str, str], Path], tmp_path: Path):
+    folder = tmp_path / "closing"
+    shutil.copytree(zoo["unigram", "llama"], folder)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    pieces = [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}]
+    special = {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}
+    content["post_processor"] = {
+        "type": "TemplateProcessing", "single": pieces, "pair": pieces, "special_tokens": special,
+    }  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    codec = Codec(folder)
+    assert codec.tokenizer.encode("the cat")[-1] == 1
+    assert codec.encode("the cat") == Codec(zoo["unigram", "llama"]).encode("the cat")
+    assert codec.encode("the cat</s>")[-1] == 1
+
+
+def test_a_tokenizer_without_streaming_decoder(tmp_path: Path):
+    from transformers import ByT5Tokenizer
+
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 400}))
+    codec = Codec(tmp_path)
+    before, whole = codec.encode("def f():\n"), codec.encode("def f():\n    return 'é'\n")
+    assert codec.text(before, whole[len(before) :]) == "    return 'é'\n"
+    stream = codec.stream(before)
+    assert "".join(map(stream.add, whole[len(before) :])) == "    return 'é'\n"
+
+
 def copied(folder: Path, target: Path, **generation: Any) -> Path:
     shutil.copytree(folder, target)
     (target / "generation_config.json").write_text(json.dumps(generation))

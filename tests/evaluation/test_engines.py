@@ -17,12 +17,11 @@ from rho1bench.evaluation.engines import (
     EngineSettings,
     Generation,
     Request,
-    choose_engine,
     fit,
-    make_engine,
     vllm_setup,
 )
 from rho1bench.evaluation.engines.hf import HFEngine
+from rho1bench.evaluation.engines.make import choose_engine, make_engine
 
 TIE = 1e-3
 

@@ -14,7 +14,8 @@ from small_server import Reply, small_server
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, make_engine
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request
+from rho1bench.evaluation.engines.make import make_engine
 from rho1bench.system import openai_client
 from rho1bench.system.files import read_json, read_jsonl
 

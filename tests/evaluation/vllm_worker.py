@@ -18,7 +18,8 @@ from typing import Any
 def main(folder: Path) -> None:
     """Read ``task.json`` in ``folder``, write ``answers.json``."""
     from rho1bench.evaluation.checkpoints import Checkpoint
-    from rho1bench.evaluation.engines import EngineSettings, Generation, Request, make_engine
+    from rho1bench.evaluation.engines import EngineSettings, Generation, Request
+    from rho1bench.evaluation.engines.make import make_engine
 
     task = json.loads((folder / "task.json").read_text())
     requests = [Request(row["prompt"], tuple(row["until"]), 40) for row in task["prompts"]]

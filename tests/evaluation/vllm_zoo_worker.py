@@ -12,7 +12,8 @@ def main(folder: Path) -> None:
     """Read ``task.json`` in ``folder``, write ``answers.json``: completions, or the message of a failure, by label."""
     from rho1bench.errors import EngineError
     from rho1bench.evaluation.checkpoints import Checkpoint
-    from rho1bench.evaluation.engines import EngineSettings, Request, make_engine
+    from rho1bench.evaluation.engines import EngineSettings, Request
+    from rho1bench.evaluation.engines.make import make_engine
 
     task = json.loads((folder / "task.json").read_text())
     engine = make_engine("vllm", EngineSettings(max_model_len=512, batch_size=8, log=folder / "engine.log"))

@@ -1,4 +1,4 @@
-"""Reads the table of strict cases."""
+"""Reads the tables of strict cases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Case:
-    """One line of ``strict_cases.txt``."""
+    """One line of a table; ``source`` is the heading above it, ``answer`` a span or a whole completion."""
 
     source: str
     same: bool
@@ -16,12 +16,12 @@ class Case:
     gold: str
 
 
-def read_cases() -> list[Case]:
+def read_cases(table: str = "strict_cases.txt") -> list[Case]:
     cases, source = [], ""
-    for line in Path(__file__).with_name("strict_cases.txt").read_text(encoding="utf-8").splitlines():
+    for line in Path(__file__).with_name(table).read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             source = line[3:]
         elif line.strip() and not line.startswith("#"):
             word, answer, gold = (part.strip() for part in line.split("||"))
-            cases.append(Case(source, {"same": True, "different": False}[word], answer, gold))
+            cases.append(Case(source, {"same": True, "different": False}[word], answer.replace("⏎", "\n"), gold))
     return cases

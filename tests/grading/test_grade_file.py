@@ -129,6 +129,16 @@ def test_task_names(name: str, task: str | None) -> None:
         ([{"task": "svamp", "idx": 0, "completion": "5"}], ["svamp", "no such file"]),
         ([{"task": "gsm8k", "idx": 0}], ["line 1", "no completion"]),
         ([{"task": "gsm8k", "idx": 0, "completion": 5}], ["line 1", "int"]),
+        ([{"task": "gsm8k", "completion": "5", "gold": ""}], ["line 1", "gold answer '' is empty"]),
+        ([{"task": "math", "completion": "5", "gold": r"\frac{1"}], ["line 1", "braces"]),
+        ([{"task": "math", "completion": "5", "gold": "??"}], ["line 1", "no letter and no digit"]),
+        ([{"task": "math", "completion": "5", "gold": ["5"]}], ["line 1", "list"]),
+        ([{"task": "math", "completion": "5", "gold": True}], ["line 1", "bool"]),
+        ([{"task": "mathqa", "completion": "(A)", "gold": "seven"}], ["line 1", "no option"]),
+        ([{"task": "math", "completion": ["5", "6"], "gold": "5"}], ["line 1", "2 responses"]),
+        ([{"task": "math", "code": ["5", "6", "7"], "gold": "5"}], ["line 1", "3 responses"]),
+        ([{"task": "math", "resps": [["5", "6"]], "filtered_resps": ["5"], "gold": "5"}], ["line 1", "2 responses"]),
+        ([{"task": "math", "resps": [["5"], ["6"]], "gold": "5"}], ["line 1", "2 responses"]),
     ],
 )
 def test_bad_lines_are_named_and_nothing_is_written(
@@ -139,6 +149,16 @@ def test_bad_lines_are_named_and_nothing_is_written(
         grade_file(source, tmp_path / "out.jsonl", None, data_root)
     assert all(word in str(failure.value) for word in words), failure.value
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_all_bad_lines_are_counted(tmp_path: Path) -> None:
+    good = {"task": "math", "completion": "5", "gold": "5"}
+    rows = [good, good | {"gold": ""}, "{", good | {"completion": ["5", "6"]}, good]
+    source = write(tmp_path / "in.jsonl", *rows)
+    with pytest.raises(DataError) as failure:
+        grade_file(source, tmp_path / "out.jsonl")
+    assert "line 2: the gold answer '' is empty" in str(failure.value)
+    assert "3 of 5 lines cannot be graded: lines 2, 3, 4." in str(failure.value)
 
 
 def test_bad_arguments(tmp_path: Path) -> None:

@@ -132,6 +132,11 @@ def test_plain_answers_need_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert grade_answer("(B)", "B", "mathqa") == Grade("placeholder", Verdict.NO_ANSWER, Verdict.CORRECT)
 
 
+@pytest.mark.parametrize("gold", ["", " ", r"\frac{1", "}{", "??"])
+def test_a_gold_answer_that_cannot_be_read_is_an_error_not_a_wrong_answer(gold: str) -> None:
+    assert grade_answer("The answer is 5.", gold, "math").verified is Verdict.ERROR
+
+
 def test_both_verdicts_of_many(pool: WorkerPool) -> None:
     items = [(r"\boxed{\frac{x+2}{7}}", r"\frac{x}{7}+\frac{2}{7}", "math"), ("The answer is 5 dollars.", "5", "gsm8k")]
     assert [(grade.paper, grade.verified) for grade in grade_many(items, pool=pool)] == [

@@ -1,12 +1,20 @@
-"""What the models of stages know of themselves: sizes, against the real model and from the recipe."""
+"""What the models of stages know of themselves: sizes, and all that a new kind of stage needs."""
 
 from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from small_recipe import SMALL
 
-from rho1bench.recipe import ModelConfig, StageSizes
+from rho1bench.pipeline.fingerprint import stage_fingerprint
+from rho1bench.pipeline.runner import groups
+from rho1bench.plan.estimate import make_machine, plan_run
+from rho1bench.recipe import ModelConfig, Name, StageBase, StageRef, StageSizes, StageSpec, references
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.rules.check import check
+from rho1bench.recipe.smoke import smaller
+from rho1bench.sizing.gpus import GPUS
 
 
 @pytest.mark.parametrize(("tied", "groups"), [(True, None), (False, 2), (True, 1)])
@@ -37,3 +45,26 @@ def test_sizes_follow_from_the_recipe():
     assert slm.bytes == 3 * 4 * slm.weights
     assert recipe.stage("eval").sizes(recipe) == StageSizes(steps=2)
     assert recipe.stage("report").sizes(recipe) == StageSizes()
+
+
+class DistillStage(StageBase):
+    """As CONTRIBUTING shows how to add one."""
+
+    spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.pretrain:run", packages=("torch",), parallel_safe=True)
+    kind: Literal["distill"]
+    teacher: Annotated[Name, StageRef(("pretrain",))]
+
+
+def test_a_new_kind_is_one_class_and_one_entry_function():
+    small = load_recipe(str(SMALL))
+    first, second = (DistillStage(name=name, kind="distill", teacher="base") for name in ("one", "two"))
+    recipe = small.model_copy(update={"stages": [*small.stages, first, second], "jobs": 2})
+    assert [name for _, name, _ in references(first)] == ["base"]
+    assert list(check([*small.stages, first])) == []
+    ((path, message),) = check([*small.stages, first.model_copy(update={"teacher": "web"})])
+    assert path == ("stages", "one", "teacher")
+    assert "is of kind corpus" in message
+    assert smaller(first, recipe, 9) == [first.model_dump()]
+    assert plan_run(recipe, make_machine(recipe, GPUS["h100"], 1)).stages[-1].kind == "distill"
+    assert [[stage.name for stage in group] for group in groups(recipe)][-1] == ["one", "two"]
+    assert stage_fingerprint(first, 0, {"base": "a"}) != stage_fingerprint(first, 0, {"base": "b"})

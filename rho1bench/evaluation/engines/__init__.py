@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoint_settings import model_context
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.harness.lm_eval_types import LanguageModel
@@ -95,57 +94,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model."""
-
-
-def make_engine(name: str, settings: EngineSettings, message: Callable[[str], None] = lambda _: None) -> Engine:
-    """Return the engine called ``name`` (``auto``, ``vllm``, ``hf`` or ``openai``) without loading a model yet.
-
-    Raises:
-        EngineError: the name is unknown, the engine is not installed or does not fit the settings, or its server cannot
-            be reached.
-    """
-    if name == "auto":
-        name = choose_engine(message)
-    if settings.base_url is not None and name != "openai":
-        raise EngineError(f"--base-url goes with --engine openai, not with {name}: the server does the inference")
-    if name != "vllm" and max(settings.tensor_parallel_size, settings.data_parallel_size) > 1:
-        raise EngineError(f"--tensor-parallel-size and --data-parallel-size go with --engine vllm, not with {name}")
-    if name == "vllm" and settings.data_parallel_size > 1:
-        from rho1bench.evaluation.engines.vllm_server import ServedVLLM
-
-        return ServedVLLM(settings)
-    if name == "vllm":
-        from rho1bench.evaluation.engines.vllm import VLLMEngine
-
-        return VLLMEngine(settings)
-    if name == "hf":
-        from rho1bench.evaluation.engines.hf import HFEngine
-
-        return HFEngine(settings)
-    if name == "openai":
-        from rho1bench.evaluation.engines.openai import OpenAIEngine
-
-        return OpenAIEngine(settings)
-    raise EngineError(f"engine {name!r} is unknown; expected auto, vllm, hf or openai")
-
-
-def choose_engine(message: Callable[[str], None] = lambda _: None) -> Literal["vllm", "hf"]:
-    """Return the engine that ``auto`` stands for here, and report it."""
-    from rho1bench.evaluation.engines.vllm_setup import prepare_vllm, vllm_version
-
-    if vllm_version() is None:
-        message("engine auto: vLLM is not installed, using the hf engine (transformers)")
-        return "hf"
-    try:
-        version = prepare_vllm()
-        import vllm  # noqa: F401
-    except EngineError:
-        raise
-    except Exception as error:
-        message(f"engine auto: vLLM cannot be imported ({error}); using the hf engine (transformers)")
-        return "hf"
-    message(f"engine auto: vLLM {version}")
-    return "vllm"
 
 
 def cpu_threads(folder: Path, settings: EngineSettings) -> int:

@@ -38,10 +38,15 @@ class Codec:
         self._start = self.tokenizer.bos_token or self.tokenizer.eos_token
 
     def encode(self, prompt: str) -> list[int]:
-        """Return the ids of a prompt, with the start token unless the prompt spells it itself (as lm-eval does)."""
+        """Return the ids of a prompt, with the start token unless the prompt spells it itself (as lm-eval does).
+
+        An end token that the tokenizer adds to every text (T5's, or ``add_eos_token``) is left out: a prompt goes on.
+        """
         spelled = bool(self._start) and prompt.startswith(self._start)
         ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=not spelled)
-        return ids
+        end = self.tokenizer.eos_token
+        added = end is not None and ids[-1:] == [self.tokenizer.eos_token_id] and not prompt.endswith(end)
+        return ids[:-1] if added and len(ids) > 1 else ids
 
     def text(self, prompt_ids: Sequence[int], tokens: Sequence[int]) -> str:
         """Return the text of a completion, without the end token or the incomplete character that it may close with."""

@@ -13,10 +13,12 @@ from typing import Any
 from rho1bench.errors import DataError
 from rho1bench.grading.paper.extraction import extract_answer
 from rho1bench.grading.paper.normal_form import normalise
+from rho1bench.paper.protocol import CHOICE_TASKS
 
 Row = Mapping[str, Any]
 """A row of a data set or a line of saved outputs: JSON, whose values may be anything."""
 _OPTIONS = "ABCDE"
+_SYMBOLS = "∞∅\\"
 
 
 def gold_answer(row: Row, task: str) -> str:
@@ -46,6 +48,27 @@ def written_answer(row: Row, task: str) -> str:
         except KeyError:
             return normal
     return normal
+
+
+def gold_fault(gold: str, task: str) -> str | None:
+    """Return why no answer could ever equal a gold answer as written, for a message; None where it can be read."""
+    if task in CHOICE_TASKS:
+        return None if gold.strip().upper() in tuple(_OPTIONS) else f"is no option ({', '.join(_OPTIONS)})"
+    if not gold.strip():
+        return "is empty"
+    if not _balanced(gold):
+        return "has braces that do not match"
+    return None if any(char.isalnum() or char in _SYMBOLS for char in gold) else "holds no letter and no digit"
+
+
+def _balanced(text: str) -> bool:
+    """Tell whether the braces of LaTeX match, those that print (``\\{``) left out."""
+    depth = 0
+    for char in re.sub(r"\\.", "", text, flags=re.DOTALL):
+        depth += (char == "{") - (char == "}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _after_marks(row: Row) -> str:

@@ -40,9 +40,21 @@ def _regex(pattern: str, template: str) -> Rewrite:
     return lambda text: compiled.sub(template, text)
 
 
+def _braced(pattern: str, template: str) -> Rewrite:
+    """Like :func:`_regex`, for a pattern that ends at the next closing brace: time stays linear where there is none."""
+    rewrite = _regex(pattern, template)
+
+    def up_to_last_brace(text: str) -> str:
+        end = text.rfind("}") + 1
+        return rewrite(text[:end]) + text[end:]
+
+    return up_to_last_brace
+
+
 def _without_closing_text(text: str) -> str:
-    """Drop a LaTeX text group at the end (mostly a unit), unless nothing else would be left."""
-    return re.sub(r"\\text{.*?}$", "", text).strip() or text
+    """Drop everything from the first LaTeX text group on if a brace ends the text, unless nothing would be left."""
+    before, opening, group = text.partition(r"\text{")
+    return (before if opening and group.endswith("}") else text).strip() or text
 
 
 def _number_words(text: str) -> str:
@@ -106,7 +118,7 @@ _CHAIN: tuple[Rewrite, ...] = (
     _erase("\n"),
     lambda text: text.rstrip("."),
     _erase(r"\!"),
-    _regex(r"\\begin\{array\}\{.*?\}", r"\\begin{pmatrix}"),
+    _braced(r"\\begin\{array\}\{.*?\}", r"\\begin{pmatrix}"),
     _regex(r"\\end\{array\}", r"\\end{pmatrix}"),
     _swap(("bmatrix", "pmatrix"), ("tfrac", "frac"), ("dfrac", "frac")),
     _erase(r"\left", r"\right"),
@@ -115,17 +127,17 @@ _CHAIN: tuple[Rewrite, ...] = (
     without_units,
     _erase(r"^{\circ}", r"^\circ", r"\$", "$"),
     _number_words,
-    _regex(r"\\text\{(.*?)\}", r"\1"),
+    _braced(r"\\text\{(.*?)\}", r"\1"),
     _erase(*(f"{variable}{sign}" for sign in ("=", r"\in", r"\to") for variable in "xyz")),
     _swap((r"\emptyset", "{}"), (r"(-\infty,\infty)", r"\mathbb{R}")),
     _erase(r"\%", "%"),
     _swap((" .", " 0."), ("{.", "{0.")),
     _infinity,
     _erase("and", r"\mathbf"),
-    _regex(r"\\mbox{.*?}", ""),
+    _braced(r"\\mbox{.*?}", ""),
     _imaginary_unit,
-    _regex(r"(\d+)\.0*([^\d])", r"\1\2"),
-    _regex(r"(\d+)\.0*$", r"\1"),
+    _regex(r"(?<=\d)\.0*([^\d])", r"\1"),
+    _regex(r"(?<=\d)\.0*$", ""),
     _without_short_left_side,
     _regex(r"\\sqrt(\w+)", r"\\sqrt{\1}"),
     _erase(" "),

@@ -173,11 +173,14 @@ _WORDS = (
 ) | (_COMPARED | _LETTERS | _BROKEN)
 
 
-def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
-    """Yield, in turn, a piece of text without which the pattern cannot match, and the pattern."""
+def _patterns() -> Iterator[tuple[re.Pattern[str], re.Pattern[str]]]:
+    """Yield, in turn, a pattern that finds a word alone and the protocol's, which takes its neighbours along.
+
+    The first begins with the word itself, so that it runs through a long text many times faster than the second.
+    """
     in_turn = [word for _, word in sorted(_WORDS.items())]
     for word in in_turn + [word + "s" for word in in_turn]:
-        yield max(word.split("."), key=len), re.compile(rf"(^|\W){word}($|\W)")
+        yield re.compile(rf"{word}(?<!\w{word})(?!\w)"), re.compile(rf"(^|\W){word}($|\W)")
 
 
 _PATTERNS = tuple(_patterns())
@@ -186,7 +189,7 @@ _ROUNDS = 2
 
 def without_units(text: str) -> str:
     """Return ``text`` less its unit words; a word that is the whole text stays."""
-    for piece, pattern in _PATTERNS * _ROUNDS:
-        if piece in text:
+    for alone, pattern in _PATTERNS * _ROUNDS:
+        if alone.search(text):
             text = pattern.sub(r"\1\2", text) or text
     return text

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 
 from rho1bench.grading.numeric import clearly_different
 from rho1bench.grading.strict.normal_form import squeezed, tidy
-from rho1bench.grading.strict.quantity import read_quantity, same_quantity, split_unit
-from rho1bench.grading.strict.structures import Collection, is_relation, named_value, read_collection, sides
-from rho1bench.grading.strict.text_answers import clock_time, is_text, option_letter, same_ratio, same_text
+from rho1bench.grading.strict.quantity import read_quantity, same_quantity
+from rho1bench.grading.strict.structures import (
+    Collection,
+    has_matrix,
+    is_relation,
+    is_set_like,
+    named_value,
+    read_assignments,
+    read_collection,
+    sides,
+)
+from rho1bench.grading.strict.text_answers import clock_time, is_text, option_letter, same_ratio, same_text, symbol_of
+from rho1bench.grading.strict.units import Unit, ratio, split_unit
 from rho1bench.paper.protocol import CHOICE_TASKS
 
 MAX_LENGTH = 1000
@@ -21,6 +32,8 @@ MAX_LENGTH = 1000
 MAX_ITEMS = 24
 _MAX_DEPTH = 8
 _NUMERAL = re.compile(r"(?P<digits>-?[0-9A-Z]*[0-9])(?:_\{(?P<base>\d+|[a-z]+)\})?")
+_BASES = {"2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "7": "seven", "8": "eight", "9": "nine"}
+_MODULUS = re.compile(r"(.+?)\s*(?:\\pmod\s*\{?|\(?\s*\\?(?:b?mod)(?![A-Za-z])\s*)\s*(\d+)\s*\}?\)?")
 Algebra = Callable[[str, str], bool]
 
 
@@ -42,7 +55,7 @@ def verify(pred: str, gold: str, task: str, algebra: Algebra) -> bool:
         return pred.strip().upper() == gold.strip().upper()
     if len(pred) > MAX_LENGTH or len(gold) > MAX_LENGTH:
         return pred == gold
-    return same(tidy(pred), tidy(gold), algebra)
+    return same(symbol_of(tidy(pred)), symbol_of(tidy(gold)), algebra)
 
 
 def same(left: str, right: str, algebra: Algebra, depth: int = 0) -> bool:
@@ -55,23 +68,70 @@ def same(left: str, right: str, algebra: Algebra, depth: int = 0) -> bool:
             return decision
     if (bare := _without_units(left, right)) is not None:
         return bare != ("", "") and same(*bare, algebra, depth + 1)
+    left, right = _bare_equation(left), _bare_equation(right)
+    left, right = _number_for_words(left, right), _number_for_words(right, left)
     if is_text(left) or is_text(right):
-        return same_text(left, right)
+        return _same_list_of_text(left, right) or same_text(left, right)
+    if (decided := _assignments(left, right, algebra, depth)) is not None:
+        return decided
     one, other = named_value(left), named_value(right)
-    if (one.value, other.value) != (left, right) and not (is_relation(one.value) or is_relation(other.value)):
-        names_fit = not one.name or not other.name or one.name == other.name
-        return names_fit and same(one.value, other.value, algebra, depth + 1)
+    if (one.value, other.value) != (left, right) and _is_value(one.value) and _is_value(other.value):
+        if one.name and other.name and one.name != other.name:
+            return any(map(_has_letters, (one.value, other.value))) and algebra(left, right)
+        return same(one.value, other.value, algebra, depth + 1)
     return _same_structure(left, right, algebra, depth)
+
+
+def _is_value(text: str) -> bool:
+    """Return whether a text is a value, or several of one name (``x=1`` or ``x=2``), and no relation."""
+    return not is_relation(text) or ((parts := read_collection(text)) is not None and parts.name != "")
+
+
+def _has_letters(text: str) -> bool:
+    return re.search(r"(?<![\\A-Za-z])[A-Za-z]", text) is not None
 
 
 def _without_units(left: str, right: str) -> tuple[str, str] | None:
     """Drop the unit behind an expression (``(3,4) cm``); two empty strings if units differ, None if there are none."""
-    (one, one_unit), (other, other_unit) = split_unit(left), split_unit(right)
+    (one, one_unit), (other, other_unit) = _value_and_unit(left), _value_and_unit(right)
     if one_unit is None and other_unit is None:
         return None
-    if one_unit is not None and other_unit is not None and one_unit != other_unit:
+    factor = ratio(one_unit, other_unit)
+    if factor is None:
         return "", ""
-    return one, other
+    return (one if factor == 1 else rf"\frac{{{factor.numerator}}}{{{factor.denominator}}}({one})"), other
+
+
+def _value_and_unit(text: str) -> tuple[str, Unit | None]:
+    quantity = read_quantity(text)
+    if quantity is None or quantity.unit is None or quantity.percent or quantity.unit.is_angle:
+        return split_unit(text)
+    return _fraction(quantity.value), quantity.unit
+
+
+def _fraction(value: Fraction) -> str:
+    return str(value) if value.denominator == 1 else rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
+def _bare_equation(text: str) -> str:
+    """Drop the unit behind an equation (``6 \\times 7 = 42 pens``), which says what is counted."""
+    *before, last = sides(text.replace(r"\dollar ", "") if "=" in text else text)
+    if before and r"\dollar" in text:
+        text = " = ".join([*before, last])
+    quantity = read_quantity(last) if before and is_text(last) and not any(map(is_text, before)) else None
+    if quantity is None or quantity.percent:
+        return text
+    return " = ".join([*before, _fraction(quantity.value)])
+
+
+def _number_for_words(text: str, other: str) -> str:
+    """Write a number in words as LaTeX where the other side is a formula."""
+    if not is_text(text) or is_text(other):
+        return text
+    quantity = read_quantity(text)
+    if quantity is None or quantity.percent or quantity.unit is not None:
+        return text
+    return _fraction(quantity.value)
 
 
 def _refuse(left: str, right: str) -> bool:
@@ -85,7 +145,7 @@ def _identical(left: str, right: str) -> bool | None:
 def _options(left: str, right: str) -> bool | None:
     """Compare ``(C)`` with ``C``; only where one of them is written as an option."""
     letters = option_letter(left), option_letter(right)
-    if None in letters or "(" not in left + right:
+    if None in letters or ")" not in left + right:
         return None
     return letters[0] == letters[1]
 
@@ -114,8 +174,20 @@ def _bases(left: str, right: str) -> bool | None:
     one, other = (_NUMERAL.fullmatch(squeezed(text)) for text in (left, right))
     if one is None or other is None or not (one.group("base") or other.group("base")):
         return None
-    bases = {match.group("base") for match in (one, other) if match.group("base")}
+    bases = {_BASES.get(match.group("base"), match.group("base")) for match in (one, other) if match.group("base")}
     return one.group("digits") == other.group("digits") and len(bases) == 1
+
+
+def _remainders(left: str, right: str) -> bool | None:
+    """Compare residues (``7 \\pmod{12}``): of one modulus, and equal up to its multiples."""
+    one, other = (_MODULUS.fullmatch(text) for text in (left, right))
+    if one is None or other is None:
+        return None
+    residues = [read_quantity(named_value(match.group(1)).value) for match in (one, other)]
+    if residues[0] is None or residues[1] is None:
+        return None
+    modulus = int(one.group(2))
+    return modulus == int(other.group(2)) and modulus > 0 and (residues[0].value - residues[1].value) % modulus == 0
 
 
 _DECIDING_RULES: tuple[Callable[[str, str], bool | None], ...] = (
@@ -125,23 +197,57 @@ _DECIDING_RULES: tuple[Callable[[str, str], bool | None], ...] = (
     _ratios,
     _quantities,
     _bases,
+    _remainders,
 )
 
 
+def _same_list_of_text(left: str, right: str) -> bool:
+    """Compare lists in words without their order: ``A and B``, ``B, A``."""
+    one, other = read_collection(left), read_collection(right)
+    if (
+        one is None
+        or other is None
+        or one.kind != other.kind
+        or one.kind != "set"
+        or len(one.items) != len(other.items)
+    ):
+        return False
+    rest = list(other.items)
+    for item in one.items:
+        partner = next((place for place, text in enumerate(rest) if same_text(item, text)), None)
+        if partner is None:
+            return False
+        rest.pop(partner)
+    return True
+
+
+def _assignments(left: str, right: str, algebra: Algebra, depth: int) -> bool | None:
+    """Compare values of several variables (``x=2, y=7``) with each other, or in the variables' order with a tuple."""
+    one, other = read_assignments(left), read_assignments(right)
+    if one and other:
+        return one.keys() == other.keys() and all(same(one[name], other[name], algebra, depth + 1) for name in one)
+    named, plain = (one, right) if one else (other, left)
+    values = read_collection(plain) if named else None
+    if values is None or values.kind not in ("set", "()") or values.name or len(values.items) != len(named):
+        return False if named else None
+    pairs = zip((named[name] for name in sorted(named)), values.items, strict=True)
+    return all(same(value, item, algebra, depth + 1) for value, item in pairs)
+
+
 def _same_structure(left: str, right: str, algebra: Algebra, depth: int) -> bool:
-    left_parts, right_parts = read_collection(left), read_collection(right)
-    if left_parts is not None and right_parts is not None:
-        if left_parts.kind == right_parts.kind:
-            return _same_items(left_parts, right_parts, algebra, depth)
-        if not {left_parts.kind, right_parts.kind} <= {"set", "union"}:
-            return False
-    if (left_parts is None) != (right_parts is None) and not (is_relation(left) or is_relation(right)):
-        several = left_parts or right_parts
-        if several is not None and several.kind != "union" and len(several.items) != 1:
-            return False
-    for relation, other in ((left, right), (right, left)):
-        if len(sides(relation)) > 1 and not is_relation(other):
-            return _states_value(sides(relation), other, algebra, depth)
+    one, other = read_collection(left), read_collection(right)
+    if one is not None and other is not None and one.kind == other.kind and _same_items(one, other, algebra, depth):
+        return True
+    if is_set_like(left) or is_set_like(right):
+        return algebra(left, right)
+    if one is not None and other is not None:
+        return False
+    for relation, value in ((left, right), (right, left)):
+        if len(sides(relation)) > 1 and not is_relation(value):
+            return _states_value(sides(relation), value, algebra, depth)
+    several = one or other
+    if several is not None and len(several.items) != 1 and not (has_matrix(left) and has_matrix(right)):
+        return False
     return not clearly_different(left, right) and algebra(left, right)
 
 
@@ -152,6 +258,8 @@ def _states_value(chain: list[str], value: str, algebra: Algebra, depth: int) ->
 
 def _same_items(left: Collection, right: Collection, algebra: Algebra, depth: int) -> bool:
     if len(left.items) != len(right.items) or len(left.items) > MAX_ITEMS:
+        return False
+    if left.name and right.name and left.name != right.name:
         return False
     if left.ordered:
         return all(same(one, other, algebra, depth + 1) for one, other in zip(left.items, right.items, strict=True))

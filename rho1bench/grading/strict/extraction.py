@@ -1,7 +1,9 @@
 r"""The stated answer of a completion, as written: the strict counterpart of :mod:`rho1bench.grading.paper.extraction`.
 
-The order of the places looked at is the paper's; what differs is where the answer ends (at the end of its sentence)
-and what counts as an option letter (one that stands alone, so that "the answer is a number" names no option).
+The order of the places looked at is the paper's; what differs is where the answer ends (at the end of its clause), what
+counts as an option letter (one that stands alone, so that "the answer is a number" names no option), and that the last
+number is taken with its sign, power, root and unit. Every step is linear in the length of the completion, and only
+``WINDOW`` characters around a place are looked at closely.
 """
 
 from __future__ import annotations
@@ -9,27 +11,36 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from rho1bench.grading.strict.last_number import last_number
+from rho1bench.grading.strict.stated import WINDOW, clause
 from rho1bench.paper.protocol import CHOICE_TASKS
 
-_LEAD = r"(?:answer|choice|option) is:?\s*(?:option\s+|choice\s+)?"
-_WRAP = r"(?:\$|\\\(|\\boxed\{|\\text\{|\\textbf\{|\*\*)*"
-_STATED_OPTION = re.compile(_LEAD + _WRAP + r"(?:\(([A-Ea-e])\)|([A-E])(?![A-Za-z'’])|([b-e])(?=[).,]?\s*(?:\n|$)))")
+_LEAD = r"(?:answer|choice|option) is:?\s{0,99}(?:option\s{1,99}|choice\s{1,99})?"
+_WRAP = r"(?:\$|\\\(|\\boxed\{|\\text\{|\\textbf\{|\*\*){0,9}"
+_STATED_OPTION = re.compile(
+    _LEAD + _WRAP + r"(?:\(([A-Ea-e])\)|([A-E])(?![A-Za-z'’])|([b-e])(?=[).,]?\s{0,99}(?:\n|$)))"
+)
 _BOXED_OPTION = re.compile(r"boxed\{" + _WRAP + r"\(?([A-Ea-e])\)?\}")
 _BARE_OPTION = re.compile(r"\s*\(?([A-Ea-e])\)?[.:]?\s*")
 
-_NUMBER = re.compile(
-    r"""(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))   # digits, with separators or a decimal part
-        (?:[eE][-+]?\d+)?(?:\s?\d*/\d+)?(?:\s?\\?%)?""",
-    re.VERBOSE,
+_SPECIAL_TOKEN = re.compile(r"<\|[a-z_]{1,30}\|>|</?s>|<(?:eos|pad|end_of_turn)>")
+_OPEN_BOX = re.compile(r"\\?(?:boxed|fbox|framebox)")
+_BETWEEN_BOXES = re.compile(r"(?:\s|\$|\\[()\[\]]|,|and|or|\\text\{\s*(?:and|or)\s*\}){1,60}")
+_SIGN_BEFORE_BOX = re.compile(r"(?:^|[=:($\[\n]|[A-Za-z]{2})\s*-\s*$")
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–−－﹣", "-"))
+_VERBS = "is|are|was|were|would be|must be|should be|equals"
+_HEADINGS = (
+    re.compile(r"####"),
+    re.compile(rf"\banswers?(?:\s{{1,9}}(?:{_VERBS}))?\s{{0,9}}(?:\*\*)?\s{{0,9}}[:=]", re.IGNORECASE),
+    re.compile(rf"\banswers?\s{{1,9}}(?:{_VERBS})\b", re.IGNORECASE),
 )
-_SENTENCE_END = re.compile(r"\n|(?<!\d)\.\s+(?=[A-Z])|(?<=\d)\.\s+(?=[A-Z])|;\s+(?=[A-Z])")
-_MATH = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
 
 def answer_span(completion: str, task: str) -> str:
     """Return the stated answer (an upper-case letter for multiple choice), or ``""`` where none is stated."""
     if task in CHOICE_TASKS:
         return _option(completion.partition("Problem:")[0])
+    completion = _SPECIAL_TOKEN.sub("\n", completion).translate(_DASHES)
     for finder in _FINDERS:
         found = finder(completion)
         if found is not None:
@@ -41,47 +52,74 @@ def _option(completion: str) -> str:
     for pattern in (_STATED_OPTION, _BOXED_OPTION):
         if stated := pattern.search(completion):
             return next(letter for letter in stated.groups() if letter).upper()
-    bare = _BARE_OPTION.fullmatch(completion)
+    bare = _BARE_OPTION.fullmatch(completion) if len(completion) < WINDOW else None
     return bare.group(1).upper() if bare else ""
 
 
 def _minerva(completion: str) -> str | None:
-    stated = re.search(r"final answer is \$(.*?)\$\. I hope", completion, re.DOTALL)
-    return stated.group(1) if stated else None
+    _, opening, rest = completion.partition("final answer is $")
+    stated, closing, _ = rest.partition("$. I hope")
+    return stated if opening and closing else None
 
 
 def _boxed(completion: str) -> str | None:
-    _, mark, rest = completion.rpartition("boxed")
-    if not mark:
+    """Return what the last box holds; boxes that only a comma or "and" sets apart are one answer."""
+    starts = [match.end() for match in _OPEN_BOX.finditer(completion)]
+    if not starts:
         return None
+    inside, _ = _box(completion, starts[-1])
+    parts = [f"-({inside})" if _negative(completion[: _start_of_mark(completion, starts[-1])][-60:]) else inside]
+    for start, following in zip(reversed(starts[:-1]), reversed(starts[1:]), strict=True):
+        if following - start > WINDOW:
+            break
+        before, end = _box(completion, start)
+        if not _BETWEEN_BOXES.fullmatch(completion[end : _start_of_mark(completion, following)]) or len(parts) > 20:
+            break
+        parts.insert(0, before)
+    return ", ".join(parts)
+
+
+def _negative(before: str) -> bool:
+    """Tell whether a minus sign, which is no subtraction, stands right before a box."""
+    return _SIGN_BEFORE_BOX.search(before) is not None
+
+
+def _start_of_mark(completion: str, end: int) -> int:
+    mark = next(mark for mark in ("framebox", "boxed", "fbox") if completion.endswith(mark, 0, end))
+    start = end - len(mark)
+    return start - 1 if completion[start - 1 : start] == "\\" else start
+
+
+def _box(completion: str, start: int) -> tuple[str, int]:
+    """Return what a box holds that was opened before ``start``, and where it ends."""
+    rest = completion[start : start + WINDOW]
     if not rest.startswith("{"):
-        return re.split(r"\$|\n", rest.strip(), maxsplit=1)[0]
+        inside = re.split(r"\$|\n", rest.strip(), maxsplit=1)[0]
+        return inside, start + len(inside)
     depth = 0
     for place, char in enumerate(rest):
         depth += (char == "{") - (char == "}")
         if depth == 0:
-            return rest[1:place]
-    return rest[1:].partition("\n")[0].rstrip("$. ")
+            return rest[1:place], start + place + 1
+    inside = rest[1:].partition("\n")[0].rstrip("$. ")
+    return inside, start + len(inside)
 
 
 def _stated(phrase: str) -> Callable[[str], str | None]:
     def finder(completion: str) -> str | None:
         _, mark, rest = completion.rpartition(phrase)
-        return _one_sentence(rest) if mark else None
+        return clause(rest[:WINDOW]) if mark else None
 
     return finder
 
 
-def _one_sentence(rest: str) -> str:
-    sentence = _SENTENCE_END.split(rest.lstrip(" :\n"), maxsplit=1)[0].strip()
-    formulas = [next(group for group in match.groups() if group) for match in _MATH.finditer(sentence)]
-    begins_with_words = re.match(r"[A-Za-z]{2,}", sentence) is not None
-    return formulas[0] if len(formulas) == 1 and begins_with_words else sentence
-
-
-def _last_number(completion: str) -> str | None:
-    numbers = [match.group() for match in _NUMBER.finditer(completion) if any(map(str.isdigit, match.group()))]
-    return numbers[-1] if numbers else None
+def _under_heading(completion: str) -> str | None:
+    """Find ``#### 42``, ``Answer: 42``, ``the answers are 4 and 9``."""
+    for heading in _HEADINGS:
+        ends = [match.end() for match in heading.finditer(completion)]
+        if ends:
+            return clause(completion[ends[-1] :][:WINDOW])
+    return None
 
 
 _FINDERS: tuple[Callable[[str], str | None], ...] = (
@@ -89,5 +127,6 @@ _FINDERS: tuple[Callable[[str], str | None], ...] = (
     _boxed,
     _stated("he answer is"),
     _stated("final answer is"),
-    _last_number,
+    _under_heading,
+    last_number,
 )

@@ -1,38 +1,51 @@
-r"""Reading a number with its unit, exactly: ``1\frac{1}{2}`` feet, 3.2e5, 45%, ``\dollar 1234.50``.
+r"""Reading a number with its unit, exactly: ``1\frac{1}{2}`` feet, 3.2e5, 45%, 0.1\overline{6}, 5 ft 6 in, 2.5 million.
 
 Values are fractions, so that nothing is lost before two answers are compared.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from rho1bench.grading.strict.units import Size, unit_size
+from rho1bench.grading.strict.number_words import PARTS, SCALES, leading_number
+from rho1bench.grading.strict.units import NO_UNIT, Unit, known_name, ratio, read_unit, unit_behind
 
 MIN_DIGITS = 6
 """A decimal stands for a value that it cannot express exactly only with this many significant digits."""
-NOISE = Fraction(1, 10**9)
-"""Relative difference of two decimals that is put down to floating-point printing."""
+NOISE = Fraction(1, 10**13)
+"""Relative difference of two decimals that is put down to floating-point printing, which gives 15 digits and more."""
+_PRINTED_DIGITS = 15
+_LARGEST_SHARE = 10
+"""A percentage above 1000% is no share of a whole number: 4400% is not an answer to 44."""
 _MAX_EXPONENT = 400
 
-_SIGNED = re.compile(r"(?P<sign>[-+]?)\s*(?P<money>\\dollar|[$€£])?\s*(?P<rest>.*)", re.DOTALL)
+_SCALE_WORDS = "|".join(SCALES)
+_SUFFIXES = {"k": 10**3, "K": 10**3, "M": 10**6, "mn": 10**6, "B": 10**9, "bn": 10**9}
+_SIGNED = re.compile(
+    r"(?P<sign>[-+]?)\s*(?P<money>(?:US|A|C|CA|AU)?\s?\\dollar|USD(?=\s?\d)|EUR(?=\s?\d)|GBP(?=\s?\d)|[$€£¥₹]|Rs\.?(?=\s?\d))?\s*(?P<inner>[-+]?)\s*(?P<rest>\S.*)",
+    re.DOTALL,
+)
 _MAGNITUDE = re.compile(
-    r"""(?:(?P<whole>\d{1,400})\s*\\frac\s*\{\s*(?P<mixed_top>\d{1,400})\s*\}\s*\{\s*(?P<mixed_bottom>\d{1,400})\s*\}
-      |(?P<whole_plain>\d{1,400})\ (?P<plain_top>\d{1,400})/(?P<plain_bottom>\d{1,400})
-      |\\frac\s*\{\s*(?P<minus>-?)\s*(?P<top>\d{1,400})\s*\}\s*\{\s*(?P<bottom>\d{1,400})\s*\}
+    r"""(?:(?P<whole>\d{1,400})(?:\s*|\s+and\s+)\\frac\s*\{\s*(?P<mixed_top>\d{1,400})\s*\}\s*\{\s*(?P<mixed_bottom>\d{1,400})\s*\}
+      |(?P<whole_plain>\d{1,400})(?:\ |\s+and\s+)(?P<plain_top>\d{1,400})/(?P<plain_bottom>\d{1,400})
+      |\\frac\s*\{\s*(?P<minus>-?)\s*(?P<top>\d{1,400})\s*\}\s*\{\s*(?P<below_minus>-?)\s*(?P<bottom>\d{1,400})\s*\}
       |(?P<slash_top>\d{1,400})\s*/\s*(?P<slash_bottom>\d{1,400})
+      |(?P<before>\d{1,400}\.\d{0,400})\s*(?:\\(?:overline|bar|dot|overbar|widebar)\s*\{\s*(?P<block>\d{1,40})\s*\}|\((?P<bracketed>\d{1,40})\))(?:\s*\\dots)?
+      |(?P<going_on>\d{1,400}\.\d{2,400})\s*\\dots
       |(?P<digits>\d{1,400}(?:\.\d{0,400})?)
        (?:[eE](?P<exponent>[-+]?\d{1,4})|\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{?\s*(?P<power>[-+]?\d{1,4})\s*\}?)?
-      )(?:\s*(?P<percent>%|percent(?:age)?\b|pct\b))?(?P<unit>.*)""",
+      )(?![\d.]\d|\d|\\dots)(?P<percent>\s*(?:%|percent(?:age)?\b|pct\b|per\s+cent\b))?(?P<unit>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_UNIT = re.compile(r"(?:\^\\circ|\\dollar|[€£$])?\s*(?:[A-Za-z][A-Za-z.,/' -]*)?(?:\^\{[23]\})?\s*[A-Za-z ]*")
-_FUNCTION_WORDS = "sin cos tan cot sec csc arcsin arccos arctan log exp sqrt frac max min gcd lcm mod"
-FUNCTIONS = frozenset(_FUNCTION_WORDS.split())
-"""Words of three letters and more that are mathematics, not language."""
-_CURRENCY = {"\\dollar": "dollar", "$": "dollar", "€": "euro", "£": "gbp"}
+_UNIT_AS_FRACTION = re.compile(r"\s+\\frac\s*\{\s*([A-Za-z]{1,5})\s*\}\s*\{\s*([A-Za-z]{1,5})\s*\}$")
+_FEET_AND_INCHES = re.compile(r"(\d+)\s*'(?:\s*(\d+(?:\.\d+)?)\s*(?:\"|''))?|(\d+(?:\.\d+)?)\s*(?:\"|'')")
+_DEGREES_AND_MINUTES = re.compile(r"(\d+)\s*\^\\circ\s*(\d+)\s*'(?:\s*(\d+)\s*(?:\"|''))?")
+_STEP_OF_COMPOUND = re.compile(
+    r"(\d+(?:\.\d+)?(?: \d+/\d+|/\d+)?)\s*([A-Za-z]+)\.?(?:\s*,?\s*and\s+|\s*,\s*|\s+|$|(?=\d))"
+)
 
 
 @dataclass(frozen=True)
@@ -43,41 +56,99 @@ class Quantity:
     digits: int | None
     step: Fraction
     percent: bool
-    unit: str
+    unit: Unit | None
 
 
 def read_quantity(text: str) -> Quantity | None:
     """Read a tidy text as one number with an optional unit; None if it is anything else."""
     signed = _SIGNED.fullmatch(text)
-    match = _MAGNITUDE.fullmatch(signed.group("rest")) if signed else None
-    if signed is None or match is None:
+    if signed is None or (signed.group("inner") and not signed.group("money")):
         return None
-    unit = match.group("unit").strip()
-    value = _value(match)
-    if value is None or _UNIT.fullmatch(unit) is None or (unit and not _is_unit(unit, match.group("unit"))):
+    rest = signed.group("rest")
+    quantity = _compound(rest) or _in_digits(rest) or _in_words(rest)
+    if quantity is None:
+        return None
+    if money := signed.group("money"):
+        if quantity.unit is not None and quantity.unit.dimensions is not None:
+            return None
+        quantity = replace(
+            quantity, unit=read_unit("rupee" if money.startswith("Rs") else re.sub("[A-Z]+(?=.*dollar)", "", money))
+        )
+    negative = (signed.group("sign") == "-") != (signed.group("inner") == "-")
+    return replace(quantity, value=-quantity.value) if negative else quantity
+
+
+def _exact(value: Fraction, unit: Unit | None = None) -> Quantity:
+    return Quantity(value, None, Fraction(0), percent=False, unit=unit)
+
+
+def _in_words(text: str) -> Quantity | None:
+    """Read ``twenty-one``, ``half``, ``three apples``."""
+    found = leading_number(text)
+    if found is None:
+        return None
+    value, rest = found
+    percent = re.match(r"\s*(?:percent|per cent)\b", rest)
+    unit = unit_behind(rest[percent.end() :] if percent else rest)
+    return None if unit is NO_UNIT else replace(_exact(value, unit), percent=percent is not None)
+
+
+def _compound(text: str) -> Quantity | None:
+    """Read a quantity in several units of one kind, from large to small: ``5 ft 6 in``, ``5'6"``, ``1 h 30 min``."""
+    if match := _FEET_AND_INCHES.fullmatch(text):
+        feet, inches, alone = match.groups()
+        return _exact(12 * int(feet or 0) + Fraction(inches or alone or 0), read_unit("inches"))
+    if match := _DEGREES_AND_MINUTES.fullmatch(text):
+        degrees, minutes, seconds = (int(group or 0) for group in match.groups())
+        return _exact(degrees + Fraction(minutes, 60) + Fraction(seconds, 3600), read_unit("degree"))
+    steps: list[tuple[Fraction, Unit]] = []
+    place = 0
+    while (match := _STEP_OF_COMPOUND.match(text, place)) and known_name(match.group(2)):
+        minutes = match.group(2) == "m" and bool(steps) and steps[-1][1] == read_unit("h")
+        steps.append((_number(match.group(1)), read_unit("min" if minutes else match.group(2))))
+        place = match.end()
+    if place < len(text) or len(steps) < 2:
+        return None
+    units = [unit for _, unit in steps]
+    if any(
+        one.dimensions != other.dimensions or one.factor <= other.factor for one, other in itertools.pairwise(units)
+    ):
+        return None
+    return _exact(sum((value * unit.factor / units[-1].factor for value, unit in steps), Fraction(0)), units[-1])
+
+
+def _number(text: str) -> Fraction:
+    return sum((Fraction(part) for part in text.split()), Fraction(0))
+
+
+def _in_digits(text: str) -> Quantity | None:
+    match = _MAGNITUDE.fullmatch(text)
+    value = _value(match) if match else None
+    if match is None or value is None:
         return None
     magnitude, digits, step = value
-    sign = -1 if signed.group("sign") == "-" else 1
-    currency = _CURRENCY.get(signed.group("money") or "", "") or _CURRENCY.get(unit, unit)
-    return Quantity(sign * magnitude, digits, step, match.group("percent") is not None, currency)
+    rest = _UNIT_AS_FRACTION.sub(r" \1/\2", match.group("unit"))
+    if more := re.match(r"\s+and\s+(?:an?|one)\s+(half|third|quarter)\b", rest):
+        magnitude, rest = magnitude + Fraction(1, PARTS[more.group(1)]), rest[more.end() :]
+    scale, rest = _scaled_by_words(rest)
+    unit = unit_behind(rest)
+    if unit is NO_UNIT:
+        return None
+    return Quantity(magnitude * scale, digits, step * scale, match.group("percent") is not None, unit)
 
 
-def _is_unit(unit: str, as_written: str) -> bool:
-    """Tell a unit (``5 m``, ``5cm``, ``5 red apples``) from a variable or function (``5m``, ``5 sin x``)."""
-    words = re.findall(r"[A-Za-z]+", unit)
-    spaced = as_written.startswith(" ") or not unit[0].isalpha()
-    if not words:
-        return not unit.startswith("^{")
-    if unit_size(unit) is not None:
-        return spaced or len(words[0]) > 1
-    return spaced and any(len(word) > 2 for word in words) and not FUNCTIONS.intersection(words)
-
-
-def split_unit(text: str) -> tuple[str, Size | None]:
-    """Split a known unit of two letters or more off the end of an expression; None where there is none."""
-    match = re.fullmatch(r"(.*[\w)\]}])\s+((?:[A-Za-z]+ )?[A-Za-z]{2,}(?:\s*\^\{[23]\})?)", text, re.DOTALL)
-    size = unit_size(match.group(2)) if match else None
-    return (match.group(1), size) if match and size is not None else (text, None)
+def _scaled_by_words(text: str) -> tuple[Fraction, str]:
+    """Read what multiplies or divides a number in digits: ``million``, ``hundred thousand``, ``tenths``, ``k``."""
+    scale = Fraction(1)
+    if match := re.match(r"(k|K|M|B|mn|bn)(?=\s|$)", text):
+        return Fraction(_SUFFIXES[match.group(1)]), text[match.end() :]
+    while match := re.match(rf"\s*-?({_SCALE_WORDS})s?\b", text):
+        scale, text = scale * SCALES[match.group(1)], text[match.end() :]
+    if match := re.match(r"\s*-?([a-z]+)\b", text):
+        part = match.group(1).removesuffix("s")
+        if part in PARTS and part not in ("half", "quarter"):
+            return scale / PARTS[part], text[match.end() :]
+    return scale, text
 
 
 def _value(match: re.Match[str]) -> tuple[Fraction, int | None, Fraction] | None:
@@ -92,8 +163,23 @@ def _value(match: re.Match[str]) -> tuple[Fraction, int | None, Fraction] | None
             if int(bottom) == 0:
                 return None
             value = int(whole) + Fraction(int(top), int(bottom))
-            return (-value if part["minus"] else value), None, Fraction(0)
+            return (-value if part["minus"] != part["below_minus"] else value), None, Fraction(0)
+    if part["before"] is not None:
+        return _repeating(part["before"], part["block"] or part["bracketed"]), None, Fraction(0)
+    if part["going_on"] is not None:
+        return _continued(part["going_on"])
     return _decimal(part["digits"], int(part["exponent"] or part["power"] or 0))
+
+
+def _repeating(before: str, block: str) -> Fraction:
+    decimals = len(before.partition(".")[2])
+    return Fraction(before + "0") + Fraction(int(block), (10 ** len(block) - 1) * 10**decimals)
+
+
+def _continued(digits: str) -> tuple[Fraction, None, Fraction] | None:
+    """Read ``0.333...``, whose last digits must have come twice to say what goes on; None where none have."""
+    match = re.fullmatch(r"(\d+\.\d*?)(\d{1,12}?)\2+", digits)
+    return (_repeating(match.group(1), match.group(2)), None, Fraction(0)) if match else None
 
 
 def _decimal(digits: str, exponent: int) -> tuple[Fraction, int | None, Fraction] | None:
@@ -110,22 +196,21 @@ def _decimal(digits: str, exponent: int) -> tuple[Fraction, int | None, Fraction
 
 def same_quantity(left: Quantity, right: Quantity) -> bool:
     """Return whether two quantities are equal; a missing unit fits any, a percentage fits its number and its share."""
+    factor = ratio(left.unit, right.unit)
+    if factor is None:
+        return False
+    left = _scaled(left, factor)
     if left.percent == right.percent:
-        return _same_with_units(left, right)
-    share, plain = (left, right) if left.percent else (right, left)
-    return same_value(share, plain) or same_value(_scaled(share, Fraction(1, 100)), plain)
-
-
-def _same_with_units(left: Quantity, right: Quantity) -> bool:
-    left_size, right_size = unit_size(left.unit), unit_size(right.unit)
-    if left_size is None or right_size is None:
         return same_value(left, right)
-    (left_kind, left_factor), (right_kind, right_factor) = left_size, right_size
-    return left_kind == right_kind and same_value(_scaled(left, left_factor), _scaled(right, right_factor))
+    share, plain = (left, right) if left.percent else (right, left)
+    if plain.unit is not None:
+        return False
+    hundredth = _scaled(share, Fraction(1, 100))
+    return same_value(share, plain) or (abs(hundredth.value) <= _LARGEST_SHARE and same_value(hundredth, plain))
 
 
 def _scaled(quantity: Quantity, factor: Fraction) -> Quantity:
-    return Quantity(quantity.value * factor, quantity.digits, quantity.step * factor, quantity.percent, quantity.unit)
+    return replace(quantity, value=quantity.value * factor, step=quantity.step * factor)
 
 
 def same_value(left: Quantity, right: Quantity) -> bool:
@@ -133,7 +218,8 @@ def same_value(left: Quantity, right: Quantity) -> bool:
     if left.value == right.value:
         return True
     gap = abs(left.value - right.value)
-    if gap <= NOISE * max(abs(left.value), abs(right.value)) and not (left.digits is None and right.digits is None):
+    printed = max(left.digits or 0, right.digits or 0) >= _PRINTED_DIGITS
+    if printed and gap <= NOISE * max(abs(left.value), abs(right.value)):
         return True
     return (
         stands_for(left, right.value) if right.digits is None else left.digits is None and stands_for(right, left.value)

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|in|to|equiv|sim|mid)(?![A-Za-z])")
+_SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![A-Za-z])|\\mathbb\{|\\lbrace.*(?:\\mid|:)")
 _NAME = re.compile(
-    r"(?:\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3}|\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))"
+    r"(?:(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3}|P\s*\([^()]*\)|\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))"
 )
 _MATRIX = re.compile(r"[(\[]?\s*\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\s*[)\]]?", re.DOTALL)
 _OPENING, _CLOSING = "([{", ")]}"
 _LBRACE, _RBRACE = r"\lbrace", r"\rbrace"
 _PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])")
+_CONJUNCTION = re.compile(r",?\s(?:and|or)\s|,\s*(?:and|or)\s")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Collection:
 
     kind: str
     items: tuple[str, ...]
+    name: str = ""
 
     @property
     def ordered(self) -> bool:
@@ -41,9 +44,19 @@ def is_relation(text: str) -> bool:
     return _RELATION.search(text) is not None
 
 
+def is_set_like(text: str) -> bool:
+    """Return whether a tidy text is an inequality, a set built from others, or a set of numbers with a name."""
+    return _SET_OPERATION.search(text) is not None or re.search(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])", text) is not None
+
+
+def has_matrix(text: str) -> bool:
+    """Return whether a tidy text holds a matrix, alone or inside an expression."""
+    return r"\begin{pmatrix}" in text
+
+
 def sides(text: str) -> list[str]:
     """Split at equality signs outside brackets."""
-    return [side.strip() for side in _split(text, ("=",))]
+    return [side.strip() for side in split_outside(text, ("=",))]
 
 
 def named_value(text: str) -> Named:
@@ -53,17 +66,19 @@ def named_value(text: str) -> Named:
     exact, _, rough = text.partition(r"\approx")
     if rough:
         name = exact.strip()
-        return Named(name, rough.strip()) if _is_name(name) else named_value(name)
-    left, sign, right = text.partition(r"\in ")
-    if sign and _is_name(left.strip()):
-        return Named(left.strip(), right.strip())
+        return Named(name, rough.strip()) if is_name(name) else named_value(name)
+    for mark in (r"\in ", r"\equiv "):
+        left, sign, right = text.partition(mark)
+        if sign and is_name(left.strip()):
+            return Named(left.strip(), right.strip())
     chain = sides(text)
-    if len(chain) > 1 and _is_name(chain[0]):
+    if len(chain) > 1 and is_name(chain[0]):
         return Named(chain[0].replace(" ", ""), chain[-1])
     return Named("", text)
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Return whether a tidy text can be what a value is given for: ``x``, ``x_{1}``, ``AB``, ``f(x)``, ``P(A)``."""
     return _NAME.fullmatch(text) is not None and len(re.sub(r"\\[a-z]+|[^A-Za-z]", "", text)) <= 4
 
 
@@ -71,28 +86,43 @@ def read_collection(text: str) -> Collection | None:
     """Read a tidy text as a collection at its top level; None for a single value."""
     if matrix := _matrix(text):
         return matrix
-    unions = _split(text, (r"\cup",))
+    unions = split_outside(text, (r"\cup",))
     if len(unions) > 1:
         return Collection("union", tuple(sorted(unions)))
     if text.startswith(_LBRACE) and text.endswith(_RBRACE) and text.count(_LBRACE) == 1:
-        return _set(text[len(_LBRACE) : -len(_RBRACE)])
-    if _encloses(text):
-        items = _split(text[1:-1], (",",))
+        inside = _set(text[len(_LBRACE) : -len(_RBRACE)])
+        return Collection("set", tuple(dict.fromkeys(inside.items)), inside.name)
+    if encloses(text):
+        items = split_outside(text[1:-1], (",",))
         return Collection(text[0] + text[-1], tuple(items)) if len(items) > 1 else None
-    items = _split(re.sub(r"\s(?:and|or)\s", " , ", text), (",", ";"))
+    items = split_outside(_CONJUNCTION.sub(" , ", text), (",", ";"))
     return _set(text) if len(items) > 1 or _PLUS_MINUS.search(text) else None
 
 
 def _set(inside: str) -> Collection:
-    items = _split(re.sub(r"\s(?:and|or)\s", " , ", inside), (",", ";"))
-    return Collection("set", tuple(dict.fromkeys(sign for item in items for sign in _both_signs(item) if sign)))
+    items = split_outside(_CONJUNCTION.sub(" , ", inside), (",", ";"))
+    named = re.match(r"([A-Za-z](?:_\{\w\})?)\s*=", items[0])
+    name = named.group(1) if named else ""
+    if name:  # x=1,2 and x=1, x=2: the name is given once or every time
+        items = [re.sub(rf"^{re.escape(name)}\s*=\s*", "", item) for item in items]
+    return Collection("set", tuple(sign for item in items for sign in _both_signs(item) if sign), name)
+
+
+def read_assignments(text: str) -> dict[str, str]:
+    """Read values given for two or more variables (``x=2, y=7``); empty for anything else."""
+    items = [item for item in split_outside(_CONJUNCTION.sub(" , ", text), (",", ";")) if item]
+    pairs = [sides(item) for item in items]
+    if len(pairs) < 2 or not all(len(pair) == 2 and pair[1] and is_name(pair[0]) for pair in pairs):
+        return {}
+    values = {name.replace(" ", ""): value for name, value in pairs}
+    return values if len(values) == len(pairs) else {}
 
 
 def _both_signs(item: str) -> list[str]:
     if len(_PLUS_MINUS.findall(item)) != 1:
         return [item]
-    left, right = (part.strip() for part in _PLUS_MINUS.split(item))
-    return [f"{left}+{right}".lstrip("+"), f"{left}-{right}"]
+    left, right = _PLUS_MINUS.split(item)
+    return [f"{left}+{right}".lstrip("+ ").strip(), f"{left}-{right}".strip()]
 
 
 def _matrix(text: str) -> Collection | None:
@@ -104,7 +134,7 @@ def _matrix(text: str) -> Collection | None:
     return Collection(f"matrix {shape}", tuple(entry.strip() for row in rows for entry in row))
 
 
-def _encloses(text: str) -> bool:
+def encloses(text: str) -> bool:
     """Tell whether the first bracket of ``text`` closes at its very end (half-open intervals included)."""
     if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]":
         return False
@@ -116,7 +146,7 @@ def _encloses(text: str) -> bool:
     return False
 
 
-def _split(text: str, separators: tuple[str, ...]) -> list[str]:
+def split_outside(text: str, separators: tuple[str, ...]) -> list[str]:
     r"""Split at separators that stand outside all brackets and braces."""
     parts, start, depth, place = [], 0, 0, 0
     while place < len(text):

@@ -1,4 +1,4 @@
-"""``rho1bench leaderboard build`` and ``check``: the two pages as a pure function of the files in ``results/``.
+"""``rho1bench leaderboard build`` and ``check``: pages and figures as a pure function of the files in ``results/``.
 
 No clock, no network, no locale: the same records give the same bytes on every machine. A page that is not what the
 records give is stale, and ``check`` shows the difference.
@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from rho1bench.errors import DataError
+from rho1bench.leaderboard.pages.figures import figure_files
 from rho1bench.leaderboard.pages.html import html_page
 from rho1bench.leaderboard.pages.markdown import markdown_page
 from rho1bench.leaderboard.records.add import add, all_or_nothing
@@ -37,7 +38,8 @@ def _pages(results: Path) -> tuple[dict[str, str], list[str]]:
     records, problems = read_records(results)
     board = make_board(records)
     schema = json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return {MARKDOWN_PAGE: markdown_page(board), HTML_PAGE: html_page(board), SCHEMA_FILE: schema}, problems
+    texts = {MARKDOWN_PAGE: markdown_page(board), HTML_PAGE: html_page(board), SCHEMA_FILE: schema}
+    return texts | figure_files(board.all_figures, records), problems
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def write_pages(results: Path) -> list[Path]:
         raise DataError(f"{results}: the pages are not built, {len(problems)} problem(s):\n{shown}{more}")
     stale = [results / name for name, text in texts.items() if _read(results / name) != text]
     for path in stale:
-        write_text(path, texts[path.name])
+        write_text(path, texts[path.relative_to(results).as_posix()])
     return stale
 
 

@@ -83,10 +83,11 @@ def _cell(cell: CellView, link: str, table: str, marked: str) -> str:
 
 
 def _panels(figures: Sequence[Figure]) -> list[dict[str, object]]:
-    return [{"svg": svg(_chart(figure)), "view": figure_view(figure)} for figure in figures]
+    return [{"svg": svg(accuracy_chart(figure)), "view": figure_view(figure)} for figure in figures]
 
 
-def _chart(figure: Figure) -> Chart:
+def accuracy_chart(figure: Figure, controls: Sequence[tuple[float, str]] = ()) -> Chart:
+    """Return accuracy against tokens; ``controls`` are levels to compare with, in percent, each with its name."""
     series = [
         Series(
             line.name,
@@ -100,7 +101,9 @@ def _chart(figure: Figure) -> Chart:
     ]
     ends = "; ".join(f"{one.name} from {one.points[0][1]:.1f}% to {one.points[-1][1]:.1f}%" for one in series)
     title = figure_view(figure).title
-    return Chart(title, f"{ends}.", "tokens", "% correct", series, fmt.short_count, _percent_tick, size=_SIZE)
+    return Chart(
+        title, f"{ends}.", "tokens", "% correct", series, fmt.short_count, _percent_tick, rules=controls, size=_SIZE
+    )
 
 
 def _percent_tick(value: float) -> str:

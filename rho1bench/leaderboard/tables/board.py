@@ -66,6 +66,11 @@ class Board:
     partial: tuple[Partial, ...]
 
     @property
+    def all_figures(self) -> tuple[Figure, ...]:
+        """The figures of whole evaluations and of trials."""
+        return (*self.figures, *(figure for part in self.partial for figure in part.figures))
+
+    @property
     def num_notes(self) -> int:
         """How many printed averages do not follow from their cells."""
         return sum(len(table.notes) for table in (self.math, self.tools, *self.ablations))

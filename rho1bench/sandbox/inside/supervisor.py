@@ -25,8 +25,6 @@ STATUS = struct.Struct("i")
 STARTED = STATUS.pack(-1)
 """Written before the first status: the namespaces stand, and the program's time begins."""
 KILL_SECONDS = 5.0
-WALL_FACTOR = 5
-"""A program gets its time within this many times as much by the clock, whatever else the machine does."""
 LOOK_SECONDS = 0.1
 """How often the time and memory of all processes of a program are added up."""
 
@@ -35,7 +33,8 @@ LOOK_SECONDS = 0.1
 class Request:
     """One program with its limits: seconds of its own time, MiB of memory beyond the fork server's, its empty folder.
 
-    ``captured`` programs run as those of the paper's tool loop, others as an interpreter runs a file.
+    ``latest`` is when it ends by the clock, in seconds from its start. ``captured`` programs run as those of the
+    paper's tool loop, others as an interpreter runs a file.
     """
 
     source: str
@@ -43,6 +42,7 @@ class Request:
     memory_mb: int
     folder: str
     captured: bool
+    latest: float
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,12 @@ class _Watch:
         self.own_time = usage.OwnTime(time.monotonic())
         self._processes = processes
         self._timeout = request.timeout
+        self._latest = request.latest
         self._memory = request.memory_mb << 20
 
     def wait(self) -> str:
         """Return why the wait ended: exit, timeout, memory or stopped."""
-        latest = time.monotonic() + WALL_FACTOR * self._timeout
+        latest = time.monotonic() + self._latest
         end = os.pidfd_open(self.child)
         poll = select.poll()
         for descriptor in (end, self.connection.fileno(), self.status_reader):

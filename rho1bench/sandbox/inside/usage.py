@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 
@@ -63,12 +62,23 @@ class Processes:
         """Return the nanoseconds that each thread has run, and waited for a CPU, by its id."""
         found = {}
         for pid in self.ids():
-            with contextlib.suppress(OSError):
-                for task in os.listdir(f"/proc/self/fd/{self._proc}/{pid}/task"):
-                    for line in self._lines(f"{pid}/task/{task}/schedstat"):
-                        ran, waited, _ = line.split()
-                        found[task] = int(ran), int(waited)
+            for task in self._threads(pid):
+                for line in self._lines(f"{pid}/task/{task}/schedstat"):
+                    ran, waited, _ = line.split()
+                    found[task] = int(ran), int(waited)
         return found
+
+    def _threads(self, pid: int) -> list[str]:
+        try:
+            folder = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._proc)
+        except OSError:
+            return []
+        try:
+            return os.listdir(folder)
+        except OSError:
+            return []
+        finally:
+            os.close(folder)
 
     def _lines(self, path: str) -> list[str]:
         """Read a file of /proc; empty if the process has ended."""

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rho1bench.errors import CheckpointError
-from rho1bench.modeling.causal_lm import load_model, weights_sha256
+from rho1bench.modeling.causal_lm import check_weights, load_model, weights_sha256
 from rho1bench.modeling.weights import RESUME_WEIGHTS, load_resume_weights, save_resume_weights
 
 SHAPE = {
@@ -82,6 +82,9 @@ def test_weights_that_do_not_fill_the_model_are_refused(
     assert str(caught.value).startswith("mine: these weights")
     for word in words:
         assert word in str(caught.value)
+    with pytest.raises(CheckpointError) as same:
+        check_weights(folder, name="mine")
+    assert str(same.value) == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +99,9 @@ def test_weights_that_do_not_fill_the_model_are_refused(
 )
 def test_a_config_of_another_model_is_refused(folder: Path, fields: dict[str, Any], word: str) -> None:
     change_config(folder, **fields)
-    with pytest.raises(CheckpointError, match=word):
-        load_model(folder)
+    for check in (load_model, check_weights):
+        with pytest.raises(CheckpointError, match=word):
+            check(folder)
 
 
 def test_whole_checkpoints_load(folder: Path, tmp_path: Path) -> None:
@@ -110,10 +114,13 @@ def test_whole_checkpoints_load(folder: Path, tmp_path: Path) -> None:
     )
     # Buffers that older versions stored beside the weights are none.
     change_weights(folder, lambda weights: {**weights, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
-    load_model(folder)
+    for check in (load_model, check_weights):
+        check(folder)
     make("Llama", num_key_value_heads=2, tie_word_embeddings=True).save_pretrained(tmp_path / "tied")
     assert "lm_head.weight" not in load_file(tmp_path / "tied/model.safetensors")
-    load_model(tmp_path / "tied")
+    for check in (load_model, check_weights):
+        check(tmp_path / "tied")
+        check(tmp_path / "shards")
 
 
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "num_key_value_heads": 2}

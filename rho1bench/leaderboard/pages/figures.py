@@ -1,0 +1,46 @@
+"""``results/figures/``: accuracy against tokens as a picture of its own, for a README or a talk.
+
+One file for each figure of the page. Other stages of the same recipe that were evaluated on the same suite are drawn as
+levels, so that a treatment never stands beside its baseline alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rho1bench.leaderboard.pages.html import accuracy_chart
+from rho1bench.leaderboard.records.record_summary import RecordSummary
+from rho1bench.leaderboard.tables.accuracy_curves import Figure
+from rho1bench.rendering.line_chart import svg
+from rho1bench.rendering.numbers import label_name
+
+FIGURES = "figures"
+
+
+def figure_files(figures: Sequence[Figure], records: Sequence[RecordSummary]) -> dict[str, str]:
+    """Return the text of every figure by its path under ``results/``."""
+    return {
+        f"{FIGURES}/{figure.suite}.{figure.recipe}.{_stage(figure)}.svg": svg(
+            accuracy_chart(figure, _controls(figure, records)), standalone=True
+        )
+        + "\n"
+        for figure in figures
+    }
+
+
+def _stage(figure: Figure) -> str:
+    """Return the stage that a figure is about, in lower case as recipes write it."""
+    return figure.lines[0].name.lower().replace(" ", "-")
+
+
+def _controls(figure: Figure, records: Sequence[RecordSummary]) -> list[tuple[float, str]]:
+    """Return the scores of the recipe's other stages, of one seed each, without the base that training began from."""
+    drawn = {line.name for line in figure.lines}
+    found = []
+    for record in records:
+        training = record.training
+        if training is None or (record.suite, training.recipe) != (figure.suite, figure.recipe):
+            continue
+        if training.method != "base" and not record.curve and label_name(training.stage) not in drawn:
+            found.append((100.0 * record.average.score, label_name(training.stage)))
+    return found
