@@ -2,7 +2,7 @@
 
 Independent of the paper's normal form, which forgets units, percent signs and order of magnitude. ``extraction`` finds
 the answer as it was written (in a box, ``stated`` in a sentence, or as the ``last_number``); ``normal_form`` removes
-what is only typography (``unicode_math``); ``quantity``, ``number_words`` and ``units`` read numbers with units exactly;
+what is only typography (``unicode_math``); ``quantity``, ``number_words`` and ``units`` read numbers exactly;
 ``structures`` takes lists, intervals and equations apart; ``text_answers`` reads words; ``equality`` holds the rules.
 What they leave open runs in a worker: ``symbolic`` reads LaTeX through math-verify, ``exact`` compares numbers and
 expressions, ``solution_sets`` inequalities and equations.
