@@ -194,7 +194,7 @@ def test_ci_calls_the_make_targets_of_the_readme():
                     assert target in targets
 
 
-# --- rules of style ----------------------------------------------------------------------------------------------------
+# --- rules of style --------------------------------------------------------------------------------------------------
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
