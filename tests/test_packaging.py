@@ -1,4 +1,4 @@
-"""Wheel, pins, installation and house rules: what a user installs, and what must never slip into the repository."""
+"""Wheel, pins, installation and rules of style: what a user installs, and what must never slip into the repository."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_ci_calls_the_make_targets_of_the_readme():
                     assert target in targets
 
 
-# --- house rules ----------------------------------------------------------------------------------------------------
+# --- rules of style --------------------------------------------------------------------------------------------------
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -49,7 +49,7 @@ def options(
 
 
 def doctor() -> None:
-    """Check Python, packages, devices and the inference engine; say what to mend."""
+    """Check Python, packages, devices and the inference engine; say what to fix."""
     from rich.console import Console
 
     from rho1bench.cli.doctor import print_diagnosis

@@ -1,4 +1,4 @@
-"""``rho1bench doctor``: what this environment has, what is wrong with it, and the exact line that mends it."""
+"""``rho1bench doctor``: what this environment has, what is wrong with it, and the exact line that fixes it."""
 
 from __future__ import annotations
 

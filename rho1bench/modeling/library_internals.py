@@ -1,7 +1,7 @@
 """What this package reads of transformers' and accelerate's inside, for want of a public interface.
 
 It stands here alone, beside the methods of ``transformers.Trainer`` that ``training.trainers`` overrides;
-``tests/modeling/test_library_internals.py`` tells by name what a new version of a library has moved.
+``tests/modeling/test_transformers_internals.py`` tells by name what a new version of a library has moved.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rho1bench.system.paths import PACKAGE, shipped
 
 _NAME = PACKAGE.name
 _DOTTED = re.compile(rf"\b{_NAME}(?:\.[A-Za-z_]\w*)+")
-_MODULE_TEXT = re.compile(rf"{_NAME}(?:\.[A-Za-z_]\w*)+(?::\w+)?")
+_QUOTED_MODULE = re.compile(rf"""["']({_NAME}(?:\.[A-Za-z_]\w*)+(?::\w+)?)["']""")
 
 
 def code_files(entry: str, shipped_folders: Sequence[str] = ()) -> list[Path]:
@@ -35,12 +35,16 @@ def code_files(entry: str, shipped_folders: Sequence[str] = ()) -> list[Path]:
     return sorted(files | modules)
 
 
-def _module_files(dotted: str) -> list[Path]:
+def _module_files(dotted: str) -> tuple[Path, ...]:
     """Return the file of a module (or of the one that holds the name) and of the packages above; none from outside."""
-    parts = dotted.split(".")
+    return _files_on_the_way(PACKAGE, tuple(dotted.split(".")))
+
+
+@cache
+def _files_on_the_way(package: Path, parts: tuple[str, ...]) -> tuple[Path, ...]:
     if parts[0] != _NAME:
-        return []
-    files, here = [PACKAGE / "__init__.py"], PACKAGE
+        return ()
+    files, here = [package / "__init__.py"], package
     for part in parts[1:]:
         if (here / part / "__init__.py").is_file():
             here = here / part
@@ -48,36 +52,45 @@ def _module_files(dotted: str) -> list[Path]:
         else:
             files += [path for path in [here / f"{part}.py"] if path.is_file()]
             break
-    return files
+    return tuple(files)
 
 
 @cache
 def _reached_from(path: Path) -> tuple[str, ...]:
     """Return the dotted names of the package that a module imports or names as text."""
-    found: list[str] = []
+    text = path.read_text(encoding="utf-8")
+    found = [
+        match[1].partition(":")[0]
+        for match in _QUOTED_MODULE.finditer(text)
+        if not text[: match.start()].rstrip().endswith("StageSpec(")  # the entry points of other stages
+    ]
     package = [_NAME, *path.relative_to(PACKAGE).parent.parts]
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        waiting += _parts_that_run(node)
+    for node in _imports(ast.parse(text).body):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _MODULE_TEXT.fullmatch(node.value):
-            found.append(node.value.partition(":")[0])
     return tuple(dict.fromkeys(name for name in found if name.partition(".")[0] == _NAME))
 
 
-def _parts_that_run(node: ast.AST) -> list[ast.AST]:
-    """Return the parts of a node, without imports for types alone and without the entry points of other stages."""
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        return list(node.orelse)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "StageSpec":
-        return []
-    return list(ast.iter_child_nodes(node))
+def _imports(statements: Sequence[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the imports among statements and inside them, but for those that types alone need."""
+    for statement in statements:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+        elif (
+            isinstance(statement, ast.If)
+            and isinstance(statement.test, ast.Name)
+            and (statement.test.id == "TYPE_CHECKING")
+        ):
+            yield from _imports(statement.orelse)
+        else:
+            for part in ("body", "orelse", "finalbody"):
+                yield from _imports(getattr(statement, part, ()))
+            for branch in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+                yield from _imports(branch.body)
 
 
 def _named_in(path: Path) -> list[str]:

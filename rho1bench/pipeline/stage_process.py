@@ -1,7 +1,7 @@
 """Runs stages in child processes: stages that do not need each other side by side, or one stage in several ranks.
 
 The runner's second way of carrying out a stage: CLM and SLM of one recipe, say, on two CPU cores, or one training stage
-on eight GPUs (``launching``). A child reads its job from standard input (a rank: from a file) and reports progress and
+on eight GPUs (``torchrun``). A child reads its job from standard input (a rank: from a file) and reports progress and
 user errors through a pipe as JSON lines; it ends when standard input closes, so no child outlives a killed run.
 """
 

@@ -78,7 +78,7 @@ def fake_record(
         "curve": [_point(index, len(curve), share, tasks, generator) for index, share in enumerate(curve)],
         "comparison": None,
     }
-    return sealed(record)
+    return with_hashes(record)
 
 
 def fake_training(**facts: Any) -> Json:
@@ -126,7 +126,7 @@ def compared(treatment: Json, baseline: Json, seed: int | None = None) -> Json:
     return as_json(compare_records(Record.model_validate(treatment), Record.model_validate(baseline), seed=seed))
 
 
-def sealed(record: Mapping[str, Any]) -> Json:
+def with_hashes(record: Mapping[str, Any]) -> Json:
     """Return ``record`` with the fingerprint and hash that fit its content (anew, after a test changed something)."""
     data = {**record}
     data["eval_fingerprint"] = eval_fingerprint(data)

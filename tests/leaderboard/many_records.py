@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
-from fake_records import Json, fake_pair, fake_record, sealed, write_results
+from fake_records import Json, fake_pair, fake_record, with_hashes, write_results
 
 from rho1bench.system.files import sha256_bytes
 
@@ -76,7 +76,7 @@ def _renamed(record: Json, stage: str, index: int) -> Json:
     }
     model = {**record["model"], "name": name, "weights_sha256": sha256_bytes(name.encode())}
     changed = {"id": f"{suite}/{name}{end}", "model": model, "training": training, "comparison": comparison}
-    return sealed({**record, **changed})
+    return with_hashes({**record, **changed})
 
 
 def write_many(folder: Path, number: int) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_records import compared, fake_pair, fake_record, sealed, write_results
+from fake_records import compared, fake_pair, fake_record, with_hashes, write_results
 
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.pages.build import HTML_PAGE, MARKDOWN_PAGE, SCHEMA_FILE, check_results, write_pages
@@ -43,7 +43,7 @@ def edit(results: Path, change: Callable[[Json], Any], *, reseal: bool, place: s
     path = results / place
     data = json.loads(path.read_text())
     change(data)
-    path.write_text(json.dumps(sealed(data) if reseal else data))
+    path.write_text(json.dumps(with_hashes(data) if reseal else data))
 
 
 def task(data: Json) -> Json:
@@ -140,7 +140,7 @@ def test_a_renamed_record_is_caught(results: Path) -> None:
 def test_a_copied_record_is_caught_under_its_own_and_under_a_new_id(results: Path) -> None:
     path = results / "records/rho1_math9/three.json"
     data = json.loads(path.read_text())
-    path.with_name("five.json").write_text(json.dumps(sealed(data | {"id": "rho1_math9/five"})))
+    path.with_name("five.json").write_text(json.dumps(with_hashes(data | {"id": "rho1_math9/five"})))
     assert any("the same row as" in problem for problem in check_results(results))
     path.with_name("five.json").write_text(path.read_text())
     assert any("so it belongs in" in problem for problem in check_results(results))
@@ -149,7 +149,7 @@ def test_a_copied_record_is_caught_under_its_own_and_under_a_new_id(results: Pat
 def test_an_unlike_row_may_not_stand_in_a_column(results: Path) -> None:
     record = fake_record("six")
     record["tasks"]["rho1_gsm8k_cot"]["prompts_sha256"] = "5" * 64
-    write_results(results, [sealed(record)])
+    write_results(results, [with_hashes(record)])
     problems = check_results(results)
     assert any("may not stand in one column" in one and "prompts_sha256 of rho1_gsm8k_cot" in one for one in problems)
 
@@ -157,7 +157,7 @@ def test_an_unlike_row_may_not_stand_in_a_column(results: Path) -> None:
 def test_a_pair_evaluated_otherwise_is_caught(results: Path) -> None:
     left, right = fake_pair("seven", seed=3, limit=8)
     right["evaluation"]["grader"] = 2
-    write_results(results, [left, sealed(right)])
+    write_results(results, [left, with_hashes(right)])
     assert any("was evaluated otherwise" in problem for problem in check_results(results))
 
 
@@ -188,7 +188,7 @@ def test_a_recipe_that_is_kept_must_be_there_and_the_same(results: Path) -> None
     facts = {"recipe": "mine", "recipe_sha256": settings_sha256(settings)}
     record = fake_record("mine.clm.seed0", training=facts | {"method": "clm"})
     record["command"] = "rho1bench run results/recipes/mine.yaml --seed 0"
-    write_results(results, [sealed(record)])
+    write_results(results, [with_hashes(record)])
     assert any("its recipe recipes/mine.yaml cannot be read" in problem for problem in check_results(results))
     path = results / "recipes/mine.yaml"
     path.parent.mkdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_records import fake_pair, fake_record, sealed, write_results
+from fake_records import fake_pair, fake_record, with_hashes, write_results
 
 from rho1bench.leaderboard.pages.build import HTML_PAGE, write_pages
 
@@ -38,7 +38,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [record for seed in range(2) for record in fake_pair("ours", seed=seed)]
     records += [*fake_pair("tiny", suite="mini_math9"), *fake_pair("general", suite="rho1_general15")]
     evil = fake_record("evil")
-    write_results(results, [*records, sealed(evil | {"model": evil["model"] | {"name": NAME}})])
+    write_results(results, [*records, with_hashes(evil | {"model": evil["model"] | {"name": NAME}})])
     write_pages(results)
     return results / HTML_PAGE
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_records import Json, fake_pair, fake_record, sealed, write_results
+from fake_records import Json, fake_pair, fake_record, with_hashes, write_results
 from page_tables import Page, PageRow
 
 from rho1bench.comparison.statistics import spread_over_seeds
@@ -235,7 +235,7 @@ def attacked(record: Json) -> Json:
             "stage": ATTACK + record["training"]["stage"],
             "selection": {"score": ATTACK, "ratio": 0.5},
         }
-    return sealed(hostile)
+    return with_hashes(hostile)
 
 
 def test_text_from_outside_is_only_ever_text(tmp_path: Path) -> None:

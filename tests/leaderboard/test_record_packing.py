@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from eval_folders import write_label
-from fake_records import fake_pair, fake_record, sealed, write_results
+from fake_records import fake_pair, fake_record, with_hashes, write_results
 from typer.testing import CliRunner
 
 from rho1bench.cli.app import app
@@ -121,7 +121,7 @@ def test_compare_prints_and_writes_the_differences(tmp_path: Path) -> None:
 def test_compare_names_the_part_that_differs(tmp_path: Path) -> None:
     left, right = fake_pair("one")
     right["tasks"]["rho1_sat_cot"]["prompts_sha256"] = "1" * 64
-    results = write_results(tmp_path / "results", [sealed({**left, "comparison": None}), sealed(right)])
+    results = write_results(tmp_path / "results", [with_hashes({**left, "comparison": None}), with_hashes(right)])
     with pytest.raises(DataError, match="prompts_sha256 of rho1_sat_cot"):
         compare("rho1_math9/one.slm.seed0", "rho1_math9/one.clm.seed0", results)
 
