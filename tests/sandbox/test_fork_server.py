@@ -153,6 +153,7 @@ def test_a_source_of_a_megabyte(server: ForkServer):
 
 def test_programs_leave_no_descriptor_process_or_folder(server: ForkServer):
     pid = pid_of(server)
+    gc.collect()  # what earlier tests left to be closed
     before = (descriptors(os.getpid()), descriptors(pid), scratch_folders())
     sources = ["print(1)", "1/0", "import os; os.fork()", "import os; os._exit(3)", "print('x' * 5000000)"] * 6
     for source in sources:
