@@ -301,6 +301,17 @@ print({name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.i
 """
 
 
+def test_names_of_recipes_lead_figures_nowhere(tmp_path: Path) -> None:
+    pair = [dict(record) for record in fake_pair("one", seed=1)]
+    for record in pair:
+        record["training"] = record["training"] | {"recipe": "../../Evil <recipe>"}
+    texts, _ = pages(write_results(tmp_path, [with_hashes(record) for record in pair]))
+    figures = [name for name in texts if name.endswith(".svg")]
+    assert figures
+    assert all(Path(name).parts[0] == "figures" and len(Path(name).parts) == 2 for name in figures)
+    assert not any(set(name) & set("<> ") or ".." in name for name in figures)
+
+
 def test_the_same_records_give_the_same_bytes_anywhere(tmp_path: Path) -> None:
     records = [*fake_pair("one", seed=1), *fake_pair("two", suite="mini_math9"), fake_record("three", limit=4)]
     settings = (
@@ -317,6 +328,6 @@ def test_the_same_records_give_the_same_bytes_anywhere(tmp_path: Path) -> None:
         )
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
-    assert outputs[0].count("'") == 12
+    assert outputs[0].count("'") == 4 * 5  # two pages, the schema and two figures, each with its hash
     for text in pages(tmp_path / "a")[0].values():
         assert str(tmp_path) not in text

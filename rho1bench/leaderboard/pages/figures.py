@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rho1bench.leaderboard.pages.html import accuracy_chart
+from rho1bench.leaderboard.records.from_evaluation import slug
 from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.rendering.line_chart import svg
@@ -18,19 +19,14 @@ FIGURES = "figures"
 
 
 def figure_files(figures: Sequence[Figure], records: Sequence[RecordSummary]) -> dict[str, str]:
-    """Return the text of every figure by its path under ``results/``."""
-    return {
-        f"{FIGURES}/{figure.suite}.{figure.recipe}.{_stage(figure)}.svg": svg(
-            accuracy_chart(figure, _controls(figure, records)), standalone=True
-        )
-        + "\n"
-        for figure in figures
-    }
-
-
-def _stage(figure: Figure) -> str:
-    """Return the stage that a figure is about, in lower case as recipes write it."""
-    return figure.lines[0].name.lower().replace(" ", "-")
+    """Return the text of every figure by its path under ``results/``; names of recipes become parts of file names."""
+    files: dict[str, str] = {}
+    for figure in figures:
+        stem = ".".join(slug(part) for part in (figure.suite, figure.recipe, figure.lines[0].name))
+        same = sum(path.startswith(f"{FIGURES}/{stem}.") for path in files)
+        path = f"{FIGURES}/{stem}.{same + 1}.svg" if same else f"{FIGURES}/{stem}.svg"
+        files[path] = svg(accuracy_chart(figure, _controls(figure, records)), standalone=True) + "\n"
+    return files
 
 
 def _controls(figure: Figure, records: Sequence[RecordSummary]) -> list[tuple[float, str]]:
