@@ -5,7 +5,6 @@ The checks work on raw YAML data with this, so that one bad stage does not hide 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
@@ -61,12 +60,6 @@ class Node:
             text = _describe(schema)
         return f"{text} or null" if kinds and any(item.get("type") == "null" for item in alternatives) else text
 
-    def stage_kinds(self, raw: Any) -> tuple[str, ...]:
-        """Return the kinds of stage that the value ``raw`` may name here; empty if it names none."""
-        if not isinstance(raw, str):
-            return ()
-        return tuple(self.schema.get(STAGE_KINDS_KEY) or self.resolve(raw).schema.get(STAGE_KINDS_KEY, ()))
-
     def _dereference(self, schema: Json) -> Json:
         while "$ref" in schema:
             schema = self.root["$defs"][schema["$ref"].rpartition("/")[2]]
@@ -92,21 +85,6 @@ def recipe_node() -> Node:
     """Return the schema of a whole recipe."""
     schema = Recipe.model_json_schema()
     return Node(schema, schema)
-
-
-def raw_references(
-    node: Node, raw: Any, path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[Any, str, tuple[str, ...]]]:
-    """Yield ``(path, stage name, kinds)`` for every stage that the raw value names."""
-    kinds = node.stage_kinds(raw)
-    if kinds:
-        yield path, raw, kinds
-    elif isinstance(raw, dict):
-        for key, value in raw.items():
-            yield from raw_references(node.child(str(key), raw), value, (*path, str(key)))
-    elif isinstance(raw, list):
-        for index, value in enumerate(raw):
-            yield from raw_references(node.child(index, raw), value, (*path, index))
 
 
 def _alternatives(schema: Json) -> list[Json]:
