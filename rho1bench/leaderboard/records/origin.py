@@ -150,7 +150,7 @@ def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]
         expected = stage.max_steps * stage.batch_size * recipe.stage(stage.corpus, CorpusStage).block_size
         if tokens != expected:
             yield f"tokens are {tokens}, its recipe reads {expected}"
-        ratio = stage.selection.ratio if stage.selection else None
+        ratio = stage.selection.fixed_ratio if stage.selection else None
         if ratio is not None and selected is not None and selected > ratio * expected:
             yield f"selected_tokens are {selected}, more than {ratio:g} of {expected}"
 
