@@ -46,9 +46,9 @@ class Ramp(Parameters):
 
 
 _SPECS = (
-    RuleSpec("full", ("token_positions",), summary="all tokens", source="the baseline: CLM"),
-    RuleSpec("random", ("token_positions",), summary="any, by seed and token", source="the control of every claim"),
     RuleSpec("excess_loss", ("losses", "reference.losses"), summary="high l - r", source=f"{RHO1}, equation 3"),
+    RuleSpec("reference_loss", ("reference.losses",), summary="low r", source=f"{RHO1}, section 3.4"),
+    RuleSpec("reference_entropy", ("reference.entropies",), summary="low Hr", source=f"{RHO1}, section 3.4"),
     RuleSpec(
         "reversed_excess_loss",
         ("losses", "reference.losses"),
@@ -62,8 +62,6 @@ _SPECS = (
         summary="drawn by softmax(l - r)",
         source=f"stochastic selection of student projects; {RHO1}, appendix C",
     ),
-    RuleSpec("reference_loss", ("reference.losses",), summary="low r", source=f"{RHO1}, section 3.4"),
-    RuleSpec("reference_entropy", ("reference.entropies",), summary="low Hr", source=f"{RHO1}, section 3.4"),
     RuleSpec(
         "middle_reference_loss",
         ("reference.loss_ranks",),
@@ -118,5 +116,7 @@ _SPECS = (
         source="a public speedrun entry of 2026",
         even_over_positions=False,
     ),
+    RuleSpec("full", ("token_positions",), summary="all tokens", source="the baseline: CLM"),
+    RuleSpec("random", ("token_positions",), summary="any, by seed and token", source="the control of every claim"),
 )
 BUILT_IN = {spec.name: spec for spec in _SPECS}
