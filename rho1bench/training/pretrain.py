@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
@@ -24,6 +26,7 @@ from rho1bench.selection.selector import Selector
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import BlockDataset, as_is, block_order
 from rho1bench.training.measurements import Probe, block_losses, sharded_block_losses, validation_hook
+from rho1bench.training.starting_point import starting_point
 from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save
 
 if TYPE_CHECKING:
@@ -62,8 +65,11 @@ def run(context: StageContext) -> None:
     lm = initial_model(context, stage, inputs.tokenizer_folder, longest)
     if any(corpus.document_ids is not None for corpus in inputs.corpora):
         check_document_masking(lm, f"stage {stage.name!r}")
-    trainer = _trainer(context, stage, inputs, lm)
+    order = block_order(len(inputs.corpus), stage.max_steps * stage.batch_size, context.seed, inputs.corpus.fingerprint)
+    start = starting_point(lm, order, inputs.corpus.fingerprint)
+    trainer = _trainer(context, stage, inputs, lm, order)
     callback = StageCallback(context, trainer, size_of_model(lm), inputs.corpus.block_size)
+    callback.facts |= start
     _add_hooks(context, stage, inputs, trainer, callback)
     train_and_save(context, callback, inputs.tokenizer_folder)
 
@@ -80,18 +86,19 @@ def _inputs(context: StageContext, stage: PretrainStage) -> _Inputs:
     return _Inputs(corpus, held_out, _token_scores(context, stage, corpus), context.input(tokenizer) / "tokenizer")
 
 
-def _trainer(context: StageContext, stage: PretrainStage, inputs: _Inputs, lm: PreTrainedModel) -> SelectiveTrainer:
+def _trainer(
+    context: StageContext, stage: PretrainStage, inputs: _Inputs, lm: PreTrainedModel, order: npt.NDArray[np.int64]
+) -> SelectiveTrainer:
     from transformers import TrainingArguments
 
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
-    corpus, seed = inputs.corpus, derive_seed(context.seed, "selection")
-    order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
+    seed = derive_seed(context.seed, "selection")
     return SelectiveTrainer(
         model=SelectiveLM(lm, Selector(stage.selection, seed)),
         monitor=Selector(stage.monitor, seed) if stage.monitor is not None else None,
         args=make_arguments(TrainingArguments, context, lm),
-        train_dataset=BlockDataset(corpus, order, inputs.scores),
+        train_dataset=BlockDataset(inputs.corpus, order, inputs.scores),
         data_collator=as_is,
     )
 
