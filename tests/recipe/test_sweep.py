@@ -101,7 +101,7 @@ def test_seeds_are_a_number_or_a_list():
         with pytest.raises(RecipeError, match="expected the number of seeds"):
             read_seeds(text)
     with pytest.raises(RecipeError, match="no training stage is swept or compared"):
-        swept("stages.tokenizer.vocab_size=400,500", "stages.compare.pairs=[]", seeds=(1,))
+        swept("stages.compare.num_resamples=10,20", seeds=(1,))
 
 
 def test_the_command_carries_a_sweep_out(tmp_path):
