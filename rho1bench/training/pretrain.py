@@ -25,6 +25,7 @@ from rho1bench.selection.selector import Selector
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import BlockDataset, BlockReader, as_is, block_order
 from rho1bench.training.measurements import Probe, block_losses, sharded_block_losses, validation_hook
+from rho1bench.training.starting_point import starting_point
 from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save
 
 if TYPE_CHECKING:
@@ -84,8 +85,12 @@ def run(context: StageContext) -> None:
     lm = initial_model(context, stage, inputs.tokenizer_folder, longest)
     if any(corpus.document_ids is not None for corpus in inputs.corpora):
         check_document_masking(lm, f"stage {stage.name!r}")
-    trainer = _trainer(context, stage, inputs, selectors, lm)
-    callback = StageCallback(context, trainer, size_of_model(lm), inputs.blocks.corpus.block_size)
+    corpus = inputs.blocks.corpus
+    order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
+    start = starting_point(lm, order, corpus.fingerprint)
+    trainer = _trainer(context, stage, BlockDataset(inputs.blocks, order), selectors, lm)
+    callback = StageCallback(context, trainer, size_of_model(lm), corpus.block_size)
+    callback.facts |= start
     _add_hooks(context, stage, inputs, trainer, callback)
     train_and_save(context, callback, inputs.tokenizer_folder)
 
@@ -105,22 +110,20 @@ def _inputs(context: StageContext, stage: PretrainStage, selectors: _Selectors) 
 
 
 def _trainer(
-    context: StageContext, stage: PretrainStage, inputs: _Inputs, selectors: _Selectors, lm: PreTrainedModel
+    context: StageContext, stage: PretrainStage, dataset: BlockDataset, selectors: _Selectors, lm: PreTrainedModel
 ) -> SelectiveTrainer:
     from transformers import TrainingArguments
 
     from rho1bench.training.moving_average import moving_average
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
-    corpus = inputs.blocks.corpus
-    order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
     args = make_arguments(TrainingArguments, context, lm)
     return SelectiveTrainer(
         model=SelectiveLM(lm, selectors.selection),
         monitor=selectors.monitor,
         average=moving_average(stage, lm, args.device),
         args=args,
-        train_dataset=BlockDataset(inputs.blocks, order),
+        train_dataset=dataset,
         data_collator=as_is,
     )
 

@@ -89,6 +89,7 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.fixed_ratio if selection is not None else 1.0,
             "seconds": round(callback.seconds(), 3),
+            **callback.facts,
         },
     )
     shutil.rmtree(folder / "trainer", ignore_errors=True)

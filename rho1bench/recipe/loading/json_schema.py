@@ -51,6 +51,11 @@ class Node:
             schema = node.schema.get("properties", {}).get(key, node.schema.get("additionalProperties"))
         return Node(schema if isinstance(schema, dict) else {}, self.root)
 
+    def stage_kinds(self, raw: Any) -> list[str]:
+        """Return the kinds of stages that a name at this place may mean; empty where it means none."""
+        kinds = self.schema.get(STAGE_KINDS_KEY) or self.resolve(raw).schema.get(STAGE_KINDS_KEY)
+        return list(kinds or ())
+
     def expectation(self) -> str:
         """Say in words what belongs here; empty if anything may."""
         schema = self._dereference(self.schema)

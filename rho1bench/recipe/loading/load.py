@@ -1,8 +1,9 @@
 """From a recipe's name or file to a checked :class:`Recipe`; every problem in it is told at once.
 
-``layers`` reads YAML and ``extends:``, ``overrides`` is ``--set``; ``matrix`` and ``patterns`` expand stages and what
-names them; ``json_schema`` knows what each place expects; ``local_files`` finds the files that a recipe names;
-``rules`` judges what is valid by itself (``valid_part``). This module puts them together and words pydantic's findings.
+``layers`` reads YAML and ``extends:``, ``overrides`` is ``--set``, ``sweep`` adds axes from the command line;
+``matrix`` and ``patterns`` expand stages and what names them; ``json_schema`` knows what each place expects;
+``local_files`` finds the files that a recipe names; ``rules`` judges what is valid by itself (``valid_part``). This
+module puts them together and words pydantic's findings.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rho1bench.recipe.loading.local_files import resolve_local_files
 from rho1bench.recipe.loading.matrix import expand_matrices
 from rho1bench.recipe.loading.overrides import apply_override
 from rho1bench.recipe.loading.patterns import expand_patterns
+from rho1bench.recipe.loading.sweep import Sweep, apply_sweep
 from rho1bench.recipe.loading.valid_part import valid_part
 from rho1bench.recipe.models.base import StageBase
 from rho1bench.recipe.models.score_names import spec_if_known
@@ -57,7 +59,9 @@ def find_recipe(name_or_path: str) -> Path:
     )
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str, overrides: Sequence[str] = (), seed: int | None = None, sweep: Sweep | None = None
+) -> Recipe:
     """Load, merge, override and check a recipe.
 
     Args:
@@ -65,6 +69,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
         overrides: ``key=value`` texts as of ``--set``; a stage is addressed by its name
             (``stages.slm.selection.ratio=0.4``), an item of another list by its number.
         seed: replaces the recipe's seed, and its ``seeds`` too.
+        sweep: axes that matrices of the recipe get besides.
 
     Raises:
         RecipeError: lists every problem with file and line, key path, what was expected and the nearest valid word.
@@ -76,6 +81,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
     if seed is not None:
         raw.data |= {"seed": seed, "seeds": []}
         raw.origins |= {("seed",): Origin("--seed", Path.cwd()), ("seeds",): Origin("--seed", Path.cwd())}
+    if sweep is not None:
+        apply_sweep(raw, sweep, Path.cwd())
     expanded = expand_matrices(raw)
     if expanded:
         expand_patterns(raw)
