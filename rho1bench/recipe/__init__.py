@@ -27,7 +27,16 @@ from rho1bench.recipe.models.base import (
     Variant,
     references,
 )
-from rho1bench.recipe.models.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
+from rho1bench.recipe.models.corpus import (
+    CorpusStage,
+    HubSource,
+    LocalSource,
+    MiniWorldSource,
+    PackageSource,
+    SampleSource,
+    Source,
+    TokenizerStage,
+)
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
@@ -46,6 +55,7 @@ __all__ = [
     "ModelConfig",
     "Name",
     "Optimizer",
+    "PackageSource",
     "Pair",
     "PositiveInt",
     "PretrainStage",
@@ -53,6 +63,7 @@ __all__ = [
     "Recipe",
     "ReportStage",
     "SFTStage",
+    "SampleSource",
     "ScoreRatio",
     "ScoreServer",
     "ScoreStage",

@@ -19,7 +19,7 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
-from rho1bench.recipe.models.corpus import CorpusStage, Source, TextStage, TokenizerStage
+from rho1bench.recipe.models.corpus import CorpusStage, SampleSource, TextStage, TokenizerStage
 from rho1bench.recipe.models.selection import Selection
 from rho1bench.sizing.shapes import ModelShape
 
@@ -185,7 +185,7 @@ class SFTStage(TrainStage, TextStage):
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.sft:run", (*PACKAGES, "trl"), parallel_safe=True)
     kind: Literal["sft"]
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
-    sources: Annotated[list[Source], Field(min_length=1)]
+    sources: Annotated[list[SampleSource], Field(min_length=1)]
     max_length: PositiveInt
     reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
     """The model whose scores ``selection`` reads; it scores the samples once, before training."""
