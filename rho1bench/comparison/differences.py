@@ -32,9 +32,14 @@ class ScoreDifference(ResultModel):
     ci: tuple[float, float] | None
     """Paired bootstrap; None where a task has fewer than two documents."""
     p: float
+    """Over the documents; of these tasks, and of these two trained models."""
     p_method: str
     n: int
     """Documents over all tasks."""
+    p_holm: float | None = None
+    """Of a suite: adjusted over the suites of the pair."""
+    p_tasks: float | None = None
+    """Of a suite: exact sign-flip over its tasks' differences; None with fewer than five tasks."""
 
 
 class TaskDifference(ScoreDifference):

@@ -146,10 +146,15 @@ class SeedsEntry(ResultModel):
     p_method: str
     p_exact: float | None = None
     """Exact sign-flip p over seeds."""
+    p_holm: float | None = None
+    """Of suites and tasks: ``p`` adjusted over those of the pair."""
+    p_tasks: float | None = None
+    """Of a suite: exact sign-flip over its tasks' differences averaged over seeds; None with fewer than five tasks."""
     num_positive: int
     n: int
-    """Seeds."""
+    """Seeds that count."""
     seeds: list[SeedEntry]
+    """All seeds, those on which settings were chosen too, which are in no mean and no p."""
 
 
 class PairOverSeeds(ResultModel):
@@ -169,6 +174,8 @@ class SeedsSummary(ResultModel):
     recipe: str
     scale: Literal["full", "smoke"]
     seeds: list[int]
+    tuning_seeds: list[int] = []
+    """Those of the seeds on which settings were chosen: shown, and never counted."""
     rho1bench_version: str
     pairs: list[PairOverSeeds]
 

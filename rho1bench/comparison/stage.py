@@ -2,12 +2,13 @@
 
 Reads the ``eval`` stage, writes ``comparison.json`` for ``report``. The paper compares SLM with CLM by averages only
 (section 3.3); here every difference comes with a paired bootstrap interval, an exact McNemar p (0/1 scores) or a
-sign-flip permutation p (other scores, suite averages), and Holm's adjustment over all tasks of the pair.
+sign-flip permutation p (other scores, suite averages), and Holm's adjustment over all tasks of the pair, and over its
+suites; beside the p of an average, which speaks of its documents, stands the exact sign-flip p over its tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rho1bench.comparison import statistics
 from rho1bench.comparison.differences import (
@@ -15,6 +16,7 @@ from rho1bench.comparison.differences import (
     Comparison,
     ComparisonSettings,
     PairComparison,
+    ScoreDifference,
     TaskDifference,
     compare_scores,
 )
@@ -70,15 +72,33 @@ def compare_labels(
     adjusted = statistics.holm([entry.p for entry in found.values()])
     tasks = {
         task: TaskDifference(
-            **dict(entry), suite=suite_of.get(task), metric=treatment.results.tasks[task].metric, p_holm=p_holm
+            **dict(entry) | {"p_holm": p_holm},
+            suite=suite_of.get(task),
+            metric=treatment.results.tasks[task].metric,
         )
         for (task, entry), p_holm in zip(found.items(), adjusted, strict=True)
     }
-    suites = {
+    suites = _compare_suites(treatment, scores, seed, num_resamples)
+    return PairComparison(treatment=treatment.label, baseline=baseline.label, suites=suites, tasks=tasks)
+
+
+def _compare_suites(
+    treatment: LabelScores, scores: Mapping[str, tuple[Values, Values]], seed: int, num_resamples: int
+) -> dict[str, ScoreDifference]:
+    """Compare the averages, p adjusted over the suites, and beside it the p over each suite's tasks."""
+    found = {
         suite: compare_scores([scores[task] for task in names], seed=seed, num_resamples=num_resamples)
         for suite, names in treatment.suites.items()
     }
-    return PairComparison(treatment=treatment.label, baseline=baseline.label, suites=suites, tasks=tasks)
+    adjusted = statistics.holm([entry.p for entry in found.values()])
+    suites = {}
+    for (suite, entry), p_holm in zip(found.items(), adjusted, strict=True):
+        differences = [
+            float((left - right).mean()) for left, right in (scores[task] for task in treatment.suites[suite])
+        ]
+        p_tasks = statistics.sign_flips_of_several(differences)
+        suites[suite] = entry.model_copy(update={"p_holm": p_holm, "p_tasks": p_tasks})
+    return suites
 
 
 def _paired(treatment: TaskScores, baseline: TaskScores) -> tuple[Values, Values]:

@@ -51,7 +51,10 @@ def smoke(recipe: Recipe) -> Recipe:
     if recipe.scale == "smoke":
         return recipe
     stages = [part for place, stage in enumerate(recipe.stages) for part in smaller(stage, recipe, place)]
-    small = {"scale": "smoke", "jobs": 1, "seeds": recipe.seeds[:NUM_SEEDS], "stages": stages}
+    counted = [seed for seed in recipe.seeds if seed not in recipe.tuning_seeds]
+    seeds = [*recipe.tuning_seeds[: NUM_SEEDS - 1], *counted][:NUM_SEEDS] if counted else []
+    tuning = [seed for seed in recipe.tuning_seeds if seed in seeds]
+    small = {"scale": "smoke", "jobs": 1, "seeds": seeds, "tuning_seeds": tuning, "stages": stages}
     words = {"description": f"smoke scale, numbers mean nothing: {recipe.description}"}
     return Recipe.model_validate(recipe.model_dump() | small | words)
 

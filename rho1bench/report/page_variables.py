@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
-from rho1bench.comparison.differences import PairComparison, ScoreDifference, TaskDifference
+from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, TrainingSummary
 from rho1bench.rendering import numbers as fmt
 from rho1bench.report import figures, findings, token_passages
@@ -105,7 +105,6 @@ def _pair(pair: PairComparison, scores: Mapping[str, SuiteScoresOfRun]) -> dict[
 
 
 def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[str, object]:
-    p_holm = entry.p_holm if isinstance(entry, TaskDifference) else None
     return {
         "name": name,
         "n": fmt.count(entry.n),
@@ -114,8 +113,9 @@ def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[
         "difference": fmt.points(entry.difference),
         "ci": fmt.interval(entry.ci),
         "p": fmt.p_value(entry.p),
-        "p_holm": "" if p_holm is None else fmt.p_value(p_holm),
-        "significant": (entry.p if p_holm is None else p_holm) < fmt.SIGNIFICANT,
+        "p_holm": "" if entry.p_holm is None else fmt.p_value(entry.p_holm),
+        "p_tasks": "" if entry.p_tasks is None else fmt.p_value(entry.p_tasks),
+        "significant": (entry.p if entry.p_holm is None else entry.p_holm) < fmt.SIGNIFICANT,
         "plot": _interval_plot(entry, scale),
     }
 
