@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from rho1bench.comparison import statistics
+from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.result_files import ResultModel, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
@@ -73,6 +74,7 @@ class Comparison(ResultModel):
     schema_version: Literal[1] = Field(alias="schema")
     pairs: list[PairComparison]
     settings: ComparisonSettings
+    contests: list[ContestResult] = []
 
 
 def compare_scores(pairs: Sequence[tuple[Values, Values]], *, seed: int, num_resamples: int = 2000) -> ScoreDifference:
@@ -102,6 +104,6 @@ def read_comparison(folder: Path) -> Comparison:
     """Read a compare stage's ``comparison.json``; raises ``DataError`` where it is missing, broken or empty."""
     path = folder / "comparison.json"
     comparison = read_result_file(path, Comparison, "a comparison", _ADVICE)
-    if not comparison.pairs:
-        raise DataError(f"{path}: compares no pair. {_ADVICE}")
+    if not comparison.pairs and not comparison.contests:
+        raise DataError(f"{path}: compares nothing. {_ADVICE}")
     return comparison

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
 from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
 from rho1bench.errors import DataError
@@ -112,6 +113,7 @@ class RunSummary(ResultModel):
     scores: dict[str, SuiteScoresOfRun] = {}
     comparisons: list[PairComparison]
     comparison_settings: ComparisonSettings | None = None
+    contests: list[ContestResult] = []
     trajectory: list[TrajectoryPoint] = []
     tokens_to_baseline: list[SpeedUpEntry] = []
     training: dict[str, TrainingSummary] = {}
@@ -192,7 +194,7 @@ def read_training(folder: Path) -> TrainingSummary:
 def read_run_summary(path: Path) -> RunSummary:
     """Read the summary of one run; raises ``DataError`` where it is missing, broken or compares nothing."""
     summary = read_result_file(path, RunSummary, _RUN, _ADVICE)
-    if not summary.comparisons:
+    if not summary.comparisons and not summary.contests:
         raise DataError(f"{path}: not {_RUN}: it compares nothing. {_ADVICE}")
     return summary
 

@@ -27,6 +27,7 @@ from rho1bench.recipe.models.base import (
     Variant,
     references,
 )
+from rho1bench.recipe.models.contest import Contest
 from rho1bench.recipe.models.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
@@ -34,6 +35,7 @@ from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainSta
 
 __all__ = [
     "CompareStage",
+    "Contest",
     "CorpusStage",
     "Distributed",
     "EvalStage",

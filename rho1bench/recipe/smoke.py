@@ -28,6 +28,7 @@ from rho1bench.recipe import (
     TokenizerStage,
     TrainStage,
 )
+from rho1bench.recipe.models.contest import VALIDATION_LOSS
 from rho1bench.sizing.shapes import KNOWN_MODELS
 
 Json = dict[str, Any]
@@ -153,7 +154,15 @@ def _evaluation(stage: EvalStage, recipe: Recipe, place: int) -> list[Json]:
 
 @smaller.register
 def _comparison(stage: CompareStage, recipe: Recipe, place: int) -> list[Json]:
-    return [stage.model_dump() | {"num_resamples": min(stage.num_resamples, 100)}]
+    contests = [
+        contest.model_dump()
+        | {
+            "suites": list(dict.fromkeys(map(_mini_suite, contest.suites))),
+            "choose_by": contest.choose_by if contest.choose_by == VALIDATION_LOSS else _mini_suite(contest.choose_by),
+        }
+        for contest in stage.contests
+    ]
+    return [stage.model_dump() | {"num_resamples": min(stage.num_resamples, 100), "contests": contests}]
 
 
 def _model(init: str | ModelConfig | PretrainedModel) -> str | Json:

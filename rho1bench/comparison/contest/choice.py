@@ -6,7 +6,7 @@ The choice sees :class:`Trial`, which has no answer to a test document: whatever
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rho1bench.comparison.contest.results import SettingChoice
@@ -20,7 +20,10 @@ class Trial:
     label: str
     arm: str
     setting: str
-    seed: int
+    number: float | None
+    """What the setting stands for, where it is a number."""
+    seed: int | None
+    """None: trained once, for all seeds."""
     value: float | None
     """What the choice goes by; None where the run has not measured it."""
 
@@ -45,7 +48,8 @@ def _chosen(
         return SettingChoice(arm=arm, setting=next(iter(settings)), values={}, at_edge=False)
     values = {setting: _mean(arm, setting, tried, tuning_seeds) for setting, tried in settings.items()}
     best = min(values, key=lambda setting: values[setting] if lower_is_better else -values[setting])
-    return SettingChoice(arm=arm, setting=best, values=values, at_edge=_is_at_edge(best, values))
+    numbers = {setting: tried[0].number for setting, tried in settings.items()}
+    return SettingChoice(arm=arm, setting=best, values=values, at_edge=_is_at_edge(best, numbers))
 
 
 def _mean(arm: str, setting: str, tried: Sequence[Trial], tuning_seeds: Sequence[int]) -> float:
@@ -68,10 +72,7 @@ def _mean(arm: str, setting: str, tried: Sequence[Trial], tuning_seeds: Sequence
     return math.fsum(values) / len(values)
 
 
-def _is_at_edge(best: str, settings: Iterable[str]) -> bool:
+def _is_at_edge(best: str, numbers: Mapping[str, float | None]) -> bool:
     """Tell whether the best of several numbers is the lowest or the highest; False where they are no numbers."""
-    try:
-        numbers = [float(setting) for setting in settings]
-    except ValueError:
-        return False
-    return float(best) in (min(numbers), max(numbers))
+    known = [number for number in numbers.values() if number is not None]
+    return len(known) == len(numbers) and numbers[best] in (min(known), max(known))

@@ -1,6 +1,6 @@
 """Every arm against full training, random selection and the best control, paired by seed and document.
 
-A pure function of the arms' scores (:class:`Entrant`), which ``members`` reads from a run and ``leaderboard`` from a
+A pure function of the arms' scores (:class:`Entrant`), which ``from_run`` reads from a run and ``leaderboard`` from a
 record. Interval and p are those of ``crossed_effects``; beside them stand the exact sign-flip p over seeds and over
 tasks, each seed's own difference, and two one-sided tests of equivalence. Holm's adjustment runs over all arms of one
 role on all suites, for each kind of baseline.
@@ -9,18 +9,20 @@ role on all suites, for each kind of baseline.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rho1bench.comparison.contest.choice import Trial, choose_settings
 from rho1bench.comparison.contest.results import (
     BASELINES,
     ArmDifference,
     ArmResult,
+    ContestResult,
     ContestSuite,
+    ContestTerms,
     Equivalence,
-    Role,
     SeedDifference,
     SpreadOfDifference,
     Unit,
@@ -35,6 +37,7 @@ from rho1bench.comparison.crossed_effects import (
 )
 from rho1bench.comparison.signal_to_noise import TaskSignal, task_signal
 from rho1bench.comparison.statistics import Values, holm, sign_flips_of_several, t_refusal
+from rho1bench.recipe.models.contest import VALIDATION_LOSS, Role
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,30 @@ class Entrant:
     @property
     def by_seed(self) -> Values:
         """The plain mean of the tasks' means, shape (seeds,)."""
-        return np.stack([values.mean(axis=1) for values in self.scores.values()]).mean(axis=0)
+        means: Values = np.stack([values.mean(axis=1) for values in self.scores.values()]).mean(axis=0)
+        return means
 
     @property
     def score(self) -> float:
         """The mean over seeds."""
         return float(self.by_seed.mean())
+
+
+def hold(
+    terms: ContestTerms,
+    trials: Iterable[Trial],
+    entrants: Callable[[Mapping[str, str]], Mapping[str, Sequence[Entrant]]],
+) -> ContestResult:
+    """Choose settings, then compare the arms that have them.
+
+    ``entrants`` reads the counted runs of every suite, given each arm's setting: no answer to a test document is read
+    before the choice is made. Raises ``DataError`` where settings cannot be chosen.
+    """
+    lower_is_better = terms.choose_by == VALIDATION_LOSS
+    chosen = choose_settings(trials, terms.tuning_seeds, lower_is_better=lower_is_better)
+    found = entrants({choice.arm: choice.setting for choice in chosen})
+    suites = [contest_suite(suite, arms, margin=terms.margin / 100.0) for suite, arms in found.items()]
+    return ContestResult(terms=terms, chosen=chosen, suites=adjusted(suites))
 
 
 def contest_suite(suite: str, entrants: Sequence[Entrant], *, margin: float, unit: Unit = "share") -> ContestSuite:
@@ -75,7 +96,7 @@ def contest_suite(suite: str, entrants: Sequence[Entrant], *, margin: float, uni
     _check(entrants)
     ranked = sorted(entrants, key=lambda one: one.score if unit == "bits per byte" else -one.score)
     controls = [one for one in ranked if one.role == "control"]
-    baselines = {role: one for one in reversed(ranked) for role in BASELINES if one.role == role}
+    baselines: dict[str, Entrant] = {one.role: one for one in reversed(ranked) if one.role in BASELINES}
     return ContestSuite(
         suite=suite,
         unit=unit,

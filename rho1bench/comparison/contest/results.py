@@ -11,8 +11,8 @@ from typing import Literal
 from rho1bench.comparison.crossed_effects import Spread
 from rho1bench.comparison.result_files import ResultModel
 from rho1bench.comparison.signal_to_noise import TaskSignal
+from rho1bench.recipe.models.contest import Role
 
-Role = Literal["full", "random", "rule", "control"]
 Unit = Literal["share", "bits per byte"]
 Covers = Literal["seeds and documents", "documents"]
 BASELINES = ("full", "random", "control")
@@ -124,21 +124,36 @@ class ContestSuite(ResultModel):
         raise KeyError(name)
 
 
-class ContestResult(ResultModel):
-    """One contest."""
+class ContestTerms(ResultModel):
+    """What was agreed before: baselines, seeds, how settings are chosen, which difference is negligible."""
 
     name: str
     full: str
     random: str | None
     seeds: list[int]
-    """The seeds that count."""
+    """The seeds that count; empty where every arm was trained once."""
     tuning_seeds: list[int]
     """Those on which settings were chosen."""
     choose: str | None
     """The axis whose value was chosen."""
     choose_by: str
     """``validation_loss``, or the suite whose average decided."""
-    chosen: list[SettingChoice]
     margin: float
     """Of the tests of equivalence, in points of a score."""
+    shared_stages: list[str]
+    """Stages behind the arms that were made once for all seeds, which no spread over seeds covers."""
+
+
+class ContestResult(ResultModel):
+    """One contest."""
+
+    terms: ContestTerms
+    chosen: list[SettingChoice]
     suites: list[ContestSuite]
+
+    def setting_of(self, arm: str) -> SettingChoice:
+        """Return the setting that ``arm`` was given; raises ``KeyError``."""
+        for choice in self.chosen:
+            if choice.arm == arm:
+                return choice
+        raise KeyError(arm)
