@@ -55,7 +55,6 @@ def test_a_setting_trains_the_same_model(out: Path, name: str) -> None:
     }
 
 
-@pytest.mark.slow
 def test_compiled_layers_train_the_same_model(out: Path) -> None:
     world.run_stages([*world.scored(), world.pretrain("compiled", compile=True, **SHORT)], out, only=["compiled"])
     assert losses(out / "compiled") == pytest.approx(losses(out / "plain"), abs=1e-5)
