@@ -34,6 +34,7 @@ def test_parameters_are_counted_as_the_model_has_them() -> None:
     assert Workload().shape.body_parameters == pytest.approx(25e6, rel=0.02)
 
 
+@pytest.mark.sweep
 def test_a_way_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     with (
         pytest.raises(TrainingError, match=r"naive SLM .* ended with code 1"),

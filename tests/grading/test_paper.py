@@ -200,12 +200,12 @@ def test_shortcuts_say_what_algebra_says(pool: WorkerPool, monkeypatch: pytest.M
     asked: list[tuple[str, str]] = []
     with monkeypatch.context() as patch:
         patch.setattr(equality, "_settled", lambda pred, gold, _: bool(asked.append((pred, gold))))
-        for _ in range(1500):
+        for _ in range(700):
             equal(chance.choice(texts), chance.choice(texts), lambda *_: False)
     settled = [pair for pair in dict.fromkeys(asked) if not _is_open(*pair)]
     algebra = pool.ask([Question("algebra", *pair, "math") for pair in settled], limit=1.0)
     assert [pair for pair, verdict in zip(settled, algebra, strict=True) if verdict is Verdict.CORRECT] == []
-    assert len(settled) > 100
+    assert len(settled) > 50
 
 
 def _is_open(pred: str, gold: str) -> bool:

@@ -74,17 +74,14 @@ def carry_out(out: Path, names: Iterable[str]) -> None:
 
 @pytest.fixture(scope="module")
 def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The stages of ``PAIRS``, and one in which rank 1 dies, so that it goes on in a second start."""
+    """The stages of ``PAIRS``."""
     out = world.link_shared(shared, tmp_path_factory.mktemp("ranks"))
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     architectures.save_pretrained("gpt2", out / "tokens/tokenizer", out / "gpt2", **no_dropout)
     with pytest.MonkeyPatch.context() as patched:
         here = Path(__file__).parent
         patched.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parents[1])]))
-        with pytest.raises(RunError, match=r"stage 'killed': rank 1 was ended by SIGKILL .* resume point"):
-            rank_world.launch(stages(out), out, ["killed"], kill=(1, 5))
-        assert [path.name for path in (out / "killed/trainer").glob("checkpoint-*")] == ["checkpoint-3"]
-        carry_out(out, ["killed", *chain(*PAIRS)])
+        carry_out(out, chain(*PAIRS))
         yield out
 
 
@@ -138,18 +135,15 @@ def test_only_one_rank_writes(run: Path, name: str) -> None:
     assert not (run / name / "trainer").exists()
 
 
-def test_killed_and_resumed_equals_straight_with_two_ranks(run: Path) -> None:
-    assert weights_sha256(run / "killed/checkpoint") == weights_sha256(run / "two_global/checkpoint")
-    assert rows(run / "killed") == rows(run / "two_global")
-
-
 @pytest.mark.sweep
-def test_a_sharded_stage_killed_and_resumed_equals_straight(run: Path) -> None:
-    with pytest.raises(RunError, match="stage 'sharded_killed': rank 1 was ended by SIGKILL"):
-        rank_world.launch(stages(run), run, ["sharded_killed"], kill=(1, 5))
-    rank_world.launch(stages(run), run, ["sharded_killed"])
-    assert weights_sha256(run / "sharded_killed/checkpoint") == weights_sha256(run / "sharded/checkpoint")
-    assert rows(run / "sharded_killed") == rows(run / "sharded")
+@pytest.mark.parametrize(("killed", "straight"), [("killed", "two_global"), ("sharded_killed", "sharded")])
+def test_killed_and_resumed_equals_straight_with_two_ranks(run: Path, killed: str, straight: str) -> None:
+    with pytest.raises(RunError, match=rf"stage '{killed}': rank 1 was ended by SIGKILL .* resume point"):
+        rank_world.launch(stages(run), run, [killed], kill=(1, 5))
+    assert [path.name for path in (run / killed / "trainer").glob("checkpoint-*")] == ["checkpoint-3"]
+    rank_world.launch(stages(run), run, [killed])
+    assert weights_sha256(run / killed / "checkpoint") == weights_sha256(run / straight / "checkpoint")
+    assert rows(run / killed) == rows(run / straight)
 
 
 def test_a_rank_with_a_bug_shows_its_traceback() -> None:
