@@ -77,6 +77,10 @@ class TrainingSummary(ResultModel):
     init: str | JsonObject | None = None
     """A stage's name, or the recipe's words for random or given weights."""
     select_ratio: float | None = None
+    initial_weights_sha256: str | None = None
+    """Of the weights before the first step; of pretraining only, like the next."""
+    data_sha256: str | None = None
+    """Of the blocks that were read, in their order."""
 
     @property
     def init_stage(self) -> str | None:

@@ -17,15 +17,16 @@ from pydantic import BaseModel, JsonValue
 from rho1bench.pipeline.code_closure import code_files
 from rho1bench.recipe import Selection, StageBase
 from rho1bench.recipe.models.base import LocalRef, marks_of
+from rho1bench.recipe.models.built_in_rules import BUILT_IN
 from rho1bench.recipe.models.corpus import named_files
-from rho1bench.recipe.models.score_names import BUILT_IN, package, plugins
+from rho1bench.recipe.models.score_names import package, plugins
 from rho1bench.system.files import sha256_bytes, sha256_file, sha256_json
 from rho1bench.system.paths import PACKAGE
 
 HASHED_BYTES = 100 * 1024 * 1024
 """Local data files up to this size count by content, larger ones by size and time of change."""
-NEVER_MATTERS = {"num_workers"}
-"""Fields of stages that change how long a result takes, and no byte of it."""
+NEVER_MATTERS = {"num_workers", "variant"}
+"""Fields of stages that change how long a result takes, or what it is called beside others, and no byte of it."""
 
 
 def stage_fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) -> str:
@@ -33,12 +34,14 @@ def stage_fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) ->
 
     Args:
         stage: the stage's part of the recipe; its ``spec`` says which code and packages matter.
-        seed: the run's seed.
+        seed: the stage's random seed, its own or the recipe's; either counts the same.
         inputs: fingerprints of the stages that it reads, by name.
     """
+    settings = _settings(stage)
+    settings.pop("seed", None)
     return sha256_json(
         {
-            "recipe": _settings(stage),
+            "recipe": settings,
             "seed": seed,
             "inputs": dict(inputs),
             "code": code_hash(stage.spec.entry, stage.spec.shipped),
@@ -81,6 +84,8 @@ def _setting(value: object) -> JsonValue:
         return _settings(value)
     if isinstance(value, list):
         return [_setting(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _setting(item) for key, item in value.items()}
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a recipe holds {type(value).__name__}, which has no place in a fingerprint")

@@ -80,7 +80,7 @@ def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]
     fingerprints: dict[str, str] = {}
     for stage in recipe.stages:
         inputs = _input_fingerprints(stage, fingerprints)
-        fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed, inputs)
+        fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
         yield stage, decide(stage_folder(output, stage.name), fingerprints[stage.name])
 
 
@@ -109,11 +109,11 @@ def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Conso
 
 
 def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
-    """Yield the stages in order; neighbours that may run in parallel, up to ``recipe.jobs`` of them, in one group."""
+    """Yield the stages in order; neighbours that may run side by side in one group, ``recipe.jobs`` of it at a time."""
     group: list[StageBase] = []
     for stage in recipe.stages:
         named = {name for _, name, _ in references(stage)}
-        fits = len(group) < recipe.jobs and not any(member.name in named for member in group)
+        fits = recipe.jobs > 1 and not any(member.name in named for member in group)
         if group and not (fits and all(member.spec.parallel_safe for member in (*group, stage))):
             yield group
             group = []
@@ -123,8 +123,9 @@ def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
 
 @dataclass
 class _Job:
-    """One stage that has to run."""
+    """One stage that has to run; ``title`` says so to the user."""
 
+    title: str
     context: StageContext
     decision: Decision
     fingerprint: str
@@ -140,18 +141,17 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
         board = Board(console)
         for stage in group:
             inputs = _input_fingerprints(stage, fingerprints)
-            fingerprint = fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed, inputs)
+            fingerprint = fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
             decision = decide(stage_folder(output, stage.name), fingerprint)
             result.stages.append(StageOutcome(stage.name, stage.kind, decision.action, decision.seconds))
             if decision.action != "skip":
                 number = names.index(stage.name) + 1
                 title = f"[{number}/{len(names)}] {stage.name}: {_word(decision)}"
-                console.print(title, markup=False, highlight=False, soft_wrap=True)
                 context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
-                jobs.append(_Job(context, decision, fingerprint, inputs))
+                jobs.append(_Job(title, context, decision, fingerprint, inputs))
         if jobs:
             _withdraw(output)
-            seconds = _run_jobs(jobs)
+            seconds = _run_jobs(jobs, recipe.jobs)
             result.stages = [
                 replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
             ]
@@ -166,25 +166,26 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
         stage=stage,
         folder=stage_folder(output, stage.name),
         inputs={other.name: stage_folder(output, other.name) for other in earlier},
-        seed=recipe.seed,
+        seed=recipe.seed_of(stage),
         progress=progress,
         options=options,
     )
 
 
-def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
+def _run_jobs(jobs: list[_Job], at_a_time: int) -> dict[str, float]:
     """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
     if len(jobs) == 1 and jobs[0].context.stage.ranks() is None:
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
         children = Children()
-        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children)
+        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children, at_a_time)
     return {job.context.stage.name: taken for job, taken in zip(jobs, seconds, strict=True)}
 
 
 def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     """Run one stage to its end and return the seconds of all attempts at it."""
     context, stage = job.context, job.context.stage
+    context.progress.console.print(job.title, markup=False, highlight=False, soft_wrap=True)
     if job.decision.wipe:
         wipe(context.folder)
     context.folder.mkdir(parents=True, exist_ok=True)

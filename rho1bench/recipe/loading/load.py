@@ -1,8 +1,9 @@
 """From a recipe's name or file to a checked :class:`Recipe`; every problem in it is told at once.
 
-``layers`` reads YAML, ``extends:`` and ``--set``; ``json_schema`` knows what each place expects; ``local_files`` finds
-the files that a recipe names; ``rules`` judges what is valid by itself (``valid_part``). This module puts them together
-and words pydantic's findings.
+``layers`` reads YAML and ``extends:``, ``overrides`` is ``--set``, ``sweep`` adds axes from the command line;
+``matrix`` and ``patterns`` expand stages and what names them; ``json_schema`` knows what each place expects;
+``local_files`` finds the files that a recipe names; ``rules`` judges what is valid by itself (``valid_part``). This
+module puts them together and words pydantic's findings.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ from pydantic import BaseModel, ValidationError
 
 from rho1bench.errors import RecipeError
 from rho1bench.recipe import Recipe, ReportStage
-from rho1bench.recipe.loading.json_schema import Node, recipe_node, stage_models, stage_node
-from rho1bench.recipe.loading.layers import Origin, RawRecipe, apply_override, nearest, read_layers
+from rho1bench.recipe.loading.json_schema import Node, model_node, recipe_node, stage_models, stage_node
+from rho1bench.recipe.loading.layers import Origin, RawRecipe, nearest, read_layers
 from rho1bench.recipe.loading.local_files import resolve_local_files
+from rho1bench.recipe.loading.matrix import expand_matrices
+from rho1bench.recipe.loading.overrides import apply_override
+from rho1bench.recipe.loading.patterns import expand_patterns
+from rho1bench.recipe.loading.sweep import Sweep, apply_sweep
 from rho1bench.recipe.loading.valid_part import valid_part
 from rho1bench.recipe.models.base import StageBase
+from rho1bench.recipe.models.score_names import spec_if_known
 from rho1bench.recipe.rules.check import check
 from rho1bench.system.paths import recipes_dir
 
@@ -53,7 +59,9 @@ def find_recipe(name_or_path: str) -> Path:
     )
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str, overrides: Sequence[str] = (), seed: int | None = None, sweep: Sweep | None = None
+) -> Recipe:
     """Load, merge, override and check a recipe.
 
     Args:
@@ -61,6 +69,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
         overrides: ``key=value`` texts as of ``--set``; a stage is addressed by its name
             (``stages.slm.selection.ratio=0.4``), an item of another list by its number.
         seed: replaces the recipe's seed, and its ``seeds`` too.
+        sweep: axes that matrices of the recipe get besides.
 
     Raises:
         RecipeError: lists every problem with file and line, key path, what was expected and the nearest valid word.
@@ -72,8 +81,13 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
     if seed is not None:
         raw.data |= {"seed": seed, "seeds": []}
         raw.origins |= {("seed",): Origin("--seed", Path.cwd()), ("seeds",): Origin("--seed", Path.cwd())}
+    if sweep is not None:
+        apply_sweep(raw, sweep, Path.cwd())
+    expanded = expand_matrices(raw)
+    if expanded:
+        expand_patterns(raw)
     resolve_local_files(raw)
-    recipe = _validate(raw)
+    recipe = _validate(raw, with_rules=expanded)
     if recipe is None or raw.problems:
         problems = list(dict.fromkeys(raw.problems))
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -81,12 +95,13 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
     return recipe
 
 
-def _validate(raw: RawRecipe) -> Recipe | None:
+def _validate(raw: RawRecipe, with_rules: bool) -> Recipe | None:
+    """Note what is wrong, ``with_rules`` between stages too, and return the recipe if nothing is."""
     stages = raw.data.get("stages")
     if isinstance(stages, list) and stages:
         _note(raw, (), recipe_node(), Recipe, {**raw.data, "stages": [PLACEHOLDER]})
         typed = [_validate_stage(raw, index, stage) for index, stage in enumerate(stages)]
-        for path, message in check([stage for stage in typed if stage is not None]):
+        for path, message in check([stage for stage in typed if stage is not None]) if with_rules else ():
             raw.problem(path, message)
     else:
         _note(raw, (), recipe_node(), Recipe, raw.data)
@@ -110,10 +125,21 @@ def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> StageBase | None:
     else:
         model = kinds[stage["kind"]]
         whole = _note(raw, path, stage_node(stage["kind"]), model, stage)
+        _note_parameters(raw, path, stage)
         if whole is None and isinstance(name, str):
             return valid_part(model, stage).model_copy(update={"name": name})
         return whole
     return None
+
+
+def _note_parameters(raw: RawRecipe, path: tuple[str, ...], data: Any) -> None:
+    """Note what is wrong with the parameters of the selection rules that ``data`` names, by the rules' own types."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        given = value.get("parameters") if isinstance(value, dict) else None
+        if isinstance(given, dict) and (spec := spec_if_known(value.get("score", "excess_loss"))) is not None:
+            _note(raw, (*path, str(key), "parameters"), model_node(spec.parameters), spec.parameters, given)
+        _note_parameters(raw, (*path, str(key)), value)
 
 
 def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[M], data: Any) -> M | None:
