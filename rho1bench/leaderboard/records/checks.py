@@ -20,6 +20,7 @@ from rho1bench.leaderboard.records import compare
 from rho1bench.leaderboard.records.origin import (
     declared_seeds,
     expected_baseline,
+    is_tuning_seed,
     kept_recipe_problems,
     origin_problems,
     seed_of_run,
@@ -46,7 +47,7 @@ def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
-            records.append(summarize(record))
+            records.append(summarize(record, counts=not is_tuning_seed(record, results)))
             own = [*kept_recipe_problems(record, results), *origin_problems(record, results)]
             problems += [f"{place}: {problem}" for problem in own]
     return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))

@@ -48,6 +48,11 @@ def _parsed(text: str) -> Any:
     return yaml.safe_load(text)
 
 
+@lru_cache(maxsize=64)
+def _kept(text: str) -> Recipe:
+    return Recipe.model_validate(_parsed(text))
+
+
 def origin_problems(record: Record, results: Path) -> Iterator[str]:
     """Yield where a record is not what its own command would make."""
     if record.training is None:
@@ -93,7 +98,7 @@ def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe |
     if match[1] != f"recipes/{slug(training.recipe)}.{training.recipe_sha256[:8]}.yaml":
         return f"{match[1]} is not named after its recipe and hash"
     try:
-        return Recipe.model_validate(_parsed((results / match[1]).read_text(encoding="utf-8")))
+        return _kept((results / match[1]).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, RecursionError, UnicodeDecodeError, ValidationError) as error:
         return f"its recipe {match[1]} cannot be read: {str(error).splitlines()[0]}"
 
@@ -159,7 +164,7 @@ def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]
         expected = stage.max_steps * stage.batch_size * recipe.stage(stage.corpus, CorpusStage).block_size
         if tokens != expected:
             yield f"tokens are {tokens}, its recipe reads {expected}"
-        ratio = stage.selection.ratio if stage.selection else None
+        ratio = stage.selection.fixed_ratio if stage.selection else None
         if ratio is not None and selected is not None and selected > ratio * expected:
             yield f"selected_tokens are {selected}, more than {ratio:g} of {expected}"
 
@@ -203,6 +208,13 @@ def declared_seeds(command: str, training: TrainingFacts, results: Path) -> list
     """Return the seeds that the recipe of a record runs with; empty where it declares none."""
     recipe = _recipe_of(command, training, results)
     return [] if isinstance(recipe, str) else list(recipe.seeds)
+
+
+def is_tuning_seed(record: Record, results: Path) -> bool:
+    """Tell whether the recipe of a record says that its settings were chosen on the record's seed."""
+    training = record.training
+    recipe = _recipe_of(record.command, training, results) if training else ""
+    return training is not None and not isinstance(recipe, str) and training.seed in recipe.tuning_seeds
 
 
 def start_of(command: str, training: TrainingFacts, results: Path) -> str | None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from rho1bench.errors import RecipeError
 from rho1bench.recipe import Recipe, ReportStage
-from rho1bench.recipe.loading.json_schema import Node, recipe_node, stage_models, stage_node
+from rho1bench.recipe.loading.json_schema import Node, model_node, recipe_node, stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, RawRecipe, nearest, read_layers
 from rho1bench.recipe.loading.local_files import resolve_local_files
 from rho1bench.recipe.loading.matrix import expand_matrices
@@ -25,6 +25,7 @@ from rho1bench.recipe.loading.patterns import expand_patterns
 from rho1bench.recipe.loading.sweep import Sweep, apply_sweep
 from rho1bench.recipe.loading.valid_part import valid_part
 from rho1bench.recipe.models.base import StageBase
+from rho1bench.recipe.models.score_names import spec_if_known
 from rho1bench.recipe.rules.check import check
 from rho1bench.system.paths import recipes_dir
 
@@ -124,10 +125,21 @@ def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> StageBase | None:
     else:
         model = kinds[stage["kind"]]
         whole = _note(raw, path, stage_node(stage["kind"]), model, stage)
+        _note_parameters(raw, path, stage)
         if whole is None and isinstance(name, str):
             return valid_part(model, stage).model_copy(update={"name": name})
         return whole
     return None
+
+
+def _note_parameters(raw: RawRecipe, path: tuple[str, ...], data: Any) -> None:
+    """Note what is wrong with the parameters of the selection rules that ``data`` names, by the rules' own types."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        given = value.get("parameters") if isinstance(value, dict) else None
+        if isinstance(given, dict) and (spec := spec_if_known(value.get("score", "excess_loss"))) is not None:
+            _note(raw, (*path, str(key), "parameters"), model_node(spec.parameters), spec.parameters, given)
+        _note_parameters(raw, (*path, str(key)), value)
 
 
 def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[M], data: Any) -> M | None:
