@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from question_overlap import QuestionIndex
+from question_overlap import SHORTEST, QuestionIndex
 
 from rho1bench import mini_world
 from rho1bench.corpus.sources.reader import read_documents
@@ -71,25 +71,28 @@ def test_no_sft_sample_asks_a_test_question() -> None:
     assert index.found_in(document.text for document in read_documents(sources, 0)) == set()
 
 
-@pytest.mark.parametrize(
-    ("place", "number"), [("clean/reference_text.jsonl.gz", None), ("noisy/noisy_math.jsonl.gz", 800)]
-)
-def test_no_real_test_question_stands_in_real_training_text(shared_data: Path, place: str, number: int | None) -> None:
-    folder = shared_data / "data"
-    path = folder / "training" / place
-    if not path.is_file():
-        pytest.skip(f"{path} is not on this machine")
-    use_data_folder(folder)
+@pytest.fixture(scope="module")
+def real_questions(shared_data: Path) -> QuestionIndex:
+    """The questions of the paper's math sets, but for those too short to be looked for."""
+    use_data_folder(shared_data / "data")
     try:
         docs = [doc for name in MATH_SETS for doc in math_docs(name)]
     finally:
         use_data_folder(None)
     questions = [doc["question"].partition(OPTIONS)[0] for doc in docs]
-    index = QuestionIndex([question for question in questions if len(question.split()) >= 8])
-    assert len(index.questions) > 10_000
-    texts = (
-        document.text
-        for document in read_documents([LocalSource(type="local", path=str(path), num_documents=number)], 0)
-    )
-    found = sorted(index.found_in(texts))
-    assert [index.questions[place] for place in found] == []
+    return QuestionIndex([question for question in questions if len(question.split()) >= SHORTEST])
+
+
+@pytest.mark.parametrize(
+    ("place", "number"), [("clean/reference_text.jsonl.gz", None), ("noisy/noisy_math.jsonl.gz", 300)]
+)
+def test_no_real_test_question_stands_in_real_training_text(
+    shared_data: Path, real_questions: QuestionIndex, place: str, number: int | None
+) -> None:
+    path = shared_data / "data" / "training" / place
+    if not path.is_file():
+        pytest.skip(f"{path} is not on this machine")
+    assert len(real_questions.questions) > 10_000
+    source = LocalSource(type="local", path=str(path), num_documents=number)
+    found = real_questions.found_in(document.text for document in read_documents([source], 0))
+    assert [real_questions.questions[place] for place in sorted(found)] == []
