@@ -158,7 +158,7 @@ def _missing_seeds(column: list[RecordSummary], results: Path) -> Iterator[str]:
     for members in stages.values():
         first = members[0]
         assert first.training is not None
-        found = {seed_of_run(record.origin.command) for record in members}
+        found = {seed_of_run(record.origin.command, record.training) for record in members}
         missing = sorted(set(declared_seeds(first.origin.command, first.training, results)) - found)
         if missing:
             yield f"{RECORDS}/{first.id}.json: the seeds {missing} of its recipe have no record of this stage"
@@ -200,7 +200,7 @@ def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], re
     if baseline.id == record.id:
         yield f"{place}: it is compared with itself"
         return
-    seed = seed_of_run(record.origin.command)
+    seed = seed_of_run(record.origin.command, record.training)
     try:
         expected = compare.comparison(_whole(results, record.id), _whole(results, baseline.id), seed=seed)
     except DataError as error:

@@ -120,7 +120,7 @@ def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
         yield f"scale is {record.scale}, its recipe is {'a smoke test' if is_smoke else 'not a smoke test'}"
     if training.recipe != recipe.name:
         yield f"training.recipe is {training.recipe}, its command runs {recipe.name}"
-    run_seed = seed_of_run(record.command)
+    run_seed = seed_of_run(record.command, training)
     seed = f"seed{run_seed}"
     stem = f"{slug(recipe.name)}{'.smoke' if is_smoke else ''}.{training.stage}.{seed}"
     limit = f".limit{record.limit}" if record.limit else ""
@@ -138,10 +138,10 @@ def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
         yield f"its command runs the seed {run_seed}, its recipe declares the seeds {recipe.seeds}"
 
 
-def seed_of_run(command: str) -> int:
-    """Return the seed of the run that a command makes; a stage of it may have a seed of its own. 0 without one."""
+def seed_of_run(command: str, training: TrainingFacts | None) -> int:
+    """Return the seed of the run that a command makes, which that of a stage need not be; 0 for no run."""
     match = _SEED.search(command)
-    return int(match[1]) if match else 0
+    return int(match[1]) if match else training.seed if training else 0
 
 
 def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
