@@ -35,7 +35,7 @@ def contest_tables(contest: ContestResult) -> Iterator[Table | Text]:
             cells = [_against(value) for value in row.against.values()]
             table.add_row(Text(row.arm), Text(row.setting), Text(row.score), *cells)
         yield table
-        yield Text("\n".join([*findings(suite), *coverage(contest, suite)]))
+        yield Text("\n".join([*(one.sentence for one in findings(suite)), *coverage(contest, suite)]))
     if text := choices(contest):
         yield Text(text)
 

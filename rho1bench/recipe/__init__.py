@@ -28,7 +28,16 @@ from rho1bench.recipe.models.base import (
     references,
 )
 from rho1bench.recipe.models.contest import Contest
-from rho1bench.recipe.models.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
+from rho1bench.recipe.models.corpus import (
+    CorpusStage,
+    HubSource,
+    LocalSource,
+    MiniWorldSource,
+    PackageSource,
+    SampleSource,
+    Source,
+    TokenizerStage,
+)
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
@@ -48,6 +57,7 @@ __all__ = [
     "ModelConfig",
     "Name",
     "Optimizer",
+    "PackageSource",
     "Pair",
     "PositiveInt",
     "PretrainStage",
@@ -55,6 +65,7 @@ __all__ = [
     "Recipe",
     "ReportStage",
     "SFTStage",
+    "SampleSource",
     "ScoreRatio",
     "ScoreServer",
     "ScoreStage",

@@ -13,10 +13,10 @@ from markupsafe import escape
 from rho1bench.rendering.line_chart import legend_entry, marker, svg_head, ticks
 
 WIDTH = 620
-_LEFT, _RIGHT, _TOP, _BOTTOM = 150, 14, 34, 42
+_LEFT, _RIGHT, _TOP, _BOTTOM = 170, 14, 34, 42
 _MARK, _GAP = 13, 9
 """Height of a mark's line, and room between rows."""
-_LETTERS = 21
+_LETTERS = 24
 """Of a row's name; longer ones are cut, their whole name is in the title."""
 
 

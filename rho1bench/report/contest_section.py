@@ -8,6 +8,7 @@ from dataclasses import asdict
 from rho1bench.comparison.contest.results import ContestResult, ContestSuite
 from rho1bench.comparison.contest.text import (
     arm_rows,
+    baselines_of,
     choices,
     coverage,
     difference_text,
@@ -36,7 +37,7 @@ def forest_figure(contest: ContestResult, suite: ContestSuite) -> Figure:
     scale = 100.0 if suite.unit == "share" else 1.0
     rows = [
         ForestRow(
-            one.arm,
+            f"{one.arm} (control)" if one.role == "control" else one.arm,
             [
                 Mark(scale * value.difference, scale * value.ci[0], scale * value.ci[1], style)
                 for style, part in enumerate(parts)
@@ -47,10 +48,10 @@ def forest_figure(contest: ContestResult, suite: ContestSuite) -> Figure:
     ]
     plot = ForestPlot(
         title=f"{contest.terms.name} on {suite.suite}: differences from the baselines",
-        description=" ".join(findings(suite)),
+        description=" ".join(finding.sentence for finding in findings(suite)),
         x_name=unit,
         rows=rows,
-        baselines=[f"minus {name}" for name in parts.values()],
+        baselines=[f"minus {name}" for name in baselines_of(suite).values()],
         x_text=lambda value: difference_text(value / scale, suite),
         margin=contest.terms.margin if suite.unit == "share" else None,
     )
@@ -88,7 +89,6 @@ def _suite(contest: ContestResult, suite: ContestSuite, figures: dict[str, Figur
         "parts": parts_of(suite),
         "margin": difference_text(equivalence, suite).lstrip("+"),
         "rows": [asdict(row) for row in arm_rows(suite)],
-        "findings": findings(suite),
         "coverage": coverage(contest, suite),
         "signal": signal_rows(suite),
         "figure": figures[key_of(contest, suite)],

@@ -81,10 +81,10 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
 def _contest_sentences(summary: RunSummary) -> list[tuple[str, str]]:
     """Return what contests say, the best control first: a rule that does not beat it is no reason to select."""
     return [
-        (sentence.rstrip("."), "")
+        (finding.verdict, finding.evidence)
         for contest in summary.contests
         for suite in contest.suites
-        for sentence in reversed(contest_findings(suite))
+        for finding in reversed(contest_findings(suite))
     ]
 
 

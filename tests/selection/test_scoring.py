@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forking import ForkingProcess
 from small_server import Reply, small_server
 
 from rho1bench.corpus.packed_corpus import PackedCorpus, shard_name
@@ -64,7 +65,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("scoring")
     model = write_model(root / "model", 0)
     made = World(model, write_corpus(root / "corpus", model), root / "store")
@@ -124,33 +125,15 @@ def test_documents_of_a_masked_corpus_do_not_see_each_other(world: World, tmp_pa
 
 # --- kills, full disks, several processes ---------------------------------------------------------------------------
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import numpy as np
-from rho1bench.selection import stage as scoring
-from rho1bench.system.progress import SilentProgress
-corpus, output, model = sys.argv[1:]
-calls = []
-def torn(handle, scores, **options):
-    calls.append(1)
-    if len(calls) == 3:
-        handle.write(b"half of a shard"); handle.flush(); os.kill(os.getpid(), signal.SIGKILL)
-    save(handle, scores, **options)
-save, np.save = np.save, torn
-options = scoring.ScoreOptions(Path(corpus), Path(output), model, batch_size=3, shard_tokens=64, num_threads=1)
-scoring.score(options, SilentProgress())
-"""
-
 
 def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def test_a_kill_loses_no_finished_shard_and_leaves_no_half_one(world: World, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, world.corpus, tmp_path, world.model]
-    killed = subprocess.run(command, env=environment(), capture_output=True, check=False, timeout=240)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+def test_a_kill_loses_no_finished_shard_and_leaves_no_half_one(
+    world: World, forks: ForkingProcess, tmp_path: Path
+) -> None:
+    assert forks.exit_code("kill_score", "run", world.corpus, tmp_path, world.model) == -signal.SIGKILL
     assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["scores-00000.npy", "scores-00001.npy"]
     assert len(list(tmp_path.glob(".*.tmp"))) == 1
     with pytest.raises(ScoreStoreError, match=r"scores\.json is missing"):

@@ -57,8 +57,13 @@ def run_and_interrupt(stages: list[dict[str, Any]], out: Path, name: str) -> Non
     world.run_stages(stages, out, only=[name])
 
 
-@pytest.mark.parametrize("kind", ["pretrain", "sft"])
-@pytest.mark.parametrize("name", by_default("gpt_neox", "mixtral"))
+STAGES = [(kind, name) for name in architectures.FIELDS for kind in ("pretrain", "sft")]
+QUICK = (("pretrain", "mixtral"), ("sft", "gpt_neox"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.sweep) for pair in STAGES]
+)
 def test_an_interrupted_stage_goes_on_to_the_same_weights(name: str, kind: str, out: Path) -> None:
     init = pretrained(name, out)
     if kind == "pretrain":

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import world
+from forking import ForkingProcess
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, ScoreStoreError, TrainingError
@@ -22,13 +20,12 @@ from rho1bench.selection import stage as scoring
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.system.files import read_json, read_jsonl, sha256_file, write_json
 
-HERE = Path(__file__).parent
 TIMES = ("tokens_per_second", "pre_pass_seconds")
 
 
 @pytest.fixture(scope="module")
-def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every stage of the tiny run."""
+def run(shared: Path, forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every stage of the tiny run; meanwhile the process starts that kills some of them."""
     out = world.link_shared(shared, tmp_path_factory.mktemp("run"))
     stages = world.compared()
     world.run_stages(stages, out, only=[stage["name"] for stage in stages if not (out / stage["name"]).exists()])
@@ -232,12 +229,6 @@ def test_a_non_finite_loss_stops_before_the_optimizer(
     assert metrics(out / "bad")[-1]["step"] == 6
 
 
-def killed(out: Path, stage: str, step: int, when: str = "step") -> int:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
-    command = [sys.executable, str(HERE / "kill_run.py"), str(out), stage, str(step), when]
-    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
-
-
 @pytest.mark.parametrize(
     ("stage", "kills"),
     [
@@ -246,12 +237,12 @@ def killed(out: Path, stage: str, step: int, when: str = "step") -> int:
     ],
 )
 def test_killed_and_resumed_equals_straight(
-    run: Path, tmp_path: Path, stage: str, kills: list[tuple[int, str]]
+    run: Path, forks: ForkingProcess, tmp_path: Path, stage: str, kills: list[tuple[int, str]]
 ) -> None:
     out = world.link_shared(run, tmp_path)
     (out / stage).unlink()
     for step, when in kills:
-        assert killed(out, stage, step, when) == -9
+        assert forks.exit_code("kill_run", "run", out, stage, step, when) == -9
     assert not (out / stage / "training.json").exists()
     world.run_stages(world.compared(), out, only=[stage])
     assert weights_sha256(out / stage / "checkpoint") == weights_sha256(run / stage / "checkpoint")

@@ -55,7 +55,7 @@ def test_a_setting_trains_the_same_model(out: Path, name: str) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_compiled_layers_train_the_same_model(out: Path) -> None:
     world.run_stages([*world.scored(), world.pretrain("compiled", compile=True, **SHORT)], out, only=["compiled"])
     assert losses(out / "compiled") == pytest.approx(losses(out / "plain"), abs=1e-5)

@@ -45,10 +45,15 @@ class ArmRow:
     """By the part of the baseline; None against itself."""
 
 
+def baselines_of(suite: ContestSuite) -> dict[str, str]:
+    """Return the name of each baseline that a suite has, by its part."""
+    found = {part: value.baseline for one in suite.arms for part, value in one.against.items()}
+    return {part: found[part] for part in PARTS if part in found}
+
+
 def parts_of(suite: ContestSuite) -> dict[str, str]:
     """Return the baselines that a suite has, in words with their names."""
-    names = {part: value.baseline for one in suite.arms for part, value in one.against.items()}
-    return {part: f"{word} ({names[part]})" for part, word in PARTS.items() if part in names}
+    return {part: f"{PARTS[part]} ({name})" for part, name in baselines_of(suite).items()}
 
 
 def arm_rows(suite: ContestSuite) -> list[ArmRow]:
@@ -99,29 +104,41 @@ def difference_text(difference: float, suite: ContestSuite) -> str:
     return fmt.points(difference) if suite.unit == "share" else fmt.signed(difference, 4)
 
 
-def findings(suite: ContestSuite) -> list[str]:
-    """Return one sentence a baseline: which rules are ahead of it, behind it, or negligibly different."""
+@dataclass(frozen=True)
+class Finding:
+    """What the rules of a suite come to against one baseline."""
+
+    verdict: str
+    evidence: str
+    """Which rules, by how much; empty where there is no rule."""
+
+    @property
+    def sentence(self) -> str:
+        """Both as one sentence."""
+        return f"{self.verdict}: {self.evidence}." if self.evidence else f"{self.verdict}."
+
+
+def findings(suite: ContestSuite) -> list[Finding]:
+    """Return one finding a baseline: which rules are ahead of it, behind it, or negligibly different."""
     return [_finding(suite, part, name) for part, name in parts_of(suite).items()]
 
 
-def _finding(suite: ContestSuite, part: str, name: str) -> str:
+def _finding(suite: ContestSuite, part: str, name: str) -> Finding:
     rules = [one for one in suite.arms if one.role == "rule" and part in one.against]
     if not rules:
-        return f"On {suite.suite} no rule is held against {name}."
+        return Finding(f"No rule is held against {name} on {suite.suite}", "")
     sign = -1.0 if suite.unit == "bits per byte" else 1.0
     sure = [one for one in rules if is_significant(one.against[part])]
     ahead = [one for one in sure if sign * one.against[part].difference > 0]
     behind = [one for one in sure if one not in ahead]
     same = [one for one in rules if _is_negligible(one.against[part])]
-    count = f"{len(ahead) or 'none'} of {len(rules)} rules {'are' if len(ahead) > 1 else 'is'}"
-    clauses = [f"{count} ahead of {name}{_names(ahead, part, suite)}"]
-    clauses += [f"{len(behind)} behind it{_names(behind, part, suite)}"] if behind else []
+    beat = f"{len(ahead)} of {len(rules)} rules beat" if ahead else "No rule beats"
+    clauses = [f"ahead: {_names(ahead, part, suite)}"] if ahead else [f"the best is {_names(rules[:1], part, suite)}"]
+    clauses += [f"significantly behind: {_names(behind, part, suite)}"] if behind else []
     if same:
         margin = difference_text(same[0].against[part].equivalence.margin, suite).lstrip("+")
-        clauses.append(f"{len(same)} within {margin} of it{_names(same, part, suite)}")
-    if not sure:
-        clauses.append(f"the best rule{_names(rules[:1], part, suite)} does not differ significantly")
-    return f"On {suite.suite} {', '.join(clauses)}."
+        clauses.append(f"within {margin} of it: {_names(same, part, suite)}")
+    return Finding(f"{beat} {name} on {suite.suite}", "; ".join(clauses))
 
 
 def _is_negligible(value: ArmDifference) -> bool:
@@ -129,8 +146,7 @@ def _is_negligible(value: ArmDifference) -> bool:
 
 
 def _names(arms: Sequence[ArmResult], part: str, suite: ContestSuite) -> str:
-    found = [f"{one.arm} {difference_text(one.against[part].difference, suite)}" for one in arms]
-    return f" ({', '.join(found)})" if found else ""
+    return ", ".join(f"{one.arm} {difference_text(one.against[part].difference, suite)}" for one in arms)
 
 
 def coverage(result: ContestResult, suite: ContestSuite) -> list[str]:
@@ -145,7 +161,7 @@ def coverage(result: ContestResult, suite: ContestSuite) -> list[str]:
             words.append(f"Made once for all seeds, and so not covered: {', '.join(terms.shared_stages)}.")
     else:
         words = [f"Intervals and p speak of other documents ({documents}), not of other training seeds."]
-    words.append("p is adjusted by Holm's method over the arms of a kind and all suites.")
+    words.append("Each interval is of one difference; p is adjusted by Holm's method over arms of a kind and suites.")
     if terms.seeds and len(terms.seeds) < FEWEST_FOR_SIGN_FLIPS:
         words.append(f"{len(terms.seeds)} seeds are too few for an exact p over seeds alone; it takes five.")
     if suite.best_control is not None:
