@@ -131,6 +131,8 @@ def _token_scores(context: StageContext, stage: PretrainStage, corpus: PackedCor
             f"{', '.join(sorted(map(str, names)))}."
         )
     store = TokenScores(context.input(str(names.pop())))
+    if is_main():
+        store.check_files()
     store.check(corpus)
     if any(Selector(part, 0).needs_entropy for part in wanted):
         store.check_entropies()

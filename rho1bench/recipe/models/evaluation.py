@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
     Model,
     Name,
     PositiveInt,
@@ -16,6 +18,9 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
+
+ALL_CHECKPOINTS = "checkpoint*/*"
+"""The files of all checkpoints of a training stage."""
 
 
 class Evaluation(Model):
@@ -48,6 +53,12 @@ class EvalStage(StageBase):
         """Return as steps how many checkpoints are evaluated on how many suites."""
         return StageSizes(steps=sum(len(item.checkpoints) * len(item.suites) for item in self.evaluations))
 
+    def reads(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the evaluated stages with their last checkpoint, or with all of them."""
+        for evaluation in self.evaluations:
+            for name in evaluation.checkpoints:
+                yield name, ALL_CHECKPOINTS if evaluation.trajectory else CHECKPOINT
+
     @property
     def final_checkpoints(self) -> list[str]:
         """The checkpoints whose last step is evaluated."""
@@ -78,5 +89,5 @@ class ReportStage(StageBase):
     kind: Literal["report"]
     comparison: Annotated[Name, StageRef(("compare",))]
     evaluation: Annotated[Name, StageRef(("eval",))]
-    curves: list[Annotated[Name, StageRef(("pretrain",))]] = []
+    curves: list[Annotated[Name, StageRef(("pretrain",), "*.jsonl")]] = []
     """Pretraining stages drawn as curves, the treatment and its baseline for example."""

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
     Fraction,
     Model,
     Name,
@@ -45,7 +46,7 @@ class Selection(Model):
     all_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
     any_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
     scope: Literal["sequence", "micro_batch", "global"] = "global"
-    token_scores: Annotated[Name | None, StageRef(("score",))] = None
+    token_scores: Annotated[Name | None, StageRef(("score",), None)] = None
     """The stage with the stored reference scores; needed by every score that reads the reference."""
 
     @property
@@ -85,10 +86,10 @@ class ScoreStage(StageBase):
         "rho1bench.selection.stage:run", ("torch", "transformers", "accelerate", "tokenizers", "numpy")
     )
     kind: Literal["score"]
-    reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
+    reference: Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT)] | PretrainedModel | None = None
     """A model that a stage has trained, or one from elsewhere; None where a server scores."""
     server: ScoreServer | None = None
-    corpus: Annotated[Name, StageRef(("corpus",))]
+    corpus: Annotated[Name, StageRef(("corpus",), None)]
     batch_size: PositiveInt = 64
     """Blocks in one forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"

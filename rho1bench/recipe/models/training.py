@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
     Distributed,
     Fraction,
     Model,
@@ -59,7 +60,7 @@ def _kind_of_init(value: object) -> str:
 
 
 Init = Annotated[
-    Annotated[Name, StageRef(("pretrain", "sft")), Tag("a stage")]
+    Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT), Tag("a stage")]
     | Annotated[ModelConfig, Tag("a shape")]
     | Annotated[PretrainedModel, Tag("given weights")],
     Discriminator(_kind_of_init),
@@ -163,8 +164,8 @@ class PretrainStage(TrainStage):
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.pretrain:run", PACKAGES, parallel_safe=True)
     kind: Literal["pretrain"]
-    corpus: Annotated[Name, StageRef(("corpus",))]
-    validation: Annotated[Name | None, StageRef(("corpus",))] = None
+    corpus: Annotated[Name, StageRef(("corpus",), None)]
+    validation: Annotated[Name | None, StageRef(("corpus",), None)] = None
     """Held-out clean corpus for the downstream loss of figure 6."""
     validation_steps: PositiveInt = 50
     monitor: Selection | None = None
@@ -187,7 +188,7 @@ class SFTStage(TrainStage, TextStage):
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
     sources: Annotated[list[Source], Field(min_length=1)]
     max_length: PositiveInt
-    reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
+    reference: Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT)] | PretrainedModel | None = None
     """The model whose scores ``selection`` reads; it scores the samples once, before training."""
 
     def tokenizer_stage(self, recipe: StageLookup) -> TokenizerStage:
