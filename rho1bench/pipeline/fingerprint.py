@@ -15,10 +15,11 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue
 
 from rho1bench.pipeline.code_closure import code_files
-from rho1bench.recipe import Selection, StageBase
+from rho1bench.recipe import CorpusStage, PackageSource, Selection, StageBase, TokenizerStage
 from rho1bench.recipe.models.base import LocalRef, marks_of
+from rho1bench.recipe.models.built_in_rules import BUILT_IN
 from rho1bench.recipe.models.corpus import named_files
-from rho1bench.recipe.models.score_names import BUILT_IN, package, plugins
+from rho1bench.recipe.models.score_names import package, plugins
 from rho1bench.system.files import sha256_bytes, sha256_file, sha256_json
 from rho1bench.system.paths import PACKAGE
 
@@ -44,7 +45,9 @@ def stage_fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) ->
             "seed": seed,
             "inputs": dict(inputs),
             "code": code_hash(stage.spec.entry, stage.spec.shipped),
-            "packages": {name: _version(name) for name in stage.spec.packages} | score_plugins(stage),
+            "packages": {name: _version(name) for name in stage.spec.packages}
+            | score_plugins(stage)
+            | text_packages(stage),
         }
     )
 
@@ -66,6 +69,14 @@ def score_plugins(stage: StageBase) -> dict[str, str]:
     return {name: package(plugins()[name]) for name in sorted(names)}
 
 
+def text_packages(stage: StageBase) -> dict[str, str | None]:
+    """Return the packages whose text a stage reads, with versions."""
+    if not isinstance(stage, TokenizerStage | CorpusStage):
+        return {}
+    sources = [source for source in stage.sources if isinstance(source, PackageSource)]
+    return {f"text of {name}": _version(name) for source in sources for name in source.packages}
+
+
 def _settings(model: BaseModel) -> dict[str, JsonValue]:
     """Return what a part of a recipe sets; a local file or folder stands there as what it holds."""
     settings: dict[str, JsonValue] = {}
@@ -83,6 +94,8 @@ def _setting(value: object) -> JsonValue:
         return _settings(value)
     if isinstance(value, list):
         return [_setting(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _setting(item) for key, item in value.items()}
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a recipe holds {type(value).__name__}, which has no place in a fingerprint")

@@ -70,9 +70,9 @@ def run_recipe(
     with disk_errors(output, refused_too=(errno.ENOENT,)):  # /proc and its like
         output.mkdir(parents=True, exist_ok=True)
     with disk_errors(output), run_lock(output):
-        _claim(recipe, output)
+        is_new = _claim(recipe, output)
         if recipe.seeds:
-            return _run_seeds(recipe, output, options, console)
+            return _run_seeds(recipe, output, options, console, is_new)
         return _run_stages(recipe, output, options, console)
 
 
@@ -95,7 +95,7 @@ def one_seed(recipe: Recipe, output: Path, seed: int) -> tuple[Recipe, Path]:
     return recipe.model_copy(update={"seed": seed, "seeds": []}), output / f"seed-{seed}"
 
 
-def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
+def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool) -> RunResult:
     result = RunResult(output)
     for seed in recipe.seeds:
         one, folder = one_seed(recipe, output, seed)
@@ -104,17 +104,17 @@ def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Conso
             _withdraw(output)
         done = run_recipe(one, folder, options, console)
         result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
-    if result.changed or not (output / "summary.json").exists():
-        load(SUMMARISE_SEEDS)(output, list(recipe.seeds))
+    if result.changed or is_new or not (output / "summary.json").exists():
+        load(SUMMARISE_SEEDS)(output, list(recipe.seeds), list(recipe.tuning_seeds))
     return result
 
 
 def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
-    """Yield the stages in order; neighbours that may run in parallel, up to ``recipe.jobs`` of them, in one group."""
+    """Yield the stages in order; neighbours that may run side by side in one group, ``recipe.jobs`` of it at a time."""
     group: list[StageBase] = []
     for stage in recipe.stages:
         named = {name for _, name, _ in references(stage)}
-        fits = len(group) < recipe.jobs and not any(member.name in named for member in group)
+        fits = recipe.jobs > 1 and not any(member.name in named for member in group)
         if group and not (fits and all(member.spec.parallel_safe for member in (*group, stage))):
             yield group
             group = []
@@ -124,8 +124,9 @@ def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
 
 @dataclass
 class _Job:
-    """One stage that has to run."""
+    """One stage that has to run; ``title`` says so to the user."""
 
+    title: str
     context: StageContext
     decision: Decision
     fingerprint: str
@@ -148,14 +149,13 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
             if decision.action != "skip":
                 number = names.index(stage.name) + 1
                 title = f"[{number}/{len(names)}] {stage.name}: {_word(decision)}"
-                console.print(title, markup=False, highlight=False, soft_wrap=True)
                 context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
-                jobs.append(_Job(context, decision, fingerprint, inputs))
+                jobs.append(_Job(title, context, decision, fingerprint, inputs))
         if jobs:
             for job in jobs:
                 checks.check(job.context.stage)
             _withdraw(output)
-            seconds = _run_jobs(jobs)
+            seconds = _run_jobs(jobs, recipe.jobs)
             checks.made(seconds)
             result.stages = [
                 replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
@@ -177,19 +177,20 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
     )
 
 
-def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
+def _run_jobs(jobs: list[_Job], at_a_time: int) -> dict[str, float]:
     """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
     if len(jobs) == 1 and jobs[0].context.stage.ranks() is None:
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
         children = Children()
-        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children)
+        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children, at_a_time)
     return {job.context.stage.name: taken for job, taken in zip(jobs, seconds, strict=True)}
 
 
 def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     """Run one stage to its end and return the seconds of all attempts at it."""
     context, stage = job.context, job.context.stage
+    context.progress.console.print(job.title, markup=False, highlight=False, soft_wrap=True)
     if job.decision.wipe:
         wipe(context.folder)
     context.folder.mkdir(parents=True, exist_ok=True)
@@ -205,14 +206,17 @@ def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     return manifest.seconds
 
 
-def _claim(recipe: Recipe, output: Path) -> None:
-    """Write the resolved recipe to the run folder; refuse a folder that holds another recipe's run."""
+def _claim(recipe: Recipe, output: Path) -> bool:
+    """Write the resolved recipe to the run folder and tell whether it is another than before.
+
+    Refuses a folder that holds the run of a recipe with another name.
+    """
     remove_temporaries(output, deep=False)
     path = output / "recipe.yaml"
     text = dump_yaml(recipe.model_dump(mode="json"))
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before == text:
-        return
+        return False
     owner = _recipe_name(before)
     if owner not in (None, recipe.name):
         raise RunError(
@@ -220,6 +224,7 @@ def _claim(recipe: Recipe, output: Path) -> None:
             "Give another folder with --output, or remove that one."
         )
     write_text(path, text)
+    return True
 
 
 def _recipe_name(text: str | None) -> Any:

@@ -25,6 +25,9 @@ FIGURE_STYLE = """
 .chart .band{stroke:none;opacity:.15}
 .chart .s0{stroke:var(--s0)}.chart .s1{stroke:var(--s1);stroke-dasharray:7 3}
 .chart .s2{stroke:var(--s2);stroke-dasharray:2 2}.chart .s3{stroke:var(--s3);stroke-dasharray:8 3 2 3}
+.chart .interval{stroke-width:2;fill:none}
+.chart .i0{stroke:var(--s0)}.chart .i1{stroke:var(--s1)}.chart .i2{stroke:var(--s2)}.chart .i3{stroke:var(--s3)}
+.chart .negligible{fill:var(--ink-2);opacity:.12;stroke:none}
 .chart .f0{fill:var(--s0)}.chart .f1{fill:var(--s1)}.chart .f2{fill:var(--s2)}.chart .f3{fill:var(--s3)}
 @media (prefers-color-scheme:dark){.chart{--ink:#e8e9ec;--ink-2:#a3a9b6;--line:#2c3038;--s0:#6db4f0;--s1:#f0955a;
  --s2:#85c788;--s3:#c595db}}
@@ -100,23 +103,29 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 def svg(chart: Chart, *, standalone: bool = False) -> str:
     """Return the chart as an ``<svg>`` element; ``standalone`` adds styles and background."""
     frame = _frame(chart)
-    width, height = chart.size
-    head = (
-        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(chart.title)}. {escape(chart.description)}">'
-    )
-    parts = [head, f"<title>{escape(chart.title)}</title>"]
-    if standalone:
-        parts += [
-            f"<style>{FIGURE_STYLE}</style>{_BACKGROUND}",
-            f'<rect class="paper" width="{width}" height="{height}"/>',
-        ]
+    parts = [svg_head(chart.title, chart.description, chart.size, standalone=standalone)]
     parts += _axes(chart, frame)
     parts += [_band(series, frame) for series in chart.series if series.band]
     for series in chart.series:
         parts += _line(series, frame, chart)
     parts += _legend(chart.series)
     return "\n".join([*parts, "</svg>"])
+
+
+def svg_head(title: str, description: str, size: tuple[int, int], *, standalone: bool) -> str:
+    """Return the opening of an ``<svg>`` element with its title; ``standalone`` adds styles and background."""
+    width, height = size
+    parts = [
+        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(title)}. {escape(description)}">',
+        f"<title>{escape(title)}</title>",
+    ]
+    if standalone:
+        parts += [
+            f"<style>{FIGURE_STYLE}</style>{_BACKGROUND}",
+            f'<rect class="paper" width="{width}" height="{height}"/>',
+        ]
+    return "\n".join(parts)
 
 
 def _frame(chart: Chart) -> _Frame:
@@ -169,12 +178,12 @@ def _line(series: Series, frame: _Frame, chart: Chart) -> list[str]:
             parts.append(f'<polyline class="{name} s{style}" points="{path}"/>')
     for x, y in series.points if series.markers or len(series.points) == 1 else ():
         text = f"{series.name}, {chart.x_text(x)} {chart.x_name}: {chart.y_text(y)}"
-        parts.append(_marker(style, frame.left(x), frame.top(y), text))
+        parts.append(marker(style, frame.left(x), frame.top(y), text))
     return parts
 
 
-def _marker(style: int, left: float, top: float, text: str) -> str:
-    """A disc for even styles, a square for odd ones: the series differ without colour."""
+def marker(style: int, left: float, top: float, text: str) -> str:
+    """Return a disc for even styles, a square for odd ones: the series differ without colour."""
     title = f"<title>{escape(text)}</title>"
     if style % 2:
         corner = f'x="{left - 3.5:.1f}" y="{top - 3.5:.1f}" width="7" height="7"'
@@ -185,10 +194,19 @@ def _marker(style: int, left: float, top: float, text: str) -> str:
 def _legend(series: Sequence[Series]) -> list[str]:
     parts, left = [], float(_LEFT)
     for one in series:
-        style = one.style % NUM_STYLES
-        parts.append(f'<line class="curve s{style}" x1="{left:.0f}" x2="{left + 24:.0f}" y1="11" y2="11"/>')
-        if one.markers:
-            parts.append(_marker(style, left + 12, 11, one.name))
-        parts.append(f'<text class="name" x="{left + 30:.0f}" y="15">{escape(one.name)}</text>')
-        left += 46 + 7.5 * len(one.name)
+        found, width = legend_entry(one.name, one.style % NUM_STYLES, left, markers=one.markers)
+        parts += found
+        left += width
     return parts
+
+
+def legend_entry(
+    name: str, style: int, left: float, *, markers: bool = True, solid: bool = False
+) -> tuple[list[str], float]:
+    """Return one entry of a legend at the top, and how much room it takes; ``solid``: its line has no dashes."""
+    line = f"interval i{style}" if solid else f"curve s{style}"
+    parts = [f'<line class="{line}" x1="{left:.0f}" x2="{left + 24:.0f}" y1="11" y2="11"/>']
+    if markers:
+        parts.append(marker(style, left + 12, 11, name))
+    parts.append(f'<text class="name" x="{left + 30:.0f}" y="15">{escape(name)}</text>')
+    return parts, 46 + 7.5 * len(name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.forest_plot import ForestPlot, forest_svg
 from rho1bench.rendering.line_chart import PANEL, Chart, Series, svg
 from rho1bench.report.curves import AccuracyPoint, Points, rolling_mean
 
@@ -23,17 +24,22 @@ class Figure:
 
     name: str
     title: str
-    chart: Chart
+    chart: Chart | ForestPlot
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def inline(self) -> str:
         """Return SVG for inside a page."""
-        return svg(self.chart)
+        return self._svg(standalone=False)
 
     def file(self) -> str:
         """Return SVG that stands alone."""
-        return svg(self.chart, standalone=True) + "\n"
+        return self._svg(standalone=True) + "\n"
+
+    def _svg(self, *, standalone: bool) -> str:
+        if isinstance(self.chart, ForestPlot):
+            return forest_svg(self.chart, standalone=standalone)
+        return svg(self.chart, standalone=standalone)
 
 
 def loss_figures(losses: Mapping[str, Mapping[str, Points]], styles: Mapping[str, int]) -> list[Figure]:

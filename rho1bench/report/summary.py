@@ -44,6 +44,7 @@ def build(run: RunData) -> RunSummary:
         scores=_scores(run),
         comparisons=run.comparison.pairs,
         comparison_settings=run.comparison.settings,
+        contests=run.comparison.contests,
         trajectory=[trajectory_point(suite, point) for suite, points in run.trajectory.items() for point in points],
         tokens_to_baseline=[_speedup(speedup) for speedup in run.speedups],
         training=dict(run.training),

@@ -55,6 +55,8 @@ class StageCallback(TrainerCallback):
         self.interval = LossSums()
         self.seconds_before = 0.0
         self.hooks: list[Hook] = []
+        self.facts: dict[str, str] = {}
+        """What else the stage's ``training.json`` says."""
         self._flops_per_token = flops_per_token(size, length)
         self._step_sums = LossSums()
         self._pre_pass_seconds = 0.0

@@ -20,8 +20,10 @@ from rho1bench.leaderboard.records import compare
 from rho1bench.leaderboard.records.origin import (
     declared_seeds,
     expected_baseline,
+    is_tuning_seed,
     kept_recipe_problems,
     origin_problems,
+    seed_of_run,
     start_of,
 )
 from rho1bench.leaderboard.records.read import CLOSE, RECORDS, read_one
@@ -45,7 +47,7 @@ def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
-            records.append(summarize(record))
+            records.append(summarize(record, counts=not is_tuning_seed(record, results)))
             own = [*kept_recipe_problems(record, results), *origin_problems(record, results)]
             problems += [f"{place}: {problem}" for problem in own]
     return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))
@@ -156,7 +158,7 @@ def _missing_seeds(column: list[RecordSummary], results: Path) -> Iterator[str]:
     for members in stages.values():
         first = members[0]
         assert first.training is not None
-        found = {record.training.seed for record in members if record.training}
+        found = {seed_of_run(record.origin.command) for record in members}
         missing = sorted(set(declared_seeds(first.origin.command, first.training, results)) - found)
         if missing:
             yield f"{RECORDS}/{first.id}.json: the seeds {missing} of its recipe have no record of this stage"
@@ -198,7 +200,7 @@ def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], re
     if baseline.id == record.id:
         yield f"{place}: it is compared with itself"
         return
-    seed = record.training.seed if record.training else 0
+    seed = seed_of_run(record.origin.command)
     try:
         expected = compare.comparison(_whole(results, record.id), _whole(results, baseline.id), seed=seed)
     except DataError as error:

@@ -271,8 +271,9 @@ def record_sha256(record: JsonObject) -> str:
 
 
 def settings_sha256(recipe: JsonObject) -> str:
-    """Return the hash of what a recipe sets, seeds and description left out."""
-    return sha256_json({key: recipe[key] for key in recipe if key not in ("seed", "seeds", "description")})
+    """Return the hash of what a recipe sets; seeds, which of them count, and the description are left out."""
+    left_out = ("seed", "seeds", "tuning_seeds", "description")
+    return sha256_json({key: recipe[key] for key in recipe if key not in left_out})
 
 
 def with_hashes(record: Record) -> Record:

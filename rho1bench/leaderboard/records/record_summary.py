@@ -103,9 +103,11 @@ class RecordSummary:
     curve: tuple[PointSummary, ...]
     comparison: ComparisonRecord | None
     eval_fingerprint: str
+    counts: bool = True
+    """False: settings were chosen on its seed, so it is in no mean and no p over seeds."""
 
 
-def summarize(record: Record) -> RecordSummary:
+def summarize(record: Record, *, counts: bool = True) -> RecordSummary:
     """Return what is needed of a record."""
     return RecordSummary(
         id=record.id,
@@ -121,6 +123,7 @@ def summarize(record: Record) -> RecordSummary:
         curve=tuple(_point(point) for point in record.curve),
         comparison=record.comparison,
         eval_fingerprint=intern(record.eval_fingerprint),
+        counts=counts,
     )
 
 

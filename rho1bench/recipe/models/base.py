@@ -17,8 +17,8 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 STAGE_KINDS_KEY = "x-stage-kinds"
 LOCAL_KEY = "x-local"
-CHECKPOINT = "checkpoint/*"
-"""The files of a training stage's last checkpoint."""
+CHECKPOINT, METRICS = "checkpoint/*", "metrics.jsonl"
+"""Files of a training stage: its last checkpoint, and the numbers of its steps."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,8 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
                     yield from references(item, f"{path}.{index}.")
                 elif marks:
                     yield f"{path}.{index}", item, marks[0]
+        elif isinstance(value, dict) and marks:
+            yield from ((f"{path}.{key}", item, marks[0]) for key, item in value.items())
         elif isinstance(value, str) and marks:
             yield path, value, marks[0]
 
