@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSS_RANKS, stored_part
 from rho1bench.selection.local_reference import score_blocks
-from rho1bench.system.files import atomic_path
+from rho1bench.selection.score_store import note_hash, noted_hashes
+from rho1bench.system.files import atomic_path, changed_files
 from rho1bench.training.datasets import Batch
 from rho1bench.training.sft_data import IGNORED, TokenisedSample
 
@@ -110,11 +111,15 @@ def _rank(losses_S: npt.NDArray[np.float32], ordered: npt.NDArray[np.float32] | 
 def stored_scores(
     path: Path, load: Callable[[], PreTrainedModel], samples: Sequence[TokenisedSample], batch_size: int
 ) -> Scores:
-    """Return the scores of every sample by the reference that ``load`` gives; rank 0 makes them once, in ``path``."""
-    if is_main() and not path.exists():
+    """Return the scores of every sample by the reference that ``load`` gives; rank 0 makes them once, in ``path``.
+
+    A file that changed since it was written is made again.
+    """
+    if is_main() and (not path.exists() or changed_files(path.parent, noted_hashes(path.parent))):
         scores = score_samples(load().eval(), samples, batch_size)
         with atomic_path(path) as temporary, temporary.open("wb") as handle:
             np.save(handle, np.concatenate(scores), allow_pickle=False)
+        note_hash(path)
     wait_for_everyone()
     ends = np.cumsum([len(sample.input_ids) - 1 for sample in samples])[:-1]
     return list(np.split(np.load(path, allow_pickle=False), ends))

@@ -17,7 +17,7 @@ from rho1bench.recipe import TrainStage
 from rho1bench.system.files import write_json
 from rho1bench.training.callbacks import StageCallback, cut_rows
 from rho1bench.training.trainer_args import quiet_libraries, training_arguments
-from rho1bench.training.trainers.resumable import latest_resume_point, read_stage_state
+from rho1bench.training.trainers.resumable import check_resume_point, latest_resume_point, read_stage_state
 from rho1bench.training.tuned_rate import learning_rate
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def train_and_save(context: StageContext, callback: StageCallback, tokenizer_fol
     point = latest_resume_point(folder / "trainer")
     step = None
     if point is not None:
+        if is_main():
+            check_resume_point(point)
         state = read_stage_state(point)
         step = int(state["step"])
         callback.restore(state)

@@ -144,6 +144,31 @@ def test_a_kill_loses_no_finished_shard_and_leaves_no_half_one(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_damaged_shard_is_refused_by_readers_and_scored_again_on_resume(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(scoring, "_finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score(world.options(tmp_path), SilentProgress())
+    for finished in (False, True):
+        path = tmp_path / "scores-00002.npy"
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        if finished:
+            with pytest.raises(ScoreStoreError, match=r"scores-00002\.npy: is missing or was changed"):
+                TokenScores(tmp_path).check_files()
+        others = {other: other.stat().st_mtime_ns for other in tmp_path.glob("*.npy") if other != path}
+        score(world.options(tmp_path), SilentProgress())
+        assert hashes(tmp_path) == hashes(world.store)
+        assert {other: other.stat().st_mtime_ns for other in others} == others
+        TokenScores(tmp_path).check_files()
+
+
 def test_a_full_disk_is_told_and_the_same_command_completes(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +323,8 @@ def test_a_server_that_stops_costs_no_finished_shard(
         asked.extend([None] * 3)
         score(served(world, tmp_path, base_url), SilentProgress())
     assert len(asked) - failing_calls - 3 == BLOCKS - 2 * 4
-    assert read_json(tmp_path / "scores.json") == read_json(tmp_path / "scoring.json")
+    shards = {path.name: sha256_file(path) for path in tmp_path.glob("scores-*.npy")}
+    assert read_json(tmp_path / "scores.json") == {**read_json(tmp_path / "scoring.json"), "sha256": shards}
     with pytest.raises(ScoreStoreError, match="reference_sha256"):
         score(world.options(tmp_path), SilentProgress())
 

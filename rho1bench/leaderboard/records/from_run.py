@@ -35,7 +35,7 @@ from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import CompareStage, EvalStage, Recipe, ReportStage, ScoreStage, SFTStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
-from rho1bench.system.files import read_jsonl, sha256_file
+from rho1bench.system.files import changed_files, read_jsonl
 
 _HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
 
@@ -102,9 +102,9 @@ def _changed_file(folder: Path) -> str:
     manifest = read_manifest(folder)
     if manifest is None:
         return "it is not finished"
-    for name, expected in manifest.files.items():
-        if expected is not None and sha256_file(folder / name) != expected:
-            return f"{name} has another content"
+    changed = changed_files(folder, manifest.hashes)
+    if changed:
+        return f"{changed[0]} has another content"
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     foreign = sorted(present - set(manifest.files) - {MANIFEST})
     return f"{foreign[0]} was not written by the stage" if foreign else ""
