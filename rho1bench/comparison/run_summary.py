@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
 from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
 from rho1bench.errors import DataError
+from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import read_json
 
 _RUN = "the summary of a finished run"
@@ -77,6 +78,8 @@ class TrainingSummary(ResultModel):
     init: str | JsonObject | None = None
     """A stage's name, or the recipe's words for random or given weights."""
     select_ratio: float | None = None
+    cost: Cost | None = None
+    """None in the folders of earlier versions."""
 
     @property
     def init_stage(self) -> str | None:

@@ -1,7 +1,8 @@
 """Stored reference scores: loss and entropy of every token of a packed corpus, made once (``selection.scoring``).
 
 A store names the reference, tokenizer and packing that it was made with; using it with others is an error, never a
-silent rescore. ``scoring.json`` says whose shards a folder holds, ``scores.json`` (the same) that all are there.
+silent rescore. ``scoring.json`` says whose shards a folder holds, ``scores.json`` (the same, and what it took) that all
+are there.
 """
 
 from __future__ import annotations

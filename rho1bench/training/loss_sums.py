@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+from rho1bench.sizing.flops import Work
+
 
 @dataclass
 class LossSums:
@@ -23,6 +25,17 @@ class LossSums:
     """Lowest score that was kept in the last step."""
     pre_pass_seconds: float = 0.0
     """Seconds of the score-only pass before the step, where the choice needs every micro-batch's losses."""
+    trained_rows: int = 0
+    """Rows of the output head that went backward."""
+    forward_rows: int = 0
+    """Rows of the output head without a gradient: for the ranking, or for the losses on record."""
+    forward_tokens: int = 0
+    """Tokens of further forward passes of the whole model: the score-only pass, for one."""
+
+    @property
+    def work(self) -> Work:
+        """What ``sizing.flops`` counts operations of."""
+        return Work(self.tokens, self.trained_rows, self.forward_tokens, self.forward_rows + self.forward_tokens)
 
     def add(self, other: LossSums) -> None:
         """Add a later step's sums to these."""

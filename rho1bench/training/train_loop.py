@@ -88,7 +88,7 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "max_steps": stage.max_steps,
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.ratio if selection is not None else 1.0,
-            "seconds": round(callback.seconds(), 3),
+            "cost": callback.cost().model_dump(),
         },
     )
     shutil.rmtree(folder / "trainer", ignore_errors=True)

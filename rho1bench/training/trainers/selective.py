@@ -40,6 +40,7 @@ class SelectiveTrainer(ResumableTrainer):
         self._thresholds: list[Tensor] = []
         self._monitored: list[tuple[Tensor, Tensor, Tensor]] = []
         self._tokens = 0
+        self._forward_tokens = 0
         self._pre_pass_seconds = 0.0
 
     @property
@@ -53,7 +54,8 @@ class SelectiveTrainer(ResumableTrainer):
         """Collect the micro-batches of one optimizer step; select first where ranking or divisor span all of them."""
         batches: list[Batch]
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._tokens += sum(_num_tokens(batch) for batch in batches)
+        num_tokens = sum(_num_tokens(batch) for batch in batches)
+        self._tokens += num_tokens
         selector = self.selector
         if batches and selector.is_count_known:
             self._num_selected = selector.num_selected([batch["eligible"] for batch in batches])
@@ -61,7 +63,9 @@ class SelectiveTrainer(ResumableTrainer):
         if batches and (spans_all or not selector.is_count_known):
             began = time.monotonic()
             self._select_ahead(batches)
-            self._pre_pass_seconds += time.monotonic() - began if selector.needs_losses else 0.0
+            if selector.needs_losses:
+                self._pre_pass_seconds += time.monotonic() - began
+                self._forward_tokens += num_tokens
         if batches and not selector.is_count_known:
             num = torch.stack([batch["selected"].sum() for batch in batches]).sum().to(self.args.device)
             self._num_selected = max(int(sum_over_ranks(num)), 1)
@@ -118,13 +122,16 @@ class SelectiveTrainer(ResumableTrainer):
     def _record(self, inputs: Batch, outputs: Batch) -> None:
         losses_BS, selected_BS, eligible_BS = outputs["losses"].detach(), outputs["selected"], inputs["eligible"]
         losses64_BS = losses_BS.double()
+        selected_num, all_num = selected_BS.sum().double(), eligible_BS.sum().double()
+        ranked_here = "scores" in outputs and self.selector.needs_losses
         self._sums.append(
             torch.stack(
                 [
                     (losses64_BS * selected_BS).sum(),
-                    selected_BS.sum().double(),
+                    selected_num,
                     (losses64_BS * eligible_BS).sum(),
-                    eligible_BS.sum().double(),
+                    all_num,
+                    all_num if ranked_here else all_num - selected_num,
                 ]
             )
         )
@@ -137,9 +144,11 @@ class SelectiveTrainer(ResumableTrainer):
     def step_loss_sums(self) -> LossSums:
         """Return the sums of the finished optimizer step over all processes, and start anew."""
         sums = torch.stack(self._sums).sum(dim=0)
-        sums = sum_over_ranks(torch.cat([sums, sums.new_tensor([self._tokens])]))
-        selected_sum, selected_num, all_sum, all_num, tokens = sums.tolist()
+        sums = sum_over_ranks(torch.cat([sums, sums.new_tensor([self._tokens, self._forward_tokens])]))
+        selected_sum, selected_num, all_sum, all_num, forward_rows, tokens, forward_tokens = sums.tolist()
         step = LossSums(selected_sum, int(selected_num), all_sum, int(all_num), tokens=int(tokens))
+        step.trained_rows = step.selected_num
+        step.forward_rows, step.forward_tokens = int(forward_rows), int(forward_tokens)
         step.pre_pass_seconds, self._pre_pass_seconds = self._pre_pass_seconds, 0.0
         if self._thresholds:
             step.threshold = float(all_rows(torch.stack(self._thresholds).min().unsqueeze(0)).min())
@@ -147,7 +156,8 @@ class SelectiveTrainer(ResumableTrainer):
             step.ranked_sum, step.ranked_num = step.selected_sum, step.selected_num
         elif self.monitor is not None:
             step.ranked_sum, step.ranked_num = self._monitored_sums(self.monitor)
-        self._sums, self._thresholds, self._monitored, self._tokens = [], [], [], 0
+        self._sums, self._thresholds, self._monitored = [], [], []
+        self._tokens = self._forward_tokens = 0
         return step
 
     def _monitored_sums(self, monitor: Selector) -> tuple[float, int]:
