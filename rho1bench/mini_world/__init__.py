@@ -5,13 +5,18 @@ of the reference model, `web_documents` for the raw pretraining corpus, `sft_sam
 for the general suite, and `make_problems(task, "test", ...)` for the nine math tasks and gsm_hard. Train and test
 questions are disjoint: the split is a hash of the question itself. Pure standard library; the same arguments give the
 same text anywhere.
+
+Its axes, each a parameter of the source `mini_world` in a recipe: how much of a web page is noise (`noise_share`), of
+which kinds (`noise_kinds`), how many curated documents there are (`num_documents`), and which part of the tested world
+they show (`coverage`). The defaults are half noise, a mixture of eleven kinds, and everything.
 """
 
 from __future__ import annotations
 
+from rho1bench.mini_world.coverage import EVERYTHING, Coverage
 from rho1bench.mini_world.documents import MATH_KIND, WRONG_NUMBER_KIND, Document, Span, clean_documents, web_documents
 from rho1bench.mini_world.general import GENERAL_TASKS, general_rows
-from rho1bench.mini_world.noise import NOISE_KINDS
+from rho1bench.mini_world.noise import NOISE_KINDS, WEB_MIXTURE, NoiseKind
 from rho1bench.mini_world.problem import (
     COT_STOP,
     EXEMPLAR_SEPARATOR,
@@ -27,14 +32,18 @@ from rho1bench.mini_world.sft import SftSample, cot_sample, sft_samples, tir_pro
 
 __all__ = [
     "COT_STOP",
+    "EVERYTHING",
     "EXEMPLAR_SEPARATOR",
     "GENERAL_TASKS",
     "MATH_KIND",
     "MATH_TASKS",
     "NOISE_KINDS",
     "TOOL_TASKS",
+    "WEB_MIXTURE",
     "WRONG_NUMBER_KIND",
+    "Coverage",
     "Document",
+    "NoiseKind",
     "Problem",
     "SftSample",
     "Span",

@@ -1,20 +1,27 @@
-"""Useless and unlearnable text as raw web pages carry it around their content.
+"""Useless text as raw web pages carry it around their content.
 
 `documents.py` mixes these lines into pages of worked problems. Every kind stands for something that crawls of maths
-sites hold before they are cleaned; nothing here is aimed at one training method.
+sites hold before they are cleaned; nothing here is aimed at one training method. Kinds differ in what can be learned
+of them: all of `boilerplate`, much of `navigation` and `pseudo_language`, some of most kinds, nothing of
+`random_string`.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from random import Random
+from typing import Literal
 
 from rho1bench.mini_world.lexicon import ADJECTIVES, DAYS, MONTHS, NOUNS, PEOPLE, THINGS, VERBS
+from rho1bench.mini_world.pseudo_language import pseudo_language
 
 _LINKS = ("Home", "About", "Forum", "Login", "Help", "Blog", "Shop", "Contact", "FAQ", "Terms", "Privacy", "Search")
 _HEX = "0123456789abcdef"
 _ID_ALPHABET = string.ascii_letters + string.digits
+_ANY_CHARACTER = _ID_ALPHABET + string.punctuation
+_NUM_BOILERPLATE_LINES = 48
 
 
 def _digits(rng: Random, low: int, high: int) -> str:
@@ -137,8 +144,36 @@ def key_block(rng: Random) -> str:
     )
 
 
-# kind -> (maker, weight). The weights say how often a kind is drawn as a line of its own.
-NOISE_KINDS: dict[str, tuple[Callable[[Random], str], float]] = {
+def link_list(rng: Random) -> str:
+    """Links to other pages of the site, each with its title and address."""
+    titles = [f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}" for _ in range(rng.randint(2, 4))]
+    return " ".join(f"[{title}](/{title.replace(' ', '-')}.html)" for title in titles)
+
+
+def random_string(rng: Random) -> str:
+    """Characters without any order: nothing of it can be learned."""
+    return _token(rng, rng.randint(24, 72), _ANY_CHARACTER)
+
+
+def boilerplate(rng: Random) -> str:
+    """One of a few lines that are the same, word for word, on every page of every site."""
+    return rng.choice(_boilerplate_lines())
+
+
+@cache
+def _boilerplate_lines() -> tuple[str, ...]:
+    rng = Random("boilerplate")
+    makers = (navigation, notice, advertisement, off_topic)
+    return tuple(makers[number % len(makers)](rng) for number in range(_NUM_BOILERPLATE_LINES))
+
+
+NoiseKind = Literal[
+    "navigation", "notice", "byline", "url", "counters", "advertisement", "chatter", "off_topic", "scan_error",
+    "log_line", "key_block", "link_list", "random_string", "boilerplate", "pseudo_language",
+]  # fmt: skip
+
+# kind -> (maker, weight). The weights say how often a kind is drawn as a line of its own, beside the kinds it is with.
+NOISE_KINDS: dict[NoiseKind, tuple[Callable[[Random], str], float]] = {
     "navigation": (navigation, 1.0),
     "notice": (notice, 0.7),
     "byline": (byline, 1.5),
@@ -150,11 +185,17 @@ NOISE_KINDS: dict[str, tuple[Callable[[Random], str], float]] = {
     "scan_error": (scan_error, 0.8),
     "log_line": (log_line, 0.7),
     "key_block": (key_block, 0.6),
+    "link_list": (link_list, 1.0),
+    "random_string": (random_string, 1.0),
+    "boilerplate": (boilerplate, 1.0),
+    "pseudo_language": (pseudo_language, 1.0),
 }
 
+WEB_MIXTURE: tuple[NoiseKind, ...] = tuple(NOISE_KINDS)[:11]
+"""The kinds of a page that names none: `navigation` to `key_block`."""
 
-def noise_line(rng: Random) -> tuple[str, str]:
-    """One line of noise as (kind, text without line end)."""
-    kinds = list(NOISE_KINDS)
+
+def noise_line(rng: Random, kinds: Sequence[NoiseKind] = WEB_MIXTURE) -> tuple[NoiseKind, str]:
+    """One line of noise of one of `kinds`, drawn by their weights, as (kind, text without line end)."""
     kind = rng.choices(kinds, [NOISE_KINDS[name][1] for name in kinds])[0]
     return kind, NOISE_KINDS[kind][0](rng)

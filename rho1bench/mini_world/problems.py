@@ -35,11 +35,15 @@ _PATIENCE = 20_000
 _EXEMPLAR_SEED = 0
 
 
+def any_problem(task: str, rng: Random) -> Problem:
+    """One problem of `task`, of either side. Raises ValueError for an unknown task."""
+    return _maker(task)(rng)
+
+
 def draw_problem(task: str, split: Split, rng: Random) -> Problem:
     """One problem of `task` on the given side. Raises ValueError for an unknown task."""
-    maker = _maker(task)
     while True:
-        problem = maker(rng)
+        problem = any_problem(task, rng)
         if split_of(problem.stem) == split:
             return problem
 

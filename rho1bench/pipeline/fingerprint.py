@@ -24,8 +24,8 @@ from rho1bench.system.paths import PACKAGE
 
 HASHED_BYTES = 100 * 1024 * 1024
 """Local data files up to this size count by content, larger ones by size and time of change."""
-NEVER_MATTERS = {"num_workers"}
-"""Fields of stages that change how long a result takes, and no byte of it."""
+NEVER_MATTERS = {"num_workers", "variant"}
+"""Fields of stages that change how long a result takes, or what it is called beside others, and no byte of it."""
 
 
 def stage_fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) -> str:
@@ -33,12 +33,14 @@ def stage_fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) ->
 
     Args:
         stage: the stage's part of the recipe; its ``spec`` says which code and packages matter.
-        seed: the run's seed.
+        seed: the stage's random seed, its own or the recipe's; either counts the same.
         inputs: fingerprints of the stages that it reads, by name.
     """
+    settings = _settings(stage)
+    settings.pop("seed", None)
     return sha256_json(
         {
-            "recipe": _settings(stage),
+            "recipe": settings,
             "seed": seed,
             "inputs": dict(inputs),
             "code": code_hash(stage.spec.entry, stage.spec.shipped),

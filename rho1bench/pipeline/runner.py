@@ -80,7 +80,7 @@ def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]
     fingerprints: dict[str, str] = {}
     for stage in recipe.stages:
         inputs = _input_fingerprints(stage, fingerprints)
-        fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed, inputs)
+        fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
         yield stage, decide(stage_folder(output, stage.name), fingerprints[stage.name])
 
 
@@ -140,7 +140,7 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
         board = Board(console)
         for stage in group:
             inputs = _input_fingerprints(stage, fingerprints)
-            fingerprint = fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed, inputs)
+            fingerprint = fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
             decision = decide(stage_folder(output, stage.name), fingerprint)
             result.stages.append(StageOutcome(stage.name, stage.kind, decision.action, decision.seconds))
             if decision.action != "skip":
@@ -166,7 +166,7 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
         stage=stage,
         folder=stage_folder(output, stage.name),
         inputs={other.name: stage_folder(output, other.name) for other in earlier},
-        seed=recipe.seed,
+        seed=recipe.seed_of(stage),
         progress=progress,
         options=options,
     )

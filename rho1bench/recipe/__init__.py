@@ -1,6 +1,7 @@
 """The recipe: one YAML file that describes a whole run, as frozen pydantic models.
 
-A recipe is a list of stages; a field typed :class:`StageRef` names an earlier stage whose folder the stage reads.
+A recipe is a list of stages; a field typed :class:`StageRef` names an earlier stage whose folder the stage reads. In a
+file, a stage with a ``matrix:`` stands for many variants; a :class:`Recipe` holds these (``loading.matrix``).
 ``models`` holds the schema, one module for each part of the pipeline; ``loading`` reads a file (YAML, ``extends:``,
 ``--set``); ``rules`` are what a recipe must fulfil beyond types; ``smoke`` makes any recipe small.
 """
@@ -23,6 +24,7 @@ from rho1bench.recipe.models.base import (
     StageRef,
     StageSizes,
     StageSpec,
+    Variant,
     references,
 )
 from rho1bench.recipe.models.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
@@ -64,6 +66,7 @@ __all__ = [
     "StageSpec",
     "TokenizerStage",
     "TrainStage",
+    "Variant",
     "references",
 ]
 
@@ -104,6 +107,10 @@ class Recipe(Model):
                     raise TypeError(f"stage {name!r} is of kind {stage.kind!r}, not a {model.__name__}")
                 return stage
         raise KeyError(name)
+
+    def seed_of(self, stage: StageBase) -> int:
+        """Return the random seed of a stage: its own, else the recipe's."""
+        return self.seed if stage.seed is None else stage.seed
 
     def stages_of(self, model: type[S]) -> list[S]:
         """Return the stages that are of ``model``, in order."""

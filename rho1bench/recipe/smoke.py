@@ -123,8 +123,9 @@ def _scoring(stage: ScoreStage, recipe: Recipe, place: int) -> list[Json]:
     small = stage.model_dump() | {"batch_size": 8, "precision": "fp32"}
     if isinstance(stage.reference, str):
         return [small]
+    stem = stage.name if len(stage.name) <= 50 else f"{stage.name[:44]}-{place}"
     tiny = PretrainStage(
-        name=f"{stage.name[:50]}-reference",
+        name=f"{stem}-reference",
         kind="pretrain",
         corpus=stage.corpus,
         init=ModelConfig.model_validate(_model(stage.reference or SERVED)),

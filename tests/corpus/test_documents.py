@@ -76,3 +76,20 @@ def test_mini_world_is_one_stream_whatever_the_chunks(text: str, monkeypatch: py
     assert texts(whole, 4) != [document.text for document in expected]
     for document in expected:
         assert "".join(document.text[start:end] for start, end, _ in document.spans) == document.text
+
+
+def test_the_axes_of_the_mini_world_reach_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mini(text: str, **axes: object) -> MiniWorldSource:
+        return MiniWorldSource.model_validate({"type": "mini_world", "text": text, "num_documents": 8, **axes})
+
+    narrow = mini("clean", coverage={"tasks": 0.1, "operands": 0.5})
+    assert all("bags" in text or "boxes" in text for text in texts(narrow))
+    assert texts(mini("clean", coverage={"phrasings": 1.0})) == texts(mini("clean"))
+    pages = list(read_documents([mini("web", noise_kinds=["boilerplate"])], 0))
+    assert {kind for page in pages for _, _, kind in page.spans} <= {"math", "wrong_number", "boilerplate"}
+    monkeypatch.setattr("rho1bench.mini_world.coverage._PATIENCE", 20)
+    with pytest.raises(DataError, match="mini_world, text clean: asdiv: no problem is covered"):
+        texts(mini("clean", coverage={"tasks": 0.1, "operands": 0.001, "phrasings": 0.001}))
+    for text, axes in (("clean", {"noise_kinds": ["url"]}), ("web", {"coverage": {"tasks": 0.5}})):
+        with pytest.raises(ValueError, match=f"{next(iter(axes))} (are those|is that) of text: "):
+            mini(text, **axes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,10 @@ from rho1bench.mini_world import (
     MATH_TASKS,
     NOISE_KINDS,
     TOOL_TASKS,
+    WEB_MIXTURE,
     WRONG_NUMBER_KIND,
     Document,
+    NoiseKind,
     clean_documents,
     make_problems,
     sft_samples,
@@ -45,7 +48,7 @@ def _check_spans(document: Document) -> None:
 
 @given(seed=seeds, noise_share=st.floats(0.0, 0.9), wrong_share=st.floats(0.0, 1.0))
 def test_spans_cover_the_text_exactly(seed: int, noise_share: float, wrong_share: float) -> None:
-    kinds = {MATH_KIND, WRONG_NUMBER_KIND, *NOISE_KINDS}
+    kinds = {MATH_KIND, WRONG_NUMBER_KIND, *WEB_MIXTURE}
     for document in web_documents(3, seed, noise_share=noise_share, wrong_share=wrong_share):
         _check_spans(document)
         assert {kind for _, _, kind in document.spans} <= kinds
@@ -85,7 +88,7 @@ def test_wrong_share_is_the_stated_one() -> None:
 
 def test_every_noise_kind_occurs_and_lies_inside_documents() -> None:
     documents = web_documents(300, 0)
-    assert {kind for document in documents for _, _, kind in document.spans} >= {MATH_KIND, *NOISE_KINDS}
+    assert {kind for document in documents for _, _, kind in document.spans} >= {MATH_KIND, *WEB_MIXTURE}
     mixed = [document for document in documents if 0.0 < document.share() < 1.0]
     assert len(mixed) > 290
     inside = [document for document in documents if _maths_on_both_sides_of_noise(document)]
@@ -103,6 +106,57 @@ def test_clean_documents_are_maths_only() -> None:
         assert 2 <= len(QUESTION.findall(document.text)) <= 4
     tasks = {len(QUESTION.findall(document.text)) for document in clean_documents(50, 0)}
     assert tasks == {2, 3, 4}
+
+
+@pytest.mark.parametrize("kind", NOISE_KINDS)
+def test_each_noise_kind_stands_alone_at_the_stated_share(kind: NoiseKind) -> None:
+    documents = web_documents(200, 1, noise_kinds=[kind])
+    for document in documents:
+        _check_spans(document)
+        assert {found for _, _, found in document.spans} <= {MATH_KIND, WRONG_NUMBER_KIND, kind}
+    noise = sum(document.share(kind) * len(document.text) for document in documents)
+    assert noise / sum(len(document.text) for document in documents) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_noise_changes_no_problem_of_a_page_and_the_order_of_kinds_nothing() -> None:
+    def problems(**noise: Any) -> list[str]:
+        pages = web_documents(30, 3, **noise)
+        kept = (MATH_KIND, WRONG_NUMBER_KIND)
+        return ["".join(page.text[a:b] for a, b, kind in page.spans if kind in kept) for page in pages]
+
+    assert problems() == problems(noise_share=0.0) == problems(noise_share=0.8, noise_kinds=["random_string"])
+    assert web_documents(9, 3, noise_kinds=["url", "byline"]) == web_documents(9, 3, noise_kinds=["byline", "url"])
+
+
+def test_noise_kinds_differ_in_how_often_they_say_the_same() -> None:
+    def distinct(kind: NoiseKind) -> float:
+        pages = web_documents(400, 5, noise_kinds=[kind])
+        texts = [page.text[a:b] for page in pages for a, b, found in page.spans if found == kind]
+        lines = [line for text in texts for line in text.splitlines() if line]
+        return len(set(lines)) / len(lines)
+
+    assert distinct("boilerplate") < 0.05
+    assert distinct("random_string") > 0.95
+
+
+def test_the_pseudo_language_keeps_its_agreement() -> None:
+    pages = web_documents(60, 6, noise_kinds=["pseudo_language"])
+    text = " ".join(page.text[a:b] for page in pages for a, b, kind in page.spans if kind == "pseudo_language")
+    sentences = re.findall(r"[A-Z][a-z ]+\.", text)
+    assert len(sentences) > 300
+    ending = re.compile(r"[aeo](lin)?$")
+    for sentence in sentences:
+        subject, _, thing = sentence.lower().rstrip(".").partition(" be ")
+        *phrase, verb, adverb = subject.split()
+        assert len({ending.search(word)[0] for word in (*phrase, verb)}) == 1  # type: ignore[index]
+        assert len({ending.search(word)[0] for word in thing.split()}) == 1  # type: ignore[index]
+        assert not ending.search(adverb)
+
+
+def test_unknown_noise_kinds() -> None:
+    for kinds in ([], ["spam"]):
+        with pytest.raises(ValueError, match="noise_kinds must be some of navigation, "):
+            web_documents(1, 0, noise_kinds=kinds)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bad", [{"noise_share": 1.0}, {"noise_share": -0.1}, {"wrong_share": 1.1}])

@@ -66,12 +66,18 @@ class BadRows:
 def mini_world_documents(source: MiniWorldSource, seed: int, first: int) -> Iterator[Document]:
     """Yield the documents of ``source`` from number ``first`` on."""
     generate = _mini_world_generator(source, seed)
-    for start in range(first, source.num_documents, _CHUNK):
-        yield from generate(min(_CHUNK, source.num_documents - start), source.offset + start)
+    try:
+        for start in range(first, source.num_documents, _CHUNK):
+            yield from generate(min(_CHUNK, source.num_documents - start), source.offset + start)
+    except ValueError as error:
+        raise DataError(f"mini_world, text {source.text}: {error}.") from error
 
 
 def _mini_world_generator(source: MiniWorldSource, seed: int) -> Callable[[int, int], Iterator[Document]]:
     from rho1bench import mini_world
+
+    coverage = mini_world.Coverage(**source.coverage.model_dump())
+    kinds = source.noise_kinds or mini_world.WEB_MIXTURE
 
     def generate(num: int, offset: int) -> Iterator[Document]:
         if source.text == "sft_cot" or source.text == "sft_tir":
@@ -79,9 +85,9 @@ def _mini_world_generator(source: MiniWorldSource, seed: int) -> Callable[[int, 
                 yield plain_document("".join(text for _, text in sample.segments))
             return
         if source.text == "clean":
-            documents = mini_world.clean_documents(num, seed, offset=offset)
+            documents = mini_world.clean_documents(num, seed, offset, coverage=coverage)
         else:
-            documents = mini_world.web_documents(num, seed, offset=offset, noise_share=source.noise_share)
+            documents = mini_world.web_documents(num, seed, offset, noise_share=source.noise_share, noise_kinds=kinds)
         for document in documents:
             yield Document(document.text, tuple(document.spans))
 

@@ -15,6 +15,7 @@ from rho1bench.recipe import Recipe, Stage, StageBase
 from rho1bench.recipe.models.base import STAGE_KINDS_KEY
 
 Json = dict[str, Any]
+MATRIX = "Keys of the stage and their values; the stage stands for every combination (rho1bench.recipe.loading.matrix)."
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def stage_models() -> dict[str, type[StageBase]]:
 def stage_node(kind: str) -> Node:
     """Return the schema of a stage kind."""
     schema = TypeAdapter(stage_models()[kind]).json_schema()
+    schema["properties"]["matrix"] = {"type": "object", "description": MATRIX}
     return Node(schema, schema)
 
 

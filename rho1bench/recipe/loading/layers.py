@@ -1,4 +1,4 @@
-"""Recipe files as raw data: YAML, ``extends:`` and ``--set``, with the line that every value came from.
+"""Recipe files as raw data: YAML and ``extends:``, with the line that every value came from.
 
 Merging is deep for mappings; ``stages`` is merged stage by stage, by name, without those that ``drop:`` names; any
 other list is replaced.
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from rho1bench.errors import RecipeError
-from rho1bench.recipe.loading.yaml_text import RecipeLoader, parse_yaml
+from rho1bench.recipe.loading.yaml_text import RecipeLoader
 
 Path_ = tuple[str, ...]
 
@@ -35,15 +35,30 @@ class RawRecipe:
     data: dict[str, Any]
     origins: dict[Path_, Origin]
     problems: list[str] = field(default_factory=list)
+    moved: dict[Path_, Path_] = field(default_factory=dict)
+    """Places that matrices and patterns have made, and where each was written."""
+    told: set[Path_] = field(default_factory=set)
+    """Places whose problem has been told: what else is found there follows from it."""
+
+    def written(self, path: Path_) -> Path_:
+        """Return where the value at ``path`` was written: in a matrix, say, for a stage that it expands into."""
+        for depth in range(len(path), 0, -1):
+            if path[:depth] in self.moved:
+                return self.moved[path[:depth]] + path[depth:]
+        return path
 
     def origin(self, path: Path_) -> Origin:
         """Return the origin of ``path``, or of the nearest place above it."""
+        path = self.written(path)
         while path not in self.origins and path:
             path = path[:-1]
         return self.origins[path]
 
     def problem(self, path: Path_, message: str) -> None:
-        """Note one problem at ``path``."""
+        """Note one problem at ``path``, where it was written."""
+        path = self.written(path)
+        if any(path[:depth] in self.told for depth in range(1, len(path) + 1)):
+            return
         where = f"{'.'.join(path)}: " if path else ""
         self.problems.append(f"{self.origin(path).label}: {where}{message}")
 
@@ -87,28 +102,6 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def apply_override(raw: RawRecipe, override: str, folder: Path) -> None:
-    """Carry out one ``--set key=value``; notes a problem where the key leads nowhere or the value is not YAML."""
-    origin = Origin(f"--set {override}", folder)
-    key, equals, text = override.partition("=")
-    path = tuple(key.strip().split("."))
-    if not equals or not all(path):
-        raw.problems.append(f"{origin.label}: expected KEY=VALUE, stages.slm.selection.ratio=0.4 for example")
-        return
-    try:
-        value = parse_yaml(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raw.problems.append(f"{origin.label}: the value is not YAML: {_yaml_words(error)}")
-        return
-    complaint = _assign(raw.data, path, value)
-    if complaint:
-        raw.problems.append(f"{origin.label}: {complaint}")
-        return
-    for known in [item for item in raw.origins if item[: len(path)] == path]:
-        del raw.origins[known]
-    raw.origins[path] = origin
-
-
 def _read_layer(path: Path) -> RawRecipe:
     try:
         loader = RecipeLoader(path.read_text(encoding="utf-8"))
@@ -122,7 +115,7 @@ def _read_layer(path: Path) -> RawRecipe:
     except RecursionError:
         raise RecipeError(f"{path}: nested too deeply, or an alias that holds itself.") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"{_yaml_position(path, error)}: not valid YAML: {_yaml_words(error)}") from None
+        raise RecipeError(f"{_yaml_position(path, error)}: not valid YAML: {yaml_words(error)}") from None
     if not isinstance(data, dict):
         what = "is empty" if data is None else f"holds {type(data).__name__} at its top"
         raise RecipeError(f"{path}: {what}; expected a mapping with 'name' and 'stages'.")
@@ -228,42 +221,12 @@ def _merge_stages(base: list[Any], top: list[Any]) -> list[Any]:
     return merged
 
 
-def _assign(data: dict[str, Any], path: Path_, value: Any) -> str:
-    """Set ``value`` at ``path`` without touching what is shared; returns a complaint or an empty string."""
-    here: Any = data
-    for depth, part in enumerate(path):
-        last = depth == len(path) - 1
-        key, complaint = _step(here, part, path[:depth])
-        if complaint:
-            return complaint
-        if last:
-            here[key] = value
-        else:
-            inner = here[key] if isinstance(here, list) else here.get(key)
-            here[key] = inner.copy() if isinstance(inner, dict | list) else {}
-            here = here[key]
-    return ""
-
-
-def _step(here: Any, part: str, path: Path_) -> tuple[Any, str]:
-    if isinstance(here, dict):
-        return part, ""
-    if path == ("stages",):
-        names = [stage.get("name") if isinstance(stage, dict) else None for stage in here]
-        if part in names:
-            return names.index(part), ""
-        valid = [name for name in names if isinstance(name, str)]
-        return None, f"there is no stage {part!r}{nearest(part, valid)}; stages: {', '.join(valid)}"
-    if part.isdecimal() and int(part) < len(here):
-        return int(part), ""
-    return None, f"{'.'.join(path)} is a list of {len(here)}; expected a number from 0 to {len(here) - 1}, got {part!r}"
-
-
 def _yaml_position(path: Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
 
 
-def _yaml_words(error: Exception) -> str:
+def yaml_words(error: Exception) -> str:
+    """Return what is wrong with a text that is not YAML."""
     parts = (getattr(error, "context", None), getattr(error, "problem", None))
     return ", ".join(str(part) for part in parts if part) or str(error).splitlines()[0]

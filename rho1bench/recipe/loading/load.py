@@ -1,8 +1,8 @@
 """From a recipe's name or file to a checked :class:`Recipe`; every problem in it is told at once.
 
-``layers`` reads YAML, ``extends:`` and ``--set``; ``json_schema`` knows what each place expects; ``local_files`` finds
-the files that a recipe names; ``rules`` judges what is valid by itself (``valid_part``). This module puts them together
-and words pydantic's findings.
+``layers`` reads YAML and ``extends:``, ``overrides`` is ``--set``; ``matrix`` and ``patterns`` expand stages and what
+names them; ``json_schema`` knows what each place expects; ``local_files`` finds the files that a recipe names;
+``rules`` judges what is valid by itself (``valid_part``). This module puts them together and words pydantic's findings.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from pydantic import BaseModel, ValidationError
 from rho1bench.errors import RecipeError
 from rho1bench.recipe import Recipe, ReportStage
 from rho1bench.recipe.loading.json_schema import Node, recipe_node, stage_models, stage_node
-from rho1bench.recipe.loading.layers import Origin, RawRecipe, apply_override, nearest, read_layers
+from rho1bench.recipe.loading.layers import Origin, RawRecipe, nearest, read_layers
 from rho1bench.recipe.loading.local_files import resolve_local_files
+from rho1bench.recipe.loading.matrix import expand_matrices
+from rho1bench.recipe.loading.overrides import apply_override
+from rho1bench.recipe.loading.patterns import expand_patterns
 from rho1bench.recipe.loading.valid_part import valid_part
 from rho1bench.recipe.models.base import StageBase
 from rho1bench.recipe.rules.check import check
@@ -72,8 +75,11 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
     if seed is not None:
         raw.data |= {"seed": seed, "seeds": []}
         raw.origins |= {("seed",): Origin("--seed", Path.cwd()), ("seeds",): Origin("--seed", Path.cwd())}
+    expanded = expand_matrices(raw)
+    if expanded:
+        expand_patterns(raw)
     resolve_local_files(raw)
-    recipe = _validate(raw)
+    recipe = _validate(raw, with_rules=expanded)
     if recipe is None or raw.problems:
         problems = list(dict.fromkeys(raw.problems))
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -81,12 +87,13 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
     return recipe
 
 
-def _validate(raw: RawRecipe) -> Recipe | None:
+def _validate(raw: RawRecipe, with_rules: bool) -> Recipe | None:
+    """Note what is wrong, ``with_rules`` between stages too, and return the recipe if nothing is."""
     stages = raw.data.get("stages")
     if isinstance(stages, list) and stages:
         _note(raw, (), recipe_node(), Recipe, {**raw.data, "stages": [PLACEHOLDER]})
         typed = [_validate_stage(raw, index, stage) for index, stage in enumerate(stages)]
-        for path, message in check([stage for stage in typed if stage is not None]):
+        for path, message in check([stage for stage in typed if stage is not None]) if with_rules else ():
             raw.problem(path, message)
     else:
         _note(raw, (), recipe_node(), Recipe, raw.data)

@@ -107,11 +107,24 @@ class StageSizes:
     """On disk."""
 
 
+class Variant(Model):
+    """Which variant of a matrix a stage is; written by ``loading.matrix``, read by statistics, plan and report."""
+
+    group: Name
+    """The stage of the recipe that has the matrix."""
+    labels: dict[str, str]
+    """The variant's label on every axis, ``{"selection": "excess", "optimizer.learning_rate": "lr2e-3"}``."""
+
+
 class StageBase(Model):
     """What every kind of stage has. A new kind is a subclass with its ``kind`` and ``spec``, and its entry function."""
 
     name: Name
     kind: str
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Random seed of this stage; default: the recipe's."""
+    variant: Variant | None = None
+    """Given to stages that a ``matrix`` expands into; no result depends on it."""
     spec: ClassVar[StageSpec]
 
     def sizes(self, recipe: StageLookup) -> StageSizes:

@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rho1bench.mini_world import NoiseKind
 from rho1bench.recipe.models.base import (
+    Fraction,
     HubName,
     LocalRef,
     Model,
@@ -35,16 +37,43 @@ class SourceBase(Model):
     """Share of the corpus' tokens, relative to the other sources' weights; all sources of a stage have one, or none."""
 
 
+class MiniWorldCoverage(Model):
+    """Which part of the tested world ``clean`` text shows; ``web`` text shows all of it.
+
+    Shares of one axis each, nested (what a smaller one covers, a larger one does too); a problem must lie in all three.
+    """
+
+    tasks: Fraction = 1.0
+    """Of the nine tested kinds of problems; the nearest whole number of them, at least one."""
+    operands: Fraction = 1.0
+    """Of each kind's problems, those with the smallest numbers."""
+    phrasings: Fraction = 1.0
+    """Of each kind's problems, those of the first wordings: fewer names, things and verbs."""
+
+
 class MiniWorldSource(SourceBase):
-    """Text of the embedded mini world (``corpus.mini_world``); documents are generated from the run's seed."""
+    """Text of the embedded mini world (``mini_world``); documents are generated from the run's seed."""
 
     type: Literal["mini_world"]
     text: Literal["clean", "web", "sft_cot", "sft_tir"]
     num_documents: PositiveInt
+    """How much text there is; of ``clean`` text, the amount of curated text."""
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents of the stream to pass over first, so that two corpora can be disjoint."""
     noise_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the characters of ``web`` pages that are noise; other texts have none."""
+    """Share of the characters of ``web`` pages that are noise; other texts have none. 0: pages without noise lines."""
+    noise_kinds: Annotated[list[NoiseKind], Field(min_length=1)] | None = None
+    """What the noise of ``web`` pages is made of, each kind by its weight. Default: the eleven of WEB_MIXTURE."""
+    coverage: MiniWorldCoverage = MiniWorldCoverage()
+    """What ``clean`` text shows of the tested world."""
+
+    @model_validator(mode="after")
+    def _axes_of_the_text(self) -> Self:
+        if self.noise_kinds is not None and self.text != "web":
+            raise ValueError(f"noise_kinds are those of text: web, not of {self.text}, which has no noise")
+        if self.coverage != MiniWorldCoverage() and self.text != "clean":
+            raise ValueError(f"coverage is that of text: clean, not of {self.text}, which shows everything")
+        return self
 
 
 class LocalSource(SourceBase):

@@ -22,5 +22,8 @@ def wrong_references(stage: StageBase, earlier: Earlier, every: Mapping[str, Sta
                 yield path, f"the stage {name!r} is of kind {found.kind}; {wanted}{nearest(name, fitting)}"
         elif name in every:
             yield path, f"the stage {name!r} comes later; a stage reads only those before it"
+        elif variants := [one.name for one in every.values() if one.variant and one.variant.group == name]:
+            words = f"name one of its variants, {variants[0]} for example, or by label, {name}-{{AXIS}}"
+            yield path, f"{name!r} has a matrix: {words}"
         else:
             yield path, f"there is no stage {name!r}; {wanted}{nearest(name, fitting or every)}"
