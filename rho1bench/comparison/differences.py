@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from rho1bench.comparison import statistics
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.result_files import ResultModel, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
@@ -68,6 +69,8 @@ class Comparison(ResultModel):
     schema_version: Literal[1] = Field(alias="schema")
     pairs: list[PairComparison]
     settings: ComparisonSettings
+    costs: dict[str, CheckpointCost] = {}
+    """By evaluated checkpoint; of runs with stages of earlier versions, those that are known."""
 
 
 def compare_scores(pairs: Sequence[tuple[Values, Values]], *, seed: int, num_resamples: int = 2000) -> ScoreDifference:

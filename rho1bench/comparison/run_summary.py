@@ -11,7 +11,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
+from rho1bench.comparison.equal_flops import CountedTokens, EqualFlops
 from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
 from rho1bench.errors import DataError
 from rho1bench.sizing.cost import Cost
@@ -44,6 +46,8 @@ class TrajectoryPoint(ResultModel):
     step: int
     tokens: int
     selected_tokens: int
+    flops: float | None = None
+    """Operations up to here with everything that the checkpoint alone needed; None where they are not known."""
     suite: str
     average: float
     ci: tuple[float, float] | None
@@ -64,6 +68,17 @@ class SpeedUpEntry(ResultModel):
     share_ci: tuple[float, float | None] | None
     num_checkpoints: int
     n: int
+    counted: CountedTokens | None = None
+    """The same with the treatment's reference and scoring counted; None where their cost is not known."""
+
+
+class EqualFlopsEntry(ResultModel):
+    """Both sides of a compared pair after the same number of operations; see ``equal_flops``."""
+
+    suite: str
+    treatment: str
+    baseline: str
+    reading: EqualFlops
 
 
 class TrainingSummary(ResultModel):
@@ -117,6 +132,9 @@ class RunSummary(ResultModel):
     comparison_settings: ComparisonSettings | None = None
     trajectory: list[TrajectoryPoint] = []
     tokens_to_baseline: list[SpeedUpEntry] = []
+    equal_flops: list[EqualFlopsEntry] = []
+    costs: dict[str, CheckpointCost] = {}
+    """By evaluated checkpoint, where its stages tell."""
     training: dict[str, TrainingSummary] = {}
     validation_losses: dict[str, float] = {}
     """Last loss on clean held-out text by stage."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rho1bench.comparison import statistics
+from rho1bench.comparison.costs import checkpoint_costs
 from rho1bench.comparison.differences import (
     CONFIDENCE,
     Comparison,
@@ -52,7 +53,8 @@ def run(context: StageContext) -> None:
             )
         )
     settings = ComparisonSettings(confidence=CONFIDENCE, num_resamples=stage.num_resamples, seed=context.seed)
-    comparison = Comparison(schema=SCHEMA, pairs=pairs, settings=settings)
+    costs = checkpoint_costs(context.recipe, context.inputs)
+    comparison = Comparison(schema=SCHEMA, pairs=pairs, settings=settings, costs=costs)
     write_json(context.folder / "comparison.json", as_json(comparison))
 
 
