@@ -47,7 +47,8 @@ def train(context: StageContext) -> None:
 
 def report(context: StageContext) -> None:
     _note(context)
-    losses = {name: read_jsonl(context.input(name) / "metrics.jsonl") for name in ("clm", "slm")}
+    trained = [name for name in ("clm", "slm") if name in context.inputs]
+    losses = {name: read_jsonl(context.input(name) / "metrics.jsonl") for name in trained}
     write_json(context.folder / "publish" / "summary.json", {"seed": context.seed, "losses": losses, "stages": {}})
     (context.folder / "publish" / "report.md").write_text("report\n")
     (context.folder / "publish" / "figures").mkdir(exist_ok=True)

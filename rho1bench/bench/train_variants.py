@@ -93,9 +93,10 @@ def our_loss(model: PreTrainedModel) -> Loss:
     def loss(_: PreTrainedModel, ids_BT: Tensor) -> Tensor:
         eligible_BS = torch.ones_like(ids_BT[:, 1:], dtype=torch.bool)
         token_positions_BS = torch.arange(eligible_BS.numel(), device=ids_BT.device).view(eligible_BS.shape)
-        stored_BS2 = torch.randn(*eligible_BS.shape, 2, device=ids_BT.device).abs_()
-        loss_sum: Tensor = module(ids_BT, eligible_BS, token_positions_BS, stored_BS2)["loss_sum"]
-        return loss_sum / selector.num_selected([eligible_BS])
+        stored_BS = torch.randn(eligible_BS.shape, device=ids_BT.device).abs_()
+        inputs = {"eligible": eligible_BS, "token_positions": token_positions_BS, "reference.losses": stored_BS}
+        loss_sum: Tensor = module(ids_BT, inputs)["loss_sum"]
+        return loss_sum / selector.num_selected([inputs])
 
     return loss
 

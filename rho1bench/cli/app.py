@@ -13,7 +13,7 @@ from rho1bench.cli.bench import bench_app
 from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
 from rho1bench.cli.leaderboard import compare, leaderboard_app
-from rho1bench.cli.run import plan, recipes, run
+from rho1bench.cli.run import plan, recipes, run, sweep
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
@@ -59,6 +59,7 @@ def doctor() -> None:
 
 
 app.command()(run)
+app.command()(sweep)
 app.command()(plan)
 app.command()(recipes)
 app.command(name="eval")(evaluate)

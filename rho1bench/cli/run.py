@@ -1,14 +1,17 @@
-"""``rho1bench run``, ``plan`` and ``recipes``: carrying out a recipe, what it would take, and those that ship."""
+"""``rho1bench run``, ``sweep``, ``plan`` and ``recipes``: carrying out a recipe, what it takes, and those that ship."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rho1bench.cli.console import WIDTH_OF_FILES, console
+
+if TYPE_CHECKING:
+    from rho1bench.recipe import Recipe
 
 
 class Engine(StrEnum):
@@ -26,38 +29,89 @@ class Scale(StrEnum):
     smoke = "smoke"
 
 
+RecipeName = Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")]
+Output = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<recipe name>.")]
+Seed = Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")]
+ScaleOption = Annotated[Scale, typer.Option(help="smoke: every stage, tiny, to try a recipe out.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Every = Annotated[bool, typer.Option("--all", help="A row for every variant of a matrix in the plan.")]
+EngineOption = Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
+
+
 def run(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")],
-    output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<recipe name>.")] = None,
+    recipe: RecipeName,
+    output: Output = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
-    scale: Annotated[Scale, typer.Option(help="smoke: every stage, tiny, to try a recipe out.")] = Scale.full,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
-    engine: Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+    seed: Seed = None,
+    scale: ScaleOption = Scale.full,
+    dry_run: DryRun = False,
+    every: Every = False,
+    engine: EngineOption = None,
+    threads: Threads = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
-    from rho1bench.pipeline.runner import run_recipe
-    from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe.loading.load import load_recipe
-    from rho1bench.recipe.smoke import smoke
 
     loaded = load_recipe(recipe, overrides or [], seed)
+    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
+
+
+def sweep(
+    recipe: RecipeName,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=A,B,C", help="Values that a key of a stage takes in turn; may be repeated."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N|A,B,C", help="Seeds of training: their number, or the seeds themselves.")
+    ] = None,
+    output: Output = None,
+    seed: Seed = None,
+    scale: ScaleOption = Scale.full,
+    dry_run: DryRun = False,
+    every: Every = False,
+    engine: EngineOption = None,
+    threads: Threads = None,
+) -> None:
+    """Carry out a recipe with a stage in many variants: every combination of values, for every seed."""
+    from rho1bench.recipe.loading.load import load_recipe
+    from rho1bench.recipe.loading.sweep import Sweep, read_seeds
+
+    loaded = load_recipe(recipe, (), seed, Sweep(settings or (), read_seeds(seeds)))
+    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
+
+
+def _carry_out(
+    loaded: Recipe,
+    output: Path | None,
+    scale: Scale,
+    engine: Engine | None,
+    threads: int | None,
+    *,
+    plan_only: bool,
+    every: bool,
+) -> None:
+    """Run a recipe or print its plan."""
+    from rho1bench.pipeline.runner import run_recipe
+    from rho1bench.pipeline.stage import RunOptions
+    from rho1bench.recipe.smoke import smoke
+
     if scale is Scale.smoke:
         loaded = smoke(loaded)
     folder = output or Path("runs") / (loaded.name if scale is Scale.full else f"{loaded.name}.smoke")
     shown = console()
-    if dry_run:
-        print_dry_run(loaded, folder, shown)
+    if plan_only:
+        print_dry_run(loaded, folder, shown, every)
         return
     result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
     print_result(result, shown)
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")],
+    recipe: RecipeName,
     gpus: Annotated[int | None, typer.Option(min=1, help="Number of GPUs; default: the recipe's processes.")] = None,
     gpu: Annotated[str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...")] = "h100",
     mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
@@ -67,12 +121,14 @@ def plan(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
+    every: Every = False,
 ) -> None:
     """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
     from rho1bench.plan.tables import print_plan
     from rho1bench.recipe.loading.load import load_recipe
 
-    print_plan(load_recipe(recipe, overrides or []), console(WIDTH_OF_FILES + 20), gpu, gpus, mfu, tokens_per_second)
+    loaded = load_recipe(recipe, overrides or [])
+    print_plan(loaded, console(WIDTH_OF_FILES + 20), gpu, gpus, mfu, tokens_per_second, every)
 
 
 def recipes() -> None:
@@ -89,14 +145,14 @@ def recipes() -> None:
     Console().print(table)
 
 
-def print_dry_run(recipe: Any, folder: Path, shown: Any) -> None:
-    """Print what a run would do with each stage, for each seed."""
+def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False) -> None:
+    """Print what a run would do with each stage, for each seed; the variants of a matrix in one row, or ``every``."""
     from rho1bench.pipeline.runner import one_seed, preview
-    from rho1bench.plan.tables import plan_table
+    from rho1bench.plan.dry_run import plan_table
 
     runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
     for one, place in runs:
-        shown.print(plan_table(one, preview(one, place)))
+        shown.print(plan_table(one, preview(one, place), every))
     shown.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
 
 

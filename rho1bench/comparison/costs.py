@@ -14,7 +14,6 @@ from typing import Literal
 from rho1bench.comparison.result_files import ResultModel
 from rho1bench.errors import DataError
 from rho1bench.recipe import EvalStage, PretrainedModel, Recipe, ScoreStage, SFTStage, StageBase, TrainStage, references
-from rho1bench.recipe.models.score_names import BUILT_IN
 from rho1bench.recipe.models.selection import Selection
 from rho1bench.sizing.cost import Cost, total_cost
 from rho1bench.system.files import read_json
@@ -147,18 +146,24 @@ def _closure(recipe: Recipe, name: str) -> set[str]:
 def _read_by(stage: StageBase) -> Iterator[str]:
     """Yield the stages that ``stage`` reads for its result; scores that its rule does not look at are left out."""
     selection = stage.selection if isinstance(stage, TrainStage) else None
+    stores = _stores_read(selection)
     for path, name, _ in references(stage):
         field = path.partition(".")[0]
-        for_selection = field == "selection" or (field == "reference" and isinstance(stage, SFTStage))
-        if for_selection and (selection is None or not _reads_scores(selection)):
-            continue
-        if field not in _MEASUREMENTS:
+        if field == "selection":
+            if selection is not None and name in {selection.stores.get(store) for store in stores}:
+                yield name
+        elif field == "reference" and isinstance(stage, SFTStage):
+            if "reference" in stores:
+                yield name
+        elif field not in _MEASUREMENTS:
             yield name
 
 
-def _reads_scores(selection: Selection) -> bool:
-    """Tell whether a selection depends on stored scores; rules of other packages are taken to."""
-    return any(BUILT_IN.get(part.score, True) and part.ratio < 1.0 for part in selection.parts)
+def _stores_read(selection: Selection | None) -> set[str]:
+    """Return the names of the stored scores that the rules of a selection look at."""
+    parts = [] if selection is None else selection.parts
+    read = [part for part in parts if part.ratio != 1.0 or part.spec.gives == "weights"]
+    return {store for part in read for store in part.spec.stores}
 
 
 def models_from_elsewhere(recipe: Recipe, names: Sequence[str]) -> list[str]:

@@ -93,6 +93,10 @@ class TrainingSummary(ResultModel):
     init: str | JsonObject | None = None
     """A stage's name, or the recipe's words for random or given weights."""
     select_ratio: float | None = None
+    initial_weights_sha256: str | None = None
+    """Of the weights before the first step; of pretraining only, like the next."""
+    data_sha256: str | None = None
+    """Of the blocks that were read, in their order."""
     cost: Cost | None = None
     """None in the folders of earlier versions."""
 

@@ -21,6 +21,8 @@ Array = npt.NDArray[np.generic]
 
 TOKENS_PER_SHARD = 2**24
 """What a kill can cost, and the buffer that packing needs."""
+SPECIAL = 0
+"""Number of the kind of the tokens between documents."""
 OLD_SHARD_BLOCKS = 2**16
 """Blocks in a shard of older corpora, whose metadata lack ``shard_blocks``."""
 
@@ -167,6 +169,27 @@ class PackedCorpus:
     def block(self, index: int) -> npt.NDArray[np.int64]:
         """Return the token ids of one block, shape ``(block_size,)``."""
         return self.blocks[index].astype(np.int64)
+
+    def check_document_ends(self) -> None:
+        """Raise DataError for a corpus that does not say where documents end, for rules that read documents."""
+        has_kinds = bool(self.meta.get("kinds")) and (self.folder / shard_name("kinds", 0)).is_file()
+        if self.document_ids is None and not has_kinds:
+            raise DataError(
+                f"{self.folder}: does not say where its documents end (it has no kinds of tokens), which a selection "
+                "by document needs. Run its corpus stage again."
+            )
+
+    def document_numbers(self, index: int, eos: int) -> npt.NDArray[np.int64]:
+        """Return the number of each token's document within its block, from 0, shape ``(block_size,)``.
+
+        Stored ones with document masking; else a document ends with each end-of-text token (id ``eos``) that packing
+        has put there, whatever the text itself holds.
+        """
+        if self.document_ids is not None:
+            return self.document_ids[index].astype(np.int64)
+        ends_T = (self.blocks[index] == eos) & (self.kinds[index] == SPECIAL)
+        numbers_T: npt.NDArray[np.int64] = np.cumsum(ends_T) - ends_T
+        return numbers_T
 
     def kind_names(self, index: int) -> list[str]:
         """Return the kind of every token of one block."""

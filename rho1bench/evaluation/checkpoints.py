@@ -59,6 +59,22 @@ class Checkpoint:
         for path in self._shards():
             _check_finite(path)
 
+    def check_names_of_weights(self) -> None:
+        """Raise :class:`CheckpointError` if the weights are not those of the model that ``config.json`` describes.
+
+        For engines that load weights by code of their own, and leave random what they do not find. Not judged is what
+        the engine may know and transformers does not: an architecture of its own, or quantised weights, whose names are
+        those of the method.
+        """
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+        from rho1bench.modeling.causal_lm import check_weights
+
+        config = read_object(self.folder / "config.json")
+        known = set(config.get("architectures") or []) <= set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+        if known and "quantization_config" not in config:
+            check_weights(self.folder, name=self.source or str(self.folder))
+
     def _check_pickles(self) -> None:
         if any((self.folder / name).is_file() for name in _WEIGHTS):
             return

@@ -20,7 +20,7 @@ from rho1bench.modeling.distributed import is_main, wait_for_everyone
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-RESUME_WEIGHTS = "weights.safetensors"
+RESUME_WEIGHTS, RESUME_AVERAGE = "weights.safetensors", "moving_average.safetensors"
 
 
 def save_model(model: PreTrainedModel, tokenizer_folder: Path, target: Path) -> None:
@@ -79,23 +79,23 @@ def place_folder(partial: Path, target: Path) -> None:
     os.replace(partial, target)
 
 
-def save_resume_weights(model: PreTrainedModel, folder: Path) -> None:
+def save_resume_weights(model: PreTrainedModel, folder: Path, name: str = RESUME_WEIGHTS) -> None:
     """Write the weights under their names in memory, tied ones once, in one file of any size."""
     from safetensors.torch import save_model as save_tensors
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(model, str(folder / RESUME_WEIGHTS))
+    save_tensors(model, str(folder / name))
 
 
-def load_resume_weights(model: PreTrainedModel, folder: Path) -> None:
+def load_resume_weights(model: PreTrainedModel, folder: Path, name: str = RESUME_WEIGHTS) -> None:
     """Load what :func:`save_resume_weights` wrote; raises CheckpointError unless names and shapes are the model's."""
     from safetensors import SafetensorError
     from safetensors.torch import load_model as load_tensors
 
     try:
-        load_tensors(model, str(folder / RESUME_WEIGHTS), strict=True)
+        load_tensors(model, str(folder / name), strict=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
-            f"{folder / RESUME_WEIGHTS}: is no resume point of this model: {error}\nRemove the folder {folder}; the "
+            f"{folder / name}: is no resume point of this model: {error}\nRemove the folder {folder}; the "
             "stage then starts from its beginning."
         ) from error

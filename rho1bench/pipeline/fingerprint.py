@@ -17,8 +17,9 @@ from pydantic import BaseModel, JsonValue
 from rho1bench.pipeline.code_closure import code_files
 from rho1bench.recipe import Selection, StageBase
 from rho1bench.recipe.models.base import LocalRef, marks_of
+from rho1bench.recipe.models.built_in_rules import BUILT_IN
 from rho1bench.recipe.models.corpus import named_files
-from rho1bench.recipe.models.score_names import BUILT_IN, package, plugins
+from rho1bench.recipe.models.score_names import package, plugins
 from rho1bench.system.files import sha256_bytes, sha256_file, sha256_json
 from rho1bench.system.paths import PACKAGE
 
@@ -83,6 +84,8 @@ def _setting(value: object) -> JsonValue:
         return _settings(value)
     if isinstance(value, list):
         return [_setting(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _setting(item) for key, item in value.items()}
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a recipe holds {type(value).__name__}, which has no place in a fingerprint")

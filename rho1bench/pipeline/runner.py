@@ -109,11 +109,11 @@ def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Conso
 
 
 def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
-    """Yield the stages in order; neighbours that may run in parallel, up to ``recipe.jobs`` of them, in one group."""
+    """Yield the stages in order; neighbours that may run side by side in one group, ``recipe.jobs`` of it at a time."""
     group: list[StageBase] = []
     for stage in recipe.stages:
         named = {name for _, name, _ in references(stage)}
-        fits = len(group) < recipe.jobs and not any(member.name in named for member in group)
+        fits = recipe.jobs > 1 and not any(member.name in named for member in group)
         if group and not (fits and all(member.spec.parallel_safe for member in (*group, stage))):
             yield group
             group = []
@@ -123,8 +123,9 @@ def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
 
 @dataclass
 class _Job:
-    """One stage that has to run."""
+    """One stage that has to run; ``title`` says so to the user."""
 
+    title: str
     context: StageContext
     decision: Decision
     fingerprint: str
@@ -146,12 +147,11 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
             if decision.action != "skip":
                 number = names.index(stage.name) + 1
                 title = f"[{number}/{len(names)}] {stage.name}: {_word(decision)}"
-                console.print(title, markup=False, highlight=False, soft_wrap=True)
                 context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
-                jobs.append(_Job(context, decision, fingerprint, inputs))
+                jobs.append(_Job(title, context, decision, fingerprint, inputs))
         if jobs:
             _withdraw(output)
-            seconds = _run_jobs(jobs)
+            seconds = _run_jobs(jobs, recipe.jobs)
             result.stages = [
                 replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
             ]
@@ -172,19 +172,20 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
     )
 
 
-def _run_jobs(jobs: list[_Job]) -> dict[str, float]:
+def _run_jobs(jobs: list[_Job], at_a_time: int) -> dict[str, float]:
     """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
     if len(jobs) == 1 and jobs[0].context.stage.ranks() is None:
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
         children = Children()
-        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children)
+        seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children, at_a_time)
     return {job.context.stage.name: taken for job, taken in zip(jobs, seconds, strict=True)}
 
 
 def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     """Run one stage to its end and return the seconds of all attempts at it."""
     context, stage = job.context, job.context.stage
+    context.progress.console.print(job.title, markup=False, highlight=False, soft_wrap=True)
     if job.decision.wipe:
         wipe(context.folder)
     context.folder.mkdir(parents=True, exist_ok=True)

@@ -100,9 +100,9 @@ class Children:
         return process
 
 
-def run_all(tasks: Sequence[Callable[[], Any]], children: Children) -> list[Any]:
-    """Call ``tasks`` in threads and return their results in order; the first failure stops all children."""
-    with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+def run_all(tasks: Sequence[Callable[[], Any]], children: Children, at_a_time: int) -> list[Any]:
+    """Call ``tasks`` in threads, some at a time; return their results in order. The first failure stops them all."""
+    with ThreadPoolExecutor(max_workers=at_a_time) as pool:
         futures = [pool.submit(task) for task in tasks]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -110,6 +110,7 @@ def run_all(tasks: Sequence[Callable[[], Any]], children: Children) -> list[Any]
             if failed is not None:
                 failed.result()
         except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
             children.stop()
             raise
         return [future.result() for future in futures]

@@ -124,7 +124,7 @@ def _plan_training(stage: TrainStage, recipe: Recipe, machine: Machine) -> Stage
 def _plan_scoring(stage: ScoreStage, recipe: Recipe, machine: Machine) -> StagePlan:
     sizes, corpus = stage.sizes(recipe), recipe.stage(stage.corpus, CorpusStage)
     plan = StagePlan(stage.name, stage.kind, tokens=sizes.tokens, disk=sizes.bytes)
-    shape = _reference_shape(recipe, stage.reference)
+    shape = reference_shape(recipe, stage.reference)
     if shape is None or plan.tokens is None:
         return plan
     reached = machine.mfu * machine.gpu.peak_flops
@@ -142,7 +142,8 @@ def gpus_of(stage: TrainStage, machine: Machine) -> int:
     return machine.num_gpus if stage.distributed is not None else 1
 
 
-def _reference_shape(recipe: Recipe, reference: str | PretrainedModel | None) -> ModelShape | None:
+def reference_shape(recipe: Recipe, reference: str | PretrainedModel | None) -> ModelShape | None:
+    """Return the shape of a model that scores; None where it is not known, or a server has it."""
     if reference is None:  # a server's scores
         return None
     return (

@@ -1,18 +1,21 @@
-"""The plan of a run as tables for a terminal: those of ``rho1bench plan``, and the one of ``run --dry-run``."""
+"""The plan of a run on GPUs as a table for a terminal (``rho1bench plan``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rho1bench.pipeline.manifest import Decision
 from rho1bench.plan.estimate import Machine, RunPlan, StagePlan, make_machine, plan_run, processes_of
-from rho1bench.recipe import Recipe, StageBase, references
+from rho1bench.recipe import Recipe
 from rho1bench.sizing.gpus import find_gpu
 
+N = TypeVar("N", int, float)
 COLUMNS = (
     "steps",
     "tokens",
@@ -35,13 +38,42 @@ def print_plan(
     num_gpus: int | None = None,
     share: float | None = None,
     tokens_per_second: float | None = None,
+    every: bool = False,
 ) -> None:
-    """Print the plan of ``recipe``; raises RunError for an unknown GPU or contradictory options."""
+    """Print the plan of ``recipe``, the variants of a matrix in one row, or in ``every`` its own.
+
+    Raises RunError for an unknown GPU or contradictory options.
+    """
     number = num_gpus or processes_of(recipe)
     plan = plan_run(recipe, make_machine(recipe, find_gpu(gpu), number, share, tokens_per_second))
-    console.print(table_of(plan))
+    console.print(table_of(plan if every else with_variants_together(plan, recipe)))
     for line in explanations(plan):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def with_variants_together(plan: RunPlan, recipe: Recipe) -> RunPlan:
+    """Return the plan with one row for the variants of a matrix: sums, and the memory of the largest."""
+    variants = {stage.name: f"{stage.variant.group}-*" for stage in recipe.stages if stage.variant is not None}
+    rows = [list(rows) for _, rows in groupby(plan.stages, key=lambda row: variants.get(row.name, row.name))]
+    return replace(plan, stages=[rows[0] if len(rows) == 1 else _together(rows, variants) for rows in rows])
+
+
+def _together(rows: Sequence[StagePlan], variants: Mapping[str, str]) -> StagePlan:
+    largest = max(rows, key=lambda row: row.memory.total if row.memory else 0)
+    return replace(
+        largest,
+        name=f"{variants[largest.name]} ({len(rows)})",
+        steps=known_sum(row.steps for row in rows),
+        tokens=known_sum(row.tokens for row in rows),
+        disk=known_sum(row.disk for row in rows),
+        hours=known_sum(row.hours for row in rows),
+    )
+
+
+def known_sum(numbers: Iterable[N | None]) -> N | None:
+    """Add up what is known; None where nothing is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def table_of(plan: RunPlan) -> Table:
@@ -91,38 +123,6 @@ def _cells(stage: StagePlan, machine: Machine) -> list[str]:
 
 def _hours(hours: float) -> str:
     return f"{hours:.2f}" if hours < 10 else f"{hours:,.0f}"
-
-
-NUMBERS = ("steps", "tokens", "blocks", "weights", "disk")
-
-
-def plan_table(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]]) -> Table:
-    """Return the plan as a table, one row a stage; the caption tells why a finished stage would run again."""
-    table = Table(title=f"plan of {recipe.name}, seed {recipe.seed}", title_justify="left", box=SIMPLE_HEAD)
-    for column in ("stage", "kind", "reads"):
-        table.add_column(column, no_wrap=column != "reads")
-    for column in NUMBERS:
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("would", no_wrap=True)
-    reasons = []
-    for stage, decision in decisions:
-        sizes = stage.sizes(recipe)
-        blocks = short(sizes.blocks) if sizes.documents is None else f"{short(sizes.documents)} docs"
-        table.add_row(
-            stage.name,
-            stage.kind,
-            ", ".join(dict.fromkeys(name for _, name, _ in references(stage))),
-            short(sizes.steps),
-            short(sizes.tokens),
-            blocks,
-            short(sizes.weights),
-            short(sizes.bytes, "B"),
-            "redo" if decision.wipe else decision.action,
-        )
-        if decision.wipe:
-            reasons.append(f"{stage.name}: {decision.reason}")
-    table.caption = "\n".join(reasons) or None
-    return table
 
 
 def short(number: float | None, unit: str = "") -> str:

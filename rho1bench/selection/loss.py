@@ -3,16 +3,18 @@
 Logits exist for one chunk of rows at a time, in float32. Equivalent naive code::
 
     losses = F.cross_entropy((hidden @ weight.T).float(), targets, reduction="none")
-    total = losses[selected].sum()
+    total = (row_weights * losses)[selected].sum()
 
-:func:`token_losses` gives every token's loss for the ranking, and what :func:`summed_loss` need not make again for the
-selected rows. A row that is not selected never enters the backward pass, so its gradient at the loss is exactly zero.
+:func:`token_measures` gives every token's loss for the ranking, and what :func:`summed_loss` need not make again for
+the selected rows. A row that is not selected never enters the backward pass, so its gradient at the loss is exactly
+zero. Row weights are numbers without a gradient; without them every row counts once.
 Shapes: N rows (tokens), K selected rows, C rows of a chunk, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,17 +23,35 @@ from torch import Tensor
 from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead, as_head, log_sum_exp
 
 
+@dataclass(frozen=True)
+class TokenMeasures:
+    """What one pass over the logits tells of every row: float32, shape (N,), without a graph."""
+
+    losses_N: Tensor
+    """Nats."""
+    lse_N: Tensor
+    """Logarithm of the row's summed exponentials."""
+    entropies_N: Tensor | None = None
+    """Nats, of the distribution that predicts the row's target; None where nobody asked."""
+
+
 def token_losses(hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None) -> Tensor:
     """Return the loss of every row in nats, float32, shape (N,), without a graph."""
-    return token_losses_and_lse(hidden_ND, head, targets_N, rows)[0]
+    return token_measures(hidden_ND, head, targets_N, rows).losses_N
 
 
-def token_losses_and_lse(
-    hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return every row's loss in nats and the logarithm of its summed exponentials, float32, (N,), without a graph."""
+def token_measures(
+    hidden_ND: Tensor,
+    head: OutputHead | Tensor,
+    targets_N: Tensor,
+    rows: int | None = None,
+    *,
+    with_entropies: bool = False,
+) -> TokenMeasures:
+    """Return every row's loss and log-sum-exp, and its entropy ``with_entropies``; losses are the same either way."""
     losses_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
     lse_N = torch.empty_like(losses_N)
+    entropies_N = torch.empty_like(losses_N) if with_entropies else None
     with torch.no_grad():
         chunks = ChunkedLogits(hidden_ND, as_head(head), rows)
         for span in chunks.spans():
@@ -39,7 +59,11 @@ def token_losses_and_lse(
             lse_C1 = lse_N[span].unsqueeze(1)
             _write_lse(chunks, logits_CV, lse_C1)
             losses_N[span] = (lse_C1 - logits_CV.gather(1, targets_N[span].unsqueeze(1))).squeeze(1)
-    return losses_N, lse_N
+            if entropies_N is not None:
+                for piece, logits_RV, scratch_RV in chunks.cache_blocks(logits_CV):
+                    logits_RV -= logits_RV.amax(dim=1, keepdim=True)
+                    entropies_N[span][piece] = _log_sums_and_entropies(logits_RV, scratch_RV)[1]
+    return TokenMeasures(losses_N, lse_N, entropies_N)
 
 
 def token_losses_and_entropies(
@@ -54,18 +78,25 @@ def token_losses_and_entropies(
             logits_CV = chunks.make(span)
             targets_C1 = targets_N[span].unsqueeze(1)
             for piece, logits_RV, weights_RV in chunks.cache_blocks(logits_CV):
-                # Shifted by the row's maximum, so that the weighted sum below stays accurate where logits are large.
                 logits_RV -= logits_RV.amax(dim=1, keepdim=True)
                 target_R = logits_RV.gather(1, targets_C1[piece]).squeeze(1)
-                torch.exp(logits_RV, out=weights_RV)
-                sums_R = weights_RV.sum(dim=1)
-                log_sums_R = sums_R.log()
-                weighted_R = weights_RV.mul_(logits_RV).sum(dim=1)
-                if weighted_R.isnan().any():  # a logit of minus infinity: its weight is 0, and so is its share
-                    weighted_R = weights_RV.nan_to_num_(nan=0.0).sum(dim=1)
+                log_sums_R, entropies_N[span][piece] = _log_sums_and_entropies(logits_RV, weights_RV)
                 losses_N[span][piece] = log_sums_R - target_R
-                entropies_N[span][piece] = log_sums_R - weighted_R / sums_R
     return losses_N, entropies_N
+
+
+def _log_sums_and_entropies(shifted_RV: Tensor, weights_RV: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log-sum-exps and entropies, (R,), of logits less each row's maximum; overwrites the scratch memory.
+
+    Shifted, so that the weighted sum stays accurate where logits are large.
+    """
+    torch.exp(shifted_RV, out=weights_RV)
+    sums_R = weights_RV.sum(dim=1)
+    log_sums_R = sums_R.log()
+    weighted_R = weights_RV.mul_(shifted_RV).sum(dim=1)
+    if weighted_R.isnan().any():  # a logit of minus infinity: its weight is 0, and so is its share
+        weighted_R = weights_RV.nan_to_num_(nan=0.0).sum(dim=1)
+    return log_sums_R, log_sums_R - weighted_R / sums_R
 
 
 def summed_loss(
@@ -74,16 +105,17 @@ def summed_loss(
     targets_K: Tensor,
     rows: int | None = None,
     lse_K: Tensor | None = None,
+    row_weights_K: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the sum of the rows' losses (float32, differentiable) and the rows' losses (float32, (K,), no graph).
 
     Gradients for the hidden states, the head's weight and its bias are made in the forward pass, chunk by chunk, while
-    the logits exist; they can go backward once. ``lse_K``: the rows' log-sum-exps, if :func:`token_losses_and_lse` has
-    made them.
+    the logits exist; they can go backward once. ``lse_K``: the rows' log-sum-exps, if :func:`token_measures` has made
+    them. ``row_weights_K``: what each loss counts in the sum, float32.
     """
     head = as_head(head)
     total, losses_K = _SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_KD, head.weight_VD, head.bias_V, targets_K, lse_K, head.scale, head.softcap, rows
+        hidden_KD, head.weight_VD, head.bias_V, targets_K, lse_K, row_weights_K, head.scale, head.softcap, rows
     )
     return total, losses_K
 
@@ -102,6 +134,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         bias_V: Tensor | None,
         targets_K: Tensor,
         known_lse_K: Tensor | None,
+        row_weights_K: Tensor | None,
         scale: float,
         softcap: float | None,
         rows: int | None,
@@ -117,19 +150,21 @@ class _SummedCrossEntropy(torch.autograd.Function):
                 _write_lse(chunks, logits_CV, lse_C1)
             losses_K[span] = (lse_C1 - logits_CV.gather(1, targets_C1)).squeeze(1)
             if gradients.wanted:
-                _to_gradient(chunks, logits_CV, lse_C1, targets_C1)
+                weights_C1 = None if row_weights_K is None else row_weights_K[span].unsqueeze(1)
+                _to_gradient(chunks, logits_CV, lse_C1, targets_C1, weights_C1)
                 gradients.add(chunks, span, logits_CV)
         # Not through save_for_backward: backward gives these tensors away, so that nothing is copied.
         ctx.gradients = gradients
         ctx.mark_non_differentiable(losses_K)
-        return losses_K.sum(), losses_K
+        counted_K = losses_K if row_weights_K is None else losses_K * row_weights_K
+        return counted_K.sum(), losses_K
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError("the selective loss can go backward only once")
-        return (*gradients.scaled(grads[0]), None, None, None, None, None)
+        return (*gradients.scaled(grads[0]), None, None, None, None, None, None)
 
 
 class _Gradients:
@@ -166,8 +201,13 @@ class _Gradients:
         return hidden_KD, weight_VD, bias_V
 
 
-def _to_gradient(chunks: ChunkedLogits, logits_CV: Tensor, lse_C1: Tensor, targets_C1: Tensor) -> None:
-    """Replace logits by the gradient of their cross-entropy by the head's products: softmax minus one-hot, chained."""
+def _to_gradient(
+    chunks: ChunkedLogits, logits_CV: Tensor, lse_C1: Tensor, targets_C1: Tensor, row_weights_C1: Tensor | None
+) -> None:
+    """Replace logits by the gradient of their weighted cross-entropy by the head's products.
+
+    That is softmax minus one-hot, chained, times each row's weight.
+    """
     head = chunks.head
     for piece, logits_RV, slopes_RV in chunks.cache_blocks(logits_CV):
         if head.softcap is not None:  # tanh' = 1 - tanh**2
@@ -178,3 +218,5 @@ def _to_gradient(chunks: ChunkedLogits, logits_CV: Tensor, lse_C1: Tensor, targe
             logits_RV *= slopes_RV
         if head.scale != 1.0:
             logits_RV *= head.scale
+        if row_weights_C1 is not None:
+            logits_RV *= row_weights_C1[piece]

@@ -7,6 +7,7 @@ are there.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from rho1bench.corpus.packed_corpus import PackedCorpus, Shards, shard_name
 from rho1bench.errors import ScoreStoreError
+from rho1bench.recipe.models.rule_specs import LOSS_RANKS, LOSSES
 from rho1bench.system.files import read_json
 
 TOKENS_PER_SHARD = 2**20
@@ -46,6 +48,27 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> str:
     )
 
 
+def ranks(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return the rank, 0 to 1, of every float16 among numbers of which each occurs ``counts`` times; NaN of NaN.
+
+    Both are indexed by the number's 16 bits. Equal numbers share their middle rank.
+    """
+    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    order = np.argsort(numbers, kind="stable")  # NaN last
+    order = order[: int(np.sum(~np.isnan(numbers)))]
+    # Both zeros are one number.
+    merged = counts.copy()
+    merged[0], merged[_MINUS_ZERO] = counts[0] + counts[_MINUS_ZERO], 0
+    below = np.cumsum(merged[order]) - merged[order]
+    found = np.full(2**16, np.nan, dtype=np.float32)
+    found[order] = (below + merged[order] / 2) / max(int(merged[order].sum()), 1)
+    found[_MINUS_ZERO] = found[0]
+    return found
+
+
+_MINUS_ZERO = 2**15
+
+
 class TokenScores:
     """The scores of one score stage. Raises ScoreStoreError for a folder that holds no finished store."""
 
@@ -75,6 +98,23 @@ class TokenScores:
         """
         return self.scores[index].astype(np.float32)
 
+    def values(self, index: int, kind: str) -> npt.NDArray[np.float32]:
+        """Return ``losses``, ``entropies`` or ``loss_ranks`` of one block, ``(block_size,)``; position 0 is NaN."""
+        scores_T2 = self.scores[index]
+        if kind == LOSS_RANKS:
+            return self._rank_of_loss[np.ascontiguousarray(scores_T2[:, 0]).view(np.uint16)]
+        return scores_T2[:, 0 if kind == LOSSES else 1].astype(np.float32)
+
+    @cached_property
+    def _rank_of_loss(self) -> npt.NDArray[np.float32]:
+        """The rank of every number that a float16 can be among the losses of the store, by its 16 bits."""
+        counts = np.zeros(2**16, dtype=np.int64)
+        step = max(TOKENS_PER_SHARD // int(self.meta["block_size"]), 1)
+        for start in range(0, len(self), step):
+            losses = self.scores.rows(start, min(start + step, len(self)))[:, 1:, 0]
+            counts += np.bincount(np.ascontiguousarray(losses).view(np.uint16).ravel(), minlength=2**16)
+        return ranks(counts)
+
     def check(self, corpus: PackedCorpus, reference_sha256: str | None = None) -> None:
         """Raise ScoreStoreError, naming every difference, unless the scores belong to ``corpus`` and reference."""
         expected = corpus_identity(corpus)
@@ -87,11 +127,11 @@ class TokenScores:
                 "Score this corpus with its own score stage."
             )
 
-    def check_entropies(self) -> None:
-        """Raise ScoreStoreError if the store has losses only, for a selection by ``reference_entropy``."""
+    def check_entropies(self, score: str = "reference_entropy") -> None:
+        """Raise ScoreStoreError if the store has losses only, for a selection by the rule ``score``."""
         if not self.meta["has_entropy"]:
             raise ScoreStoreError(
-                f"{self.folder}: these token scores hold no entropies, which the score 'reference_entropy' needs: they "
+                f"{self.folder}: these token scores hold no entropies, which the score {score!r} needs: they "
                 f"come from a server ({self.meta['reference']}), which tells the log-probability of the given token "
                 "alone. Select by reference_loss or excess_loss, or score with a checkpoint."
             )

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from rho1bench.modeling.causal_lm import backbone, check_head, output_head
-from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_lse
-from rho1bench.selection.selector import Selector, TokenBatch
+from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSSES
+from rho1bench.selection.loss import TokenMeasures, summed_loss, token_losses, token_measures
+from rho1bench.selection.selector import Selector, TokenInputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,58 +39,76 @@ class SelectiveLM(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
-        eligible: Tensor,
-        token_positions: Tensor,
-        reference: Tensor | None = None,
+        inputs: TokenInputs,
         position_ids: Tensor | None = None,
         selected: Tensor | None = None,
+        weights: Tensor | None = None,
         score_only: bool = False,
     ) -> dict[str, Tensor]:
-        """Return ``loss_sum`` (differentiable), ``losses`` (B, S), ``selected`` (B, S), and ``scores`` if ranked here.
+        """Return ``loss_sum`` (differentiable), ``losses`` (B, S), ``selected`` (B, S); ``scores`` if ranked here.
 
-        input_ids: (B, T). eligible, token_positions, selected: (B, S). reference: (B, S, 2). position_ids: (B, T),
-        which begin anew with every document, mask documents (``corpus.masking``). ``selected`` given: no ranking here.
-        ``score_only``: ``scores`` (B, S) alone.
+        Of a rule that gives weights also ``weights`` (B, S), which multiply the losses of ``loss_sum``.
+
+        input_ids: (B, T). inputs: what is known of the tokens before, ``eligible`` among it, (B, S) each.
+        position_ids: (B, T), which begin anew with every document, mask documents (``corpus.masking``). ``selected``
+        given, with ``weights`` if the rule gives them: no ranking here. ``score_only``: ``scores`` (B, S) alone.
         """
-        batch = TokenBatch(eligible, token_positions, reference)
         hidden_BTD = backbone(self.lm)(
             input_ids=input_ids, position_ids=position_ids, use_cache=False
         ).last_hidden_state
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         targets_N = input_ids[:, 1:].reshape(-1)
         outputs: dict[str, Tensor] = {}
-        known: tuple[Tensor, Tensor] | None = None
+        known: TokenMeasures | None = None
+        eligible = inputs["eligible"]
         if selected is None and self.selector.is_full:
             selected = eligible
         if selected is None:
             if self.selector.needs_losses:
-                known = token_losses_and_lse(hidden_ND.detach(), output_head(self.lm), targets_N)
-            scores = self.selector.scores(batch, None if known is None else known[0].view(eligible.shape))
+                known = self._measures(hidden_ND, targets_N)
+            scores = self.selector.scores({**inputs, **_current(known, eligible)})
             if score_only:
                 return {"scores": scores}
-            selected = self.selector.select(scores, eligible)
+            selected = self.selector.select(scores, inputs)
+            weights = scores if self.selector.gives_weights else None
             outputs["scores"] = scores
-        loss_sum, losses_N = self._loss(hidden_ND, targets_N, selected, eligible, known)
+        if weights is not None:
+            outputs["weights"] = weights
+        loss_sum, losses_N = self._loss(hidden_ND, targets_N, selected, weights, eligible, known)
         return {**outputs, "loss_sum": loss_sum, "losses": losses_N.view(eligible.shape), "selected": selected}
+
+    def _measures(self, hidden_ND: Tensor, targets_N: Tensor) -> TokenMeasures:
+        with_entropies = self.selector.needs_entropies
+        return token_measures(hidden_ND.detach(), output_head(self.lm), targets_N, with_entropies=with_entropies)
 
     def _loss(
         self,
         hidden_ND: Tensor,
         targets_N: Tensor,
         selected_BS: Tensor,
+        weights_BS: Tensor | None,
         eligible_BS: Tensor,
-        known: tuple[Tensor, Tensor] | None,
+        known: TokenMeasures | None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the summed loss of the selected rows and every eligible row's loss; ``known``: losses and lse."""
+        """Return the summed loss of the selected rows and every eligible row's loss."""
         head = output_head(self.lm)
         chosen_K = selected_BS.reshape(-1).nonzero().squeeze(1)
         hidden_KD = hidden_ND if len(chosen_K) == len(targets_N) else hidden_ND.index_select(0, chosen_K)
-        lse_K = None if known is None else known[1][chosen_K]
-        loss_sum, losses_K = summed_loss(hidden_KD, head, targets_N[chosen_K], lse_K=lse_K)
+        lse_K = None if known is None else known.lse_N[chosen_K]
+        weights_K = None if weights_BS is None else weights_BS.reshape(-1)[chosen_K]
+        loss_sum, losses_K = summed_loss(hidden_KD, head, targets_N[chosen_K], lse_K=lse_K, row_weights_K=weights_K)
         if known is not None:
-            return loss_sum, known[0]
+            return loss_sum, known.losses_N
         losses_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
         losses_N[chosen_K] = losses_K
         rest_M = (eligible_BS & ~selected_BS).reshape(-1).nonzero().squeeze(1)
         losses_N[rest_M] = token_losses(hidden_ND.detach()[rest_M], head, targets_N[rest_M])
         return loss_sum, losses_N
+
+
+def _current(known: TokenMeasures | None, eligible_BS: Tensor) -> dict[str, Tensor]:
+    """Return what a pass over the logits tells as inputs of rules."""
+    if known is None:
+        return {}
+    found = {LOSSES: known.losses_N.view(eligible_BS.shape)}
+    return found if known.entropies_N is None else found | {ENTROPIES: known.entropies_N.view(eligible_BS.shape)}

@@ -57,6 +57,8 @@ class StageCallback(TrainerCallback):
         self.interval = LossSums()
         self.seconds_before = 0.0
         self.hooks: list[Hook] = []
+        self.facts: dict[str, str] = {}
+        """What else the stage's ``training.json`` says."""
         self._size, self._length = size, length
         self.scoring: Cost | None = None
         """Of a reference that scored the stage's samples before training."""

@@ -12,11 +12,13 @@ class LossSums:
     """Sums over one or more optimizer steps; losses in nats."""
 
     selected_sum: float = 0.0
+    """Of selected tokens; of a rule that weighs tokens, each times its weight."""
     selected_num: int = 0
-    """Tokens whose loss is optimised."""
+    """Tokens whose loss is optimised: of a rule that weighs tokens, those whose weight is not 0."""
     all_sum: float = 0.0
     all_num: int = 0
     ranked_sum: float = 0.0
+    """Unweighted."""
     ranked_num: int = 0
     """Tokens that the ranking keeps: the selected ones, or for a baseline its ``monitor``'s; 0 without ranking."""
     tokens: int = 0
@@ -25,6 +27,9 @@ class LossSums:
     """Lowest score that was kept in the last step."""
     pre_pass_seconds: float = 0.0
     """Seconds of the score-only pass before the step, where the choice needs every micro-batch's losses."""
+    weight_sum: float = 0.0
+    """Sum of the weights, which ``selected_sum`` is divided by; 0 for a choice, which divides by its number."""
+    weight_square_sum: float = 0.0
     trained_rows: int = 0
     """Rows of the output head that went backward."""
     forward_rows: int = 0
@@ -49,15 +54,24 @@ class LossSums:
         return asdict(self)
 
     def row(self) -> dict[str, float | None]:
-        """Return the losses and ratios of a metrics row."""
-        return {
-            "loss": _mean(self.selected_sum, self.selected_num),
+        """Return the losses and ratios of a metrics row.
+
+        ``loss`` is what is optimised. Of a rule that weighs tokens, ``loss_selected`` is the plain mean over those
+        whose weight is not 0, ``select_ratio`` their share, and ``effective_ratio`` the share of equally weighted
+        tokens that would average as much noise away: (sum of weights)^2 / (number * sum of squares), Kish's effective
+        sample size.
+        """
+        row = {
+            "loss": _mean(self.selected_sum, self.weight_sum or self.selected_num),
             "loss_all": _mean(self.all_sum, self.all_num),
             "loss_selected": _mean(self.ranked_sum, self.ranked_num),
             "loss_unselected": self._unselected(),
             "select_ratio": _mean(self.selected_num, self.all_num),
             "threshold": self.threshold,
         }
+        if self.weight_sum:
+            row["effective_ratio"] = _mean(self.weight_sum**2, self.all_num * self.weight_square_sum)
+        return row
 
     def _unselected(self) -> float | None:
         if self.ranked_num == 0:
@@ -65,5 +79,5 @@ class LossSums:
         return _mean(self.all_sum - self.ranked_sum, self.all_num - self.ranked_num)
 
 
-def _mean(total: float, num: int) -> float | None:
+def _mean(total: float, num: float) -> float | None:
     return total / num if num else None

@@ -19,12 +19,12 @@ from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.corpus.tokenizer import load_raw_tokenizer
 from rho1bench.modeling.causal_lm import backbone, measuring, output_head
 from rho1bench.modeling.distributed import is_main
+from rho1bench.recipe.models.rule_specs import LOSSES
 from rho1bench.selection.loss import token_losses
-from rho1bench.selection.score_store import TokenScores
-from rho1bench.selection.selector import Selector, TokenBatch
+from rho1bench.selection.selector import Selector
 from rho1bench.system.files import append_jsonl
 from rho1bench.training.callbacks import Hook, StageCallback
-from rho1bench.training.datasets import block_batch
+from rho1bench.training.datasets import Batch, BlockReader
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 BlockLosses = Callable[[Tensor, Tensor | None], Tensor]
 """From blocks (B, T) and their position_ids (or None) to losses (B, S)."""
+BatchScores = Callable[[Batch], Tensor]
+"""From a batch to the scores or weights of its tokens, as the selection's rules give them now."""
 NUM_PROBE_BLOCKS = 8
 
 
@@ -49,8 +51,7 @@ def sharded_block_losses(model: nn.Module, blocks_BT: Tensor, position_ids_BT: T
     with measuring(model):
         outputs = model(
             input_ids=blocks_BT,
-            eligible=eligible_BS,
-            token_positions=torch.zeros_like(blocks_BT[:, 1:]),
+            inputs={"eligible": eligible_BS},
             position_ids=position_ids_BT,
             selected=torch.zeros_like(eligible_BS),
         )
@@ -60,13 +61,13 @@ def sharded_block_losses(model: nn.Module, blocks_BT: Tensor, position_ids_BT: T
 
 def validation_loss(losses: BlockLosses, corpus: PackedCorpus, batch_size: int, device: torch.device) -> float:
     """Return the mean loss over all predicted tokens of ``corpus``, in nats."""
-    total, count = 0.0, 0
+    reader, total, count = BlockReader(corpus), 0.0, 0
     for start in range(0, len(corpus), batch_size):
         blocks = range(start, min(start + batch_size, len(corpus)))
-        batch = {name: tensor.to(device) for name, tensor in block_batch(corpus, blocks, blocks, None).items()}
-        losses_BS = losses(batch["input_ids"], batch.get("position_ids"))
-        total += float((losses_BS.double() * batch["eligible"]).sum())
-        count += int(batch["eligible"].sum())
+        batch = on_device(reader.batch(blocks, blocks), device)
+        losses_BS, eligible_BS = losses(batch["input_ids"], batch.get("position_ids")), batch["inputs"]["eligible"]
+        total += float((losses_BS.double() * eligible_BS).sum())
+        count += int(eligible_BS.sum())
     return total / count
 
 
@@ -96,20 +97,17 @@ class Probe:
     def __init__(
         self,
         losses: BlockLosses,
+        scores: BatchScores,
         selector: Selector,
-        corpus: PackedCorpus,
-        scores: TokenScores | None,
+        reader: BlockReader,
         tokenizer_folder: Path,
         device: torch.device,
     ) -> None:
-        self._losses = losses
-        self._device = device
-        self._selector = selector
-        self._corpus = corpus
-        self._scores = scores
+        self._losses, self._scores, self._selector = losses, scores, selector
+        self._reader, self._device = reader, device
         self._tokenizer = load_raw_tokenizer(tokenizer_folder)
-        count = min(NUM_PROBE_BLOCKS, len(corpus))
-        self.blocks = [int(block) for block in np.linspace(0, len(corpus) - 1, count)]
+        count = min(NUM_PROBE_BLOCKS, len(reader.corpus))
+        self.blocks = [int(block) for block in np.linspace(0, len(reader.corpus) - 1, count)]
 
     def hook(self, path: Path, max_steps: int) -> Hook:
         """Return the hook that appends to ``path``."""
@@ -125,35 +123,43 @@ class Probe:
 
     def rows(self, step: int) -> list[dict[str, Any]]:
         """Return one row of JSON a block; the probe's blocks are ranked together, as if they were a batch."""
-        batch = {
-            name: tensor.to(self._device)
-            for name, tensor in block_batch(self._corpus, self.blocks, self.blocks, self._scores).items()
-        }
-        losses_BS = self._losses(batch["input_ids"], batch.get("position_ids"))
-        # Every rank has the same blocks, and ranking is over all ranks: only those of rank 0 may count.
-        selected_BS = batch["eligible"] if is_main() else torch.zeros_like(batch["eligible"])
+        batch = on_device(self._reader.batch(self.blocks, self.blocks), self._device)
+        losses_BS, inputs = self._losses(batch["input_ids"], batch.get("position_ids")), batch["inputs"]
+        self._selector.step = min(step, self._selector.total_steps - 1)
+        if not is_main():
+            # Every rank has the same blocks, and ranking is over all ranks: only those of rank 0 may count.
+            inputs["eligible"] = torch.zeros_like(inputs["eligible"])
+        selected_BS, weights_BS = inputs["eligible"], None
         if not self._selector.is_full:
-            tokens = TokenBatch(selected_BS, batch["token_positions"], batch.get("reference"))
-            selected_BS = self._selector.select(self._selector.scores(tokens, losses_BS), selected_BS)
+            scores = self._scores(batch)
+            selected_BS = self._selector.select(scores, inputs)
+            weights_BS = scores if self._selector.gives_weights else None
         return [
             {
                 "step": step,
                 "block": block,
                 "pieces": [self._tokenizer.decode([token], skip_special_tokens=False) for token in ids.tolist()],
-                "selected": [0, *map(int, selected.tolist())],
-                "loss": [None, *_rounded(losses)],
+                "selected": [0, *map(int, selected_BS[row].tolist())],
+                **({} if weights_BS is None else {"weights": [None, *_rounded(weights_BS[row])]}),
+                "loss": [None, *_rounded(losses_BS[row])],
                 "reference_loss": self._reference_losses(block),
-                "kinds": self._corpus.kind_names(block),
+                "kinds": self._reader.corpus.kind_names(block),
             }
-            for block, ids, selected, losses in zip(
-                self.blocks, batch["input_ids"], selected_BS, losses_BS, strict=True
-            )
+            for row, (block, ids) in enumerate(zip(self.blocks, batch["input_ids"], strict=True))
         ]
 
     def _reference_losses(self, block: int) -> list[float | None]:
-        if self._scores is None:
-            return [None] * self._corpus.block_size
-        return [None, *_rounded(torch.from_numpy(self._scores.block(block)[1:, 0]))]
+        store = self._reader.stores.get("reference")
+        if store is None:
+            return [None] * self._reader.corpus.block_size
+        return [None, *_rounded(torch.from_numpy(store.values(block, LOSSES)[1:]))]
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch whose tensors lie on ``device``."""
+    return {
+        key: on_device(value, device) if isinstance(value, dict) else value.to(device) for key, value in batch.items()
+    }
 
 
 def _rounded(losses_S: Tensor) -> list[float]:

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
+from rho1bench.corpus.tokenizer import special_tokens
 from rho1bench.errors import CheckpointError, TrainingError
 from rho1bench.modeling.build import initial_model
 from rho1bench.modeling.causal_lm import check_document_masking, size_of_model
 from rho1bench.modeling.distributed import is_main
 from rho1bench.pipeline.stage import StageContext, derive_seed
-from rho1bench.recipe import CorpusStage, PretrainStage, Selection
+from rho1bench.recipe import CorpusStage, PretrainStage
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
-from rho1bench.training.datasets import BlockDataset, as_is, block_order
+from rho1bench.training.datasets import BlockDataset, BlockReader, as_is, block_order
 from rho1bench.training.measurements import Probe, block_losses, sharded_block_losses, validation_hook
+from rho1bench.training.starting_point import starting_point
 from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save
 
 if TYPE_CHECKING:
@@ -36,15 +38,31 @@ if TYPE_CHECKING:
 class _Inputs:
     """What the stage reads besides the model that it starts from."""
 
-    corpus: PackedCorpus
+    blocks: BlockReader
     held_out: PackedCorpus | None
-    scores: TokenScores | None
     tokenizer_folder: Path
 
     @property
     def corpora(self) -> list[PackedCorpus]:
         """All corpora that the model reads."""
-        return [self.corpus] if self.held_out is None else [self.corpus, self.held_out]
+        return [self.blocks.corpus] if self.held_out is None else [self.blocks.corpus, self.held_out]
+
+
+@dataclass(frozen=True)
+class _Selectors:
+    """The stage's selection, and the ranking that its metrics watch."""
+
+    selection: Selector
+    monitor: Selector | None
+
+    @property
+    def both(self) -> list[Selector]:
+        return [self.selection] if self.monitor is None else [self.selection, self.monitor]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the inputs that either reads."""
+        return frozenset().union(*(selector.needs for selector in self.both))
 
 
 def run(context: StageContext) -> None:
@@ -57,18 +75,27 @@ def run(context: StageContext) -> None:
         return
     prepare_torch(context)
     stage = context.config(PretrainStage)
-    inputs = _inputs(context, stage)
+    seed = derive_seed(context.seed, "selection")
+    selectors = _Selectors(
+        Selector(stage.selection, seed, stage.max_steps),
+        Selector(stage.monitor, seed, stage.max_steps) if stage.monitor is not None else None,
+    )
+    inputs = _inputs(context, stage, selectors)
     longest = max(corpus.block_size for corpus in inputs.corpora)
     lm = initial_model(context, stage, inputs.tokenizer_folder, longest)
     if any(corpus.document_ids is not None for corpus in inputs.corpora):
         check_document_masking(lm, f"stage {stage.name!r}")
-    trainer = _trainer(context, stage, inputs, lm)
-    callback = StageCallback(context, trainer, size_of_model(lm), inputs.corpus.block_size)
+    corpus = inputs.blocks.corpus
+    order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
+    start = starting_point(lm, order, corpus.fingerprint)
+    trainer = _trainer(context, stage, BlockDataset(inputs.blocks, order), selectors, lm)
+    callback = StageCallback(context, trainer, size_of_model(lm), corpus.block_size)
+    callback.facts |= start
     _add_hooks(context, stage, inputs, trainer, callback)
     train_and_save(context, callback, inputs.tokenizer_folder)
 
 
-def _inputs(context: StageContext, stage: PretrainStage) -> _Inputs:
+def _inputs(context: StageContext, stage: PretrainStage, selectors: _Selectors) -> _Inputs:
     if is_main():
         for name in filter(None, (stage.corpus, stage.validation)):
             PackedCorpus(context.input(name)).check_files()
@@ -76,22 +103,27 @@ def _inputs(context: StageContext, stage: PretrainStage) -> _Inputs:
     held_out = None if stage.validation is None else PackedCorpus(context.input(stage.validation))
     if held_out is not None and held_out.tokenizer_sha256 != corpus.tokenizer_sha256:
         raise CheckpointError(f"{held_out.folder}: was packed with another tokenizer than {corpus.folder}.")
-    tokenizer = context.recipe.stage(stage.corpus, CorpusStage).tokenizer
-    return _Inputs(corpus, held_out, _token_scores(context, stage, corpus), context.input(tokenizer) / "tokenizer")
+    tokenizer = context.input(context.recipe.stage(stage.corpus, CorpusStage).tokenizer) / "tokenizer"
+    stores = _stores(context, stage, selectors, corpus)
+    blocks = BlockReader(corpus, selectors.needs, stores, special_tokens(tokenizer).eos)
+    return _Inputs(blocks, held_out, tokenizer)
 
 
-def _trainer(context: StageContext, stage: PretrainStage, inputs: _Inputs, lm: PreTrainedModel) -> SelectiveTrainer:
+def _trainer(
+    context: StageContext, stage: PretrainStage, dataset: BlockDataset, selectors: _Selectors, lm: PreTrainedModel
+) -> SelectiveTrainer:
     from transformers import TrainingArguments
 
+    from rho1bench.training.moving_average import moving_average
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
-    corpus, seed = inputs.corpus, derive_seed(context.seed, "selection")
-    order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
+    args = make_arguments(TrainingArguments, context, lm)
     return SelectiveTrainer(
-        model=SelectiveLM(lm, Selector(stage.selection, seed)),
-        monitor=Selector(stage.monitor, seed) if stage.monitor is not None else None,
-        args=make_arguments(TrainingArguments, context, lm),
-        train_dataset=BlockDataset(corpus, order, inputs.scores),
+        model=SelectiveLM(lm, selectors.selection),
+        monitor=selectors.monitor,
+        average=moving_average(stage, lm, args.device),
+        args=args,
+        train_dataset=dataset,
         data_collator=as_is,
     )
 
@@ -113,29 +145,27 @@ def _add_hooks(
         )
     callback.hooks.append(checkpoint_hook(context, trainer.lm, inputs.tokenizer_folder))
     if stage.selection is not None:
-        probe = Probe(
-            losses, trainer.selector, inputs.corpus, inputs.scores, inputs.tokenizer_folder, trainer.args.device
-        )
+        device = trainer.args.device
+        probe = Probe(losses, trainer.scores_of, trainer.selector, inputs.blocks, inputs.tokenizer_folder, device)
         callback.hooks.append(probe.hook(context.folder / "selected_tokens.jsonl", stage.max_steps))
 
 
-def _token_scores(context: StageContext, stage: PretrainStage, corpus: PackedCorpus) -> TokenScores | None:
-    """Return the one score store that selection and monitor read, checked against the corpus."""
-    wanted = [part for part in (stage.selection, stage.monitor) if part is not None and _needs_scores(part)]
-    names = {part.token_scores for part in wanted}
-    if not names:
-        return None
-    if None in names or len(names) > 1:
-        raise TrainingError(
-            f"stage {stage.name!r}: selection and monitor must name one score stage in token_scores, found "
-            f"{', '.join(sorted(map(str, names)))}."
-        )
-    store = TokenScores(context.input(str(names.pop())))
-    store.check(corpus)
-    if any(Selector(part, 0).needs_entropy for part in wanted):
-        store.check_entropies()
-    return store
-
-
-def _needs_scores(selection: Selection) -> bool:
-    return selection.token_scores is not None or Selector(selection, 0).needs_reference
+def _stores(
+    context: StageContext, stage: PretrainStage, selectors: _Selectors, corpus: PackedCorpus
+) -> dict[str, TokenScores]:
+    """Return the score stores that selection and monitor name, checked against the corpus and what their rules read."""
+    named = [selector.selection.stores for selector in selectors.both if selector.selection is not None]
+    names: dict[str, str] = {}
+    for stores in named:
+        for store, name in stores.items():
+            if names.setdefault(store, name) != name:
+                raise TrainingError(
+                    f"stage {stage.name!r}: selection and monitor must name one score stage as {store!r} in "
+                    f"token_scores, found {names[store]} and {name}."
+                )
+    found = {store: TokenScores(context.input(name)) for store, name in names.items()}
+    for scores in found.values():
+        scores.check(corpus)
+    for selector in selectors.both:
+        selector.check_stores(found)
+    return found

@@ -45,7 +45,7 @@ def run(context: StageContext) -> None:
         return
     prepare_torch(context)
     stage = context.config(SFTStage)
-    selector = Selector(stage.selection, derive_seed(context.seed, "selection"))
+    selector = Selector(stage.selection, derive_seed(context.seed, "selection"), stage.max_steps)
     _check_selection(stage, selector)
     tokenizer_folder = context.input(stage.tokenizer) / "tokenizer"
     special = special_tokens(tokenizer_folder)
@@ -59,7 +59,7 @@ def run(context: StageContext) -> None:
         context.progress.message(bad.describe())
     model = initial_model(context, stage, tokenizer_folder, stage.max_length)
     trainer: ResumableTrainer
-    if selector.is_full:
+    if selector.is_always_full:
         trainer = _trainer(context, stage, model, samples, tokenizer_folder)
     else:
         trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
@@ -77,7 +77,7 @@ def _check_selection(stage: SFTStage, selector: Selector) -> None:
             f"stage {stage.name!r}: `selection.token_scores` are the scores of a packed corpus. A fine-tuning stage "
             "scores its samples itself: leave it out, and name the model in `reference`."
         )
-    if selector.needs_reference and stage.reference is None:
+    if stage.reference is None and any(name.startswith("reference.") for name in selector.needs):
         raise TrainingError(
             f"stage {stage.name!r}: its selection reads a reference model's scores. Name the model in `reference`: an "
             "earlier stage, or {pretrained: ...}."
@@ -121,6 +121,7 @@ def _selective_trainer(
 ) -> ResumableTrainer:
     from transformers import TrainingArguments
 
+    from rho1bench.training.moving_average import moving_average
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
     args = make_arguments(TrainingArguments, context, model.lm)
@@ -130,8 +131,10 @@ def _selective_trainer(
         load = partial(_reference, context, stage.reference, tokenizer_folder, stage.trust_remote_code)
         scores = stored_scores(context.folder / SCORES, load, samples, micro_batch_size)
     pad_id = special_tokens(tokenizer_folder).pad
-    dataset = SampleDataset(samples, _order(context, stage, samples), stage.batch_size, pad_id, scores)
-    return SelectiveTrainer(model=model, args=args, train_dataset=dataset, data_collator=as_is)
+    order, wanted = _order(context, stage, samples), model.selector.needs
+    dataset = SampleDataset(samples, order, stage.batch_size, pad_id, scores, wanted)
+    average = moving_average(stage, model.lm, args.device)
+    return SelectiveTrainer(model=model, average=average, args=args, train_dataset=dataset, data_collator=as_is)
 
 
 def _reference(

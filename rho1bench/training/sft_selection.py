@@ -7,7 +7,7 @@ optimizer step (so that its tokens can be ranked together), S = T - 1 predicted 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,12 @@ from torch.utils.data import Dataset
 
 from rho1bench.modeling.causal_lm import size_of_model
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
+from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSS_RANKS, stored_part
 from rho1bench.selection.local_reference import score_blocks, scoring_flops
 from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import atomic_path, read_json, write_json
 from rho1bench.system.provenance import device
+from rho1bench.training.datasets import Batch
 from rho1bench.training.sft_data import IGNORED, TokenisedSample
 
 if TYPE_CHECKING:
@@ -34,8 +36,11 @@ Scores = list[npt.NDArray[np.float32]]
 """Loss and entropy (nats) of positions 1 to T - 1 of each sample, shape (T - 1, 2)."""
 
 
-class SampleDataset(Dataset[dict[str, Tensor]]):
-    """Samples in training order as padded batches of what selection needs; fetched a whole batch at a time."""
+class SampleDataset(Dataset[Batch]):
+    """Samples in training order as padded batches of what selection needs; fetched a whole batch at a time.
+
+    ``scores`` are the reference's, ``wanted`` the names of inputs that rules read; a sample is a document.
+    """
 
     def __init__(
         self,
@@ -44,41 +49,68 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         batch_size: int,
         pad_id: int,
         scores: Scores | None,
+        wanted: Collection[str] = (),
     ) -> None:
         self.samples, self.order, self.scores = samples, order, scores
         self._batch_size, self._pad_id = batch_size, pad_id
         self._stride = max(len(sample.input_ids) for sample in samples)
+        self._stored = {name: part[1] for name in sorted(wanted) if (part := stored_part(name)) and scores is not None}
+        self._ranks = _loss_ranks(samples, scores) if scores and LOSS_RANKS in self._stored.values() else None
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
-    def __getitems__(self, places: Sequence[int]) -> dict[str, Tensor]:
-        """Return input_ids (B, T), eligible and token_positions (B, S), num_tokens (B,) and, with scores, reference."""
+    def __getitems__(self, places: Sequence[int]) -> Batch:
+        """Return input_ids (B, T), num_tokens (B,) and inputs by name, (B, S) each."""
         numbers = [int(self.order[place]) for place in places]
         width = self._width(places[0])
         chosen = [self.samples[number] for number in numbers]
         labels_BT = torch.stack([_padded(sample.labels, width, IGNORED) for sample in chosen])
-        batch = {
-            "input_ids": torch.stack([_padded(sample.input_ids, width, self._pad_id) for sample in chosen]),
+        input_ids = torch.stack([_padded(sample.input_ids, width, self._pad_id) for sample in chosen])
+        place_B1, position_S = torch.tensor(places).unsqueeze(1), torch.arange(1, width)
+        inputs = {
             "eligible": labels_BT[:, 1:] != IGNORED,
-            "token_positions": torch.tensor(places).unsqueeze(1) * self._stride + torch.arange(1, width),
-            "num_tokens": torch.tensor([len(sample.input_ids) for sample in chosen]),
+            "token_positions": place_B1 * self._stride + position_S,
+            "target_ids": input_ids[:, 1:].contiguous(),
+            "block_positions": position_S.repeat(len(chosen), 1),
+            "document_positions": position_S.repeat(len(chosen), 1),
+            "document_ids": place_B1.repeat(1, width - 1),
         }
-        if self.scores is not None:
-            reference_BS2 = torch.zeros(len(chosen), width - 1, 2)
-            for row, number in enumerate(numbers):
-                scores_S2 = torch.from_numpy(self.scores[number])
-                reference_BS2[row, : len(scores_S2)] = scores_S2
-            batch["reference"] = reference_BS2
-        return batch
+        inputs |= {name: self._stored_rows(numbers, kind, width - 1) for name, kind in self._stored.items()}
+        num_tokens = torch.tensor([len(sample.input_ids) for sample in chosen])
+        return {"input_ids": input_ids, "inputs": inputs, "num_tokens": num_tokens}
+
+    def _stored_rows(self, numbers: Sequence[int], kind: str, width: int) -> Tensor:
+        assert self.scores is not None, "there are stored inputs only with scores"
+        rows_BS = torch.zeros(len(numbers), width)
+        for row, number in enumerate(numbers):
+            scores_S2 = self.scores[number]
+            values_S = scores_S2[:, 1 if kind == ENTROPIES else 0]
+            if kind == LOSS_RANKS:
+                values_S = _rank(values_S, self._ranks)
+            rows_BS[row, : len(values_S)] = torch.from_numpy(np.ascontiguousarray(values_S))
+        return rows_BS
 
     def _width(self, place: int) -> int:
         """Return the length of the longest sample of the optimizer step that ``place`` belongs to."""
         start = place // self._batch_size * self._batch_size
         return max(len(self.samples[number].input_ids) for number in self.order[start : start + self._batch_size])
+
+
+def _loss_ranks(samples: Sequence[TokenisedSample], scores: Scores) -> npt.NDArray[np.float32]:
+    """Return the labelled tokens' losses in order."""
+    labelled = [np.array(sample.labels[1:]) != IGNORED for sample in samples]
+    return np.sort(np.concatenate([rows[mask, 0] for rows, mask in zip(scores, labelled, strict=True)]))
+
+
+def _rank(losses_S: npt.NDArray[np.float32], ordered: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    """Return the share of ``ordered`` losses below each loss; equal ones share their middle."""
+    assert ordered is not None, "made where ranks are wanted"
+    below, upto = (np.searchsorted(ordered, losses_S, side=side) for side in ("left", "right"))
+    return ((below + upto) / 2 / len(ordered)).astype(np.float32)
 
 
 def stored_scores(

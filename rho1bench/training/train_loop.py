@@ -87,8 +87,9 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "selected_tokens": callback.loss_sums.selected_num,
             "max_steps": stage.max_steps,
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
-            "select_ratio": selection.ratio if selection is not None else 1.0,
+            "select_ratio": selection.fixed_ratio if selection is not None else 1.0,
             "cost": callback.cost().model_dump(),
+            **callback.facts,
         },
     )
     shutil.rmtree(folder / "trainer", ignore_errors=True)

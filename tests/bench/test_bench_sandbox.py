@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import soak_worker
 
 from rho1bench.bench import sandbox
 from rho1bench.bench.sandbox import example_programs, report, run
-from rho1bench.bench.soak import soak, soak_table
+from rho1bench.bench.soak import Sample, soak_table
 from rho1bench.errors import DataError
+from rho1bench.system.paths import PACKAGE
 
 
 def test_both_ways_agree(monkeypatch: pytest.MonkeyPatch):
@@ -33,12 +38,27 @@ def test_a_file_without_programs_is_named(tmp_path: Path):
         run([tmp_path / "none.jsonl"])
 
 
-def test_a_soak_leaves_processes_descriptors_and_files_where_they_were() -> None:
-    samples = list(soak(60))
+def samples_of(folder: Path, *arguments: str) -> list[Sample]:
+    """Soak in a process of its own, whose temporary files go to ``folder``."""
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "TMPDIR": str(folder)}
+    command = [sys.executable, soak_worker.__file__, *arguments]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0, ended.stderr
+    return [Sample(**sample) for sample in json.loads(ended.stdout)]
+
+
+def test_a_soak_leaves_processes_descriptors_and_files_where_they_were(tmp_path: Path) -> None:
+    samples = samples_of(tmp_path, "60")
     assert [sample.programs for sample in samples] == list(range(6, 61, 6))
-    first, last = samples[1], samples[-1]
-    assert last.not_ok == 0
-    assert last.processes <= first.processes + 1
-    assert last.descriptors <= first.descriptors + 2
+    first, last = samples[0], samples[-1]
+    assert (last.not_ok, last.temporary) == (0, 0)
+    assert {(sample.processes, sample.descriptors) for sample in samples} == {(first.processes, first.descriptors)}
     assert last.memory < first.memory + 20
     assert str(last.programs) in soak_table(samples)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("place", ["here", "server"])
+def test_a_soak_shows_a_leak_of_one_descriptor_in_ten_programs(place: str, tmp_path: Path) -> None:
+    samples = samples_of(tmp_path, "30", place)
+    assert samples[-1].descriptors - samples[0].descriptors in (2, 3)

@@ -50,10 +50,11 @@ STAGES = [
     trained("slm", selection=EXCESS),
     trained("random", selection={"score": "random", "ratio": 0.6, "token_scores": "scores"}),
     trained("all", selection={"score": "excess_loss", "ratio": 1.0, "token_scores": "scores"}),
+    trained("weighed", selection={"score": "soft_excess_loss", "token_scores": "scores"}),
     trained("from-reference", "reference"),
     trained("then-reference", "clm"),
 ]
-ALL = ["base", "reference", "clm", "slm", "random", "all", "from-reference", "then-reference"]
+ALL = ["base", "reference", "clm", "slm", "random", "all", "weighed", "from-reference", "then-reference"]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ ALL = ["base", "reference", "clm", "slm", "random", "all", "from-reference", "th
         ("slm", ["reference", "scores", "slm"]),
         ("random", ["random"]),  # names the scores, as every arm does, and reads none
         ("all", ["all"]),
+        ("weighed", ["reference", "scores", "weighed"]),
         ("from-reference", ["reference", "from-reference"]),
         ("then-reference", ["clm", "then-reference"]),
     ],

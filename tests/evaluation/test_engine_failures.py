@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from rho1bench.errors import CheckpointError, EngineError
 from rho1bench.evaluation.answer_cache import AnswerCache
 from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Request
+from rho1bench.evaluation.engines import EngineSettings, Request, vllm, vllm_server
 from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.hf import HFEngine
 
@@ -93,8 +94,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_command_without_a_traceback(
 ):
     folder = tmp_path / "odd"
     shutil.copytree(checkpoints["early"], folder)
-    config = json.loads((folder / "config.json").read_text()) | {"hidden_act": "no such function"}
-    (folder / "config.json").write_text(json.dumps(config))
+    change_config(folder, hidden_act="no such function")
     ended = CommandLine(monkeypatch, capsys)(
         "eval", folder, "--engine", "hf", "--tasks", "mini_sat", "--limit", "1", "--output", tmp_path / "evals"
     )
@@ -103,6 +103,59 @@ def test_a_model_that_cannot_be_loaded_ends_the_command_without_a_traceback(
     assert "engine.log" in ended.err
     assert "Traceback" not in ended.err
     assert "Traceback" in (tmp_path / "evals" / "odd" / "engine.log").read_text()
+
+
+def change_config(folder: Path, **fields: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def rename_weights(folder: Path, prefix: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    weights = {f"{prefix}{name}": value for name, value in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+class Booted(Exception):
+    """The engine went on to start vLLM."""
+
+
+@pytest.fixture(params=[vllm.VLLMEngine, vllm_server.ServedVLLM])
+def vllm_that_only_boots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """An engine whose vLLM need not be installed: a boot raises ``Booted``."""
+
+    def boot(*_: Any) -> None:
+        raise Booted
+
+    for module in (vllm, vllm_server):
+        monkeypatch.setattr(module, "prepare_vllm", lambda: "0+cpu")
+        monkeypatch.setattr(module, "one_message", lambda *_: nullcontext())
+    monkeypatch.setattr(vllm.VLLMEngine, "_boot", boot)
+    monkeypatch.setattr(vllm_server, "VLLMServer", boot)
+    return request.param(EngineSettings(max_model_len=64, batch_size=8, log=tmp_path / "log"))
+
+
+def test_vllm_is_not_booted_for_weights_of_another_model(
+    checkpoints: dict[str, Path], vllm_that_only_boots: Any, tmp_path: Path
+):
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoints["early"], folder)
+    checkpoint = Checkpoint("early", folder, "early", source="owner/tiny", revision="0123")
+    with pytest.raises(Booted):
+        vllm_that_only_boots.load(checkpoint)
+    change_config(folder, num_hidden_layers=3)
+    with pytest.raises(CheckpointError, match=r"^owner/tiny: .*9 of its weights are missing \(model\.layers\.2"):
+        vllm_that_only_boots.load(checkpoint)
+    change_config(folder, num_hidden_layers=2)
+    rename_weights(folder, "_orig_mod.")
+    with pytest.raises(CheckpointError, match=r"^owner/tiny: .*torch\.compile"):
+        vllm_that_only_boots.load(checkpoint)
+    for fields in ({"architectures": ["ModelThatVLLMAloneKnows"]}, {"quantization_config": {"quant_method": "fp8"}}):
+        change_config(folder, **{"architectures": ["LlamaForCausalLM"], **fields})
+        with pytest.raises(Booted):
+            vllm_that_only_boots.load(checkpoint)
 
 
 class Broken(HFEngine):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import patient_eval
 import pytest
 from eval_cli import CommandLine, keys
 
@@ -69,18 +70,24 @@ def test_one_command_evaluates_and_repeats_nothing(
 
 
 def test_a_killed_evaluation_resumes_without_repeating_requests(
-    checkpoints: dict[str, Path], process_environment: dict[str, str], rho1bench: CommandLine, tmp_path: Path
+    checkpoints: dict[str, Path],
+    process_environment: dict[str, str],
+    rho1bench: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ):
-    options = ["--engine", "hf", "--suite", "mini_math9", "--suite", "mini_tir7", "--limit", "12", "--threads", "1"]
+    monkeypatch.setattr("rho1bench.evaluation.tools.tool_loop.run_programs", patient_eval.run_patiently)
+    options = ["--engine", "hf", "--suite", "mini_math9", "--suite", "mini_tir7", "--limit", "6", "--threads", "1"]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
-    command = [sys.executable, "-m", "rho1bench", "eval", str(checkpoints["late"]), *options, "--output", str(killed)]
+    command = [sys.executable, patient_eval.__file__, "eval", str(checkpoints["late"]), *options]
+    command += ["--output", str(killed)]
     process = subprocess.Popen(command, env=process_environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     cache = killed / "late" / "answers.jsonl"
     wait_for(lambda: cache.exists() and len(cache.read_bytes().splitlines()) >= 30, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = keys(killed / "late")
-    assert 30 <= len(before) < 16 * 12
+    assert 30 <= len(before) < 16 * 6
     assert not (killed / "late" / "results.json").exists()
     with cache.open("ab") as handle:
         handle.write(b'{"key": "to')  # what a write cut short leaves

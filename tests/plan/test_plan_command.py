@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from rho1bench.pipeline.runner import preview
+from rho1bench.plan.dry_run import plan_table
 from rho1bench.plan.estimate import make_machine, plan_run
-from rho1bench.plan.tables import plan_table, print_plan
+from rho1bench.plan.tables import print_plan
 from rho1bench.recipe import Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.sizing.gpus import GPUS

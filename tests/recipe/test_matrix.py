@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import yaml
+from matrix_recipe import SEEDS, as_matrix
 from small_recipe import SMALL, child, problems, stage
 
 from rho1bench.recipe import CompareStage, EvalStage, PretrainStage, Recipe, ReportStage, ScoreStage
 from rho1bench.recipe.loading.labels import label_of
 from rho1bench.recipe.loading.load import load_recipe
-
-SEEDS = {"seed": [0, 1]}
-ARM = {
-    "selection": {
-        "full": None,
-        "random": {"score": "random", "ratio": 0.6},
-        "excess": {"score": "excess_loss", "ratio": 0.6, "token_scores": "scores-{seed}"},
-    },
-    "optimizer.learning_rate": [1e-3, 2e-3],
-    **SEEDS,
-}
-
-
-def as_matrix(data: dict) -> None:
-    """Turn the small recipe into one with base and scores by seed, and one matrix of arms in place of clm and slm."""
-    data["stages"] = [item for item in data["stages"] if item["name"] != "slm"]
-    stage(data, "base")["matrix"] = SEEDS
-    stage(data, "scores").update(matrix=SEEDS, reference="base-{seed}")
-    stage(data, "clm").update(name="arm", init="base-{seed}", matrix=copy.deepcopy(ARM))
-    stage(data, "eval")["evaluations"][0]["checkpoints"] = ["base-*", "arm"]
-    stage(data, "compare")["pairs"] = [{"treatment": "arm-*", "baseline": {"selection": "full"}}]
-    stage(data, "report")["curves"] = ["arm-full-*"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rho1bench.recipe import Selection
 from rho1bench.selection.score_functions import score_function_names
-from rho1bench.selection.selector import Selector, TokenBatch
+from rho1bench.selection.selector import Selector, TokenInputs
 from rho1bench.selection.top_k import num_to_keep
 
 NAMES = score_function_names()
@@ -25,20 +25,17 @@ def test_the_scores_are_those_of_the_paper_and_the_controls() -> None:
     assert NAMES == ["excess_loss", "full", "random", "reference_entropy", "reference_loss", "training_loss"]
 
 
-def tokens(rows: int, columns: int, seed: int) -> tuple[TokenBatch, Tensor]:
+def tokens(rows: int, columns: int, seed: int) -> TokenInputs:
     generator = torch.Generator().manual_seed(seed)
     eligible = torch.rand(rows, columns, generator=generator) < 0.8
-    stored = torch.rand(rows, columns, 2, generator=generator)
-    ids = torch.arange(rows * columns).view(rows, columns)
-    return TokenBatch(eligible, ids, stored), torch.rand(rows, columns, generator=generator)
+    names = ("reference.losses", "reference.entropies", "losses")
+    found = {name: torch.rand(rows, columns, generator=generator) for name in names}
+    return {**found, "eligible": eligible, "token_positions": torch.arange(rows * columns).view(rows, columns)}
 
 
-def chosen(selection: dict[str, Any], batch: TokenBatch, losses: Tensor) -> Tensor:
+def chosen(selection: dict[str, Any], inputs: TokenInputs) -> Tensor:
     selector = Selector(Selection.model_validate({**selection, "token_scores": "scores"}), 0)
-    if selector.is_full:
-        return batch.eligible_BS
-    scores = selector.scores(batch, losses if selector.needs_losses else None)
-    return selector.select(scores, batch.eligible_BS)
+    return inputs["eligible"] if selector.is_full else selector.select(selector.scores(inputs), inputs)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,13 +44,13 @@ def chosen(selection: dict[str, Any], batch: TokenBatch, losses: Tensor) -> Tens
 def test_every_score_keeps_its_exact_share_of_eligible_tokens(
     name: str, rows: int, columns: int, seed: int, ratio: float, scope: str
 ) -> None:
-    batch, losses = tokens(rows, columns, seed)
-    kept = chosen({"score": name, "ratio": ratio, "scope": scope}, batch, losses)
-    assert not (kept & ~batch.eligible_BS).any()
-    groups = batch.eligible_BS if scope == "sequence" else batch.eligible_BS.reshape(1, -1)
+    inputs = tokens(rows, columns, seed)
+    kept = chosen({"score": name, "ratio": ratio, "scope": scope}, inputs)
+    assert not (kept & ~inputs["eligible"]).any()
+    groups = inputs["eligible"] if scope == "sequence" else inputs["eligible"].reshape(1, -1)
     share = 1.0 if name == "full" else ratio
     assert int(kept.sum()) == sum(num_to_keep(int(count), share) for count in groups.sum(dim=1))
-    assert torch.equal(kept, chosen({"score": name, "ratio": ratio, "scope": scope}, batch, losses))
+    assert torch.equal(kept, chosen({"score": name, "ratio": ratio, "scope": scope}, inputs))
 
 
 @settings(max_examples=60, deadline=None)
@@ -63,11 +60,11 @@ def test_every_score_keeps_its_exact_share_of_eligible_tokens(
     scope=SCOPES,
 )
 def test_combinations_are_those_of_the_parts(parts: list[tuple[str, float]], seed: int, scope: str) -> None:
-    batch, losses = tokens(3, 11, seed)
-    alone = [chosen({"score": name, "ratio": ratio, "scope": scope}, batch, losses) for name, ratio in parts]
+    inputs = tokens(3, 11, seed)
+    alone = [chosen({"score": name, "ratio": ratio, "scope": scope}, inputs) for name, ratio in parts]
     listed = [{"score": name, "ratio": ratio} for name, ratio in parts]
-    assert torch.equal(chosen({"all_of": listed, "scope": scope}, batch, losses), torch.stack(alone).all(dim=0))
-    assert torch.equal(chosen({"any_of": listed, "scope": scope}, batch, losses), torch.stack(alone).any(dim=0))
+    assert torch.equal(chosen({"all_of": listed, "scope": scope}, inputs), torch.stack(alone).all(dim=0))
+    assert torch.equal(chosen({"any_of": listed, "scope": scope}, inputs), torch.stack(alone).any(dim=0))
 
 
 @pytest.mark.parametrize(
@@ -90,8 +87,8 @@ def test_the_count_of_a_combination_is_not_known_before_the_choice() -> None:
     selector = Selector(Selection.model_validate(both), 0)
     assert not selector.is_count_known
     assert not selector.needs_losses
-    assert selector.needs_entropy
-    batch, _ = tokens(4, 20, 0)
-    assert selector.threshold(selector.scores(batch, None), batch.eligible_BS) is None
+    assert selector.needs == {"reference.losses", "reference.entropies"}
+    inputs = tokens(4, 20, 0)
+    assert selector.threshold(selector.scores(inputs), inputs["eligible"]) is None
     both["all_of"][1]["ratio"] = 1.0
     assert Selector(Selection.model_validate(both), 0).is_count_known

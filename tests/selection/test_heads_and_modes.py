@@ -13,7 +13,7 @@ from torch import Tensor
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.chunked_logits import OutputHead
 from rho1bench.recipe import Selection
-from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_entropies, token_losses_and_lse
+from rho1bench.selection.loss import summed_loss, token_losses, token_losses_and_entropies, token_measures
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 
@@ -38,7 +38,7 @@ def gradients(case: tuple[Tensor, OutputHead, Tensor], dtype: torch.dtype, chunk
         losses = torch.nn.functional.cross_entropy(logits(live, leaves[0]), targets, reduction="none")
         total = losses.sum()
     else:
-        _, lse = token_losses_and_lse(leaves[0].detach(), live, targets, chunk)
+        lse = token_measures(leaves[0].detach(), live, targets, chunk).lse_N
         total, losses = summed_loss(leaves[0], live, targets, chunk, lse_K=lse)
     total.backward()
     return [losses.detach(), total.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
@@ -92,7 +92,7 @@ def step(module: Any, lm: Any) -> tuple[Tensor, dict[str, Tensor], dict[str, Ten
     """Return ids, outputs and gradients of one step at 40% by training loss."""
     ids = torch.randint(60, (3, 12), generator=torch.Generator().manual_seed(3))
     lm.zero_grad()
-    outputs = module(ids, torch.ones(3, 11, dtype=torch.bool), torch.arange(33).view(3, 11))
+    outputs = module(ids, {"eligible": torch.ones(3, 11, dtype=torch.bool)})
     outputs["loss_sum"].backward()
     return (
         ids,

@@ -142,9 +142,10 @@ def test_module_equals_the_plain_model(score: Any, tie: bool) -> None:
     model = SelectiveLM(lm, selector)
     generator = torch.Generator().manual_seed(3)
     ids = torch.randint(50, (3, 12), generator=generator)
-    reference = torch.rand(3, 11, 2, generator=generator) * 4
+    reference = torch.rand(3, 11, generator=generator) * 4
     eligible = torch.rand(3, 11, generator=generator) < 0.8
-    outputs = model(ids, eligible, torch.arange(33).view(3, 11), reference)
+    positions = torch.arange(33).view(3, 11)
+    outputs = model(ids, {"eligible": eligible, "token_positions": positions, "reference.losses": reference})
     selected = outputs["selected"]
     outputs["loss_sum"].backward()
     grads = {name: parameter.grad.clone() for name, parameter in lm.named_parameters()}
@@ -159,7 +160,7 @@ def test_module_equals_the_plain_model(score: Any, tie: bool) -> None:
     if score == "excess_loss":
         from rho1bench.selection.top_k import top_k
 
-        expected = top_k(losses.detach() - reference[..., 0], eligible, 0.4, "micro_batch")
+        expected = top_k(losses.detach() - reference, eligible, 0.4, "micro_batch")
         assert torch.equal(selected, expected)
     assert not (selected & ~eligible).any()
 

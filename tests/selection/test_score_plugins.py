@@ -18,7 +18,7 @@ from rho1bench.selection.score_functions import ScoreInputs, score_function, sco
 Install = Callable[[str, str, str], None]
 GOOD = """
 from rho1bench.selection.score_functions import ScoreFunction
-late = ScoreFunction("late_tokens", lambda inputs: inputs.token_positions.float())
+late = ScoreFunction("late_tokens", lambda given: given["token_positions"].float(), ("token_positions",))
 """
 
 
@@ -48,7 +48,7 @@ def test_a_package_adds_a_score(install: Install) -> None:
     assert "late_tokens" in score_names()
     assert score_function_names() == sorted(score_names())
     assert Selection(score="late_tokens", ratio=0.5).parts[0].score == "late_tokens"
-    inputs = ScoreInputs(None, None, None, torch.arange(4), 0)
+    inputs = ScoreInputs({"token_positions": torch.arange(4)})
     assert score_function("late_tokens").compute(inputs).tolist() == [0.0, 1.0, 2.0, 3.0]
 
 

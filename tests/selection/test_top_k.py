@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rho1bench.recipe import Selection
 from rho1bench.selection.score_functions import ScoreFunction, ScoreInputs, register, score_function
-from rho1bench.selection.selector import Selector, TokenBatch
+from rho1bench.selection.selector import Selector, TokenInputs
 from rho1bench.selection.top_k import Scope, num_selected, num_to_keep, top_k
 
 RATIOS = st.sampled_from([0.01, 0.1, 0.29, 0.3, 0.5, 0.6, 0.7, 0.95, 1.0]) | st.floats(0.001, 1.0)
@@ -73,20 +73,19 @@ def test_ties_go_to_the_first_positions() -> None:
 
 def inputs(num: int = 6, seed: int = 0) -> ScoreInputs:
     generator = torch.Generator().manual_seed(1)
-    losses, reference, entropy = (torch.rand(num, generator=generator) for _ in range(3))
-    return ScoreInputs(losses, reference, entropy, torch.arange(num), seed)
+    tensors = {
+        name: torch.rand(num, generator=generator) for name in ("losses", "reference.losses", "reference.entropies")
+    }
+    return ScoreInputs({**tensors, "token_positions": torch.arange(num)}, seed)
 
 
 def test_scores_by_name() -> None:
     given_inputs = inputs()
-    assert given_inputs.losses is not None
-    assert given_inputs.reference_losses is not None
-    assert given_inputs.reference_entropies is not None
     expected = {
-        "excess_loss": given_inputs.losses - given_inputs.reference_losses,
-        "reference_loss": -given_inputs.reference_losses,
-        "reference_entropy": -given_inputs.reference_entropies,
-        "training_loss": given_inputs.losses,
+        "excess_loss": given_inputs["losses"] - given_inputs["reference.losses"],
+        "reference_loss": -given_inputs["reference.losses"],
+        "reference_entropy": -given_inputs["reference.entropies"],
+        "training_loss": given_inputs["losses"],
         "full": torch.zeros(6),
     }
     for name, scores in expected.items():
@@ -94,7 +93,7 @@ def test_scores_by_name() -> None:
     with pytest.raises(ValueError, match="known: excess_loss"):
         score_function("nonsense")
     with pytest.raises(ValueError, match="registered already"):
-        register(ScoreFunction("full", lambda given: given.token_positions))
+        register(ScoreFunction("full", lambda given: given["token_positions"]))
 
 
 def test_random_scores_are_uniform_and_depend_on_token_and_seed_only() -> None:
@@ -106,24 +105,23 @@ def test_random_scores_are_uniform_and_depend_on_token_and_seed_only() -> None:
     assert not torch.equal(score_function("random").compute(inputs(10, seed=1)), scores[:10])
 
 
-def token_batch(rows: int = 4, columns: int = 10) -> TokenBatch:
-    return TokenBatch(
-        torch.ones(rows, columns, dtype=torch.bool),
-        torch.arange(rows * columns).view(rows, columns),
-        torch.rand(rows, columns, 2, generator=torch.Generator().manual_seed(0)),
-    )
+def token_inputs(rows: int = 4, columns: int = 10) -> TokenInputs:
+    return {
+        "eligible": torch.ones(rows, columns, dtype=torch.bool),
+        "reference.losses": torch.rand(rows, columns, generator=torch.Generator().manual_seed(0)),
+    }
 
 
 @pytest.mark.parametrize("scope", ["sequence", "micro_batch", "global"])
 def test_the_divisor_is_known_before_the_choice(scope: Scope) -> None:
     selector = Selector(Selection(score="reference_loss", ratio=0.35, scope=scope, token_scores="scores"), 0)
-    batch = token_batch()
-    halves = list(batch.eligible_BS.split(2))
-    scores = selector.scores(batch, None)
+    inputs = token_inputs()
+    halves = [{"eligible": mask} for mask in inputs["eligible"].split(2)]
+    scores = selector.scores(inputs)
     if scope == "global":
-        chosen = [selector.select(scores, batch.eligible_BS)]
+        chosen = [selector.select(scores, inputs)]
     else:
-        chosen = [selector.select(part, mask) for part, mask in zip(scores.split(2), halves, strict=True)]
+        chosen = [selector.select(part, half) for part, half in zip(scores.split(2), halves, strict=True)]
     assert selector.num_selected(halves) == sum(int(part.sum()) for part in chosen)
 
 
@@ -135,7 +133,7 @@ def test_full_selection_needs_nothing(selection: Selection | None) -> None:
     selector = Selector(selection, 0)
     assert selector.is_full
     assert not selector.needs_losses
-    assert not selector.needs_reference
-    eligible = token_batch().eligible_BS
-    assert torch.equal(selector.select(torch.zeros(4, 10), eligible), eligible)
-    assert selector.num_selected([eligible]) == 40
+    assert not selector.needs
+    inputs = token_inputs()
+    assert torch.equal(selector.select(torch.zeros(4, 10), inputs), inputs["eligible"])
+    assert selector.num_selected([inputs]) == 40

@@ -15,7 +15,7 @@ from rho1bench.selection.local_reference import masked_positions, score_blocks
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.system.files import write_json
-from rho1bench.training.datasets import block_batch
+from rho1bench.training.datasets import BlockReader
 from rho1bench.training.measurements import block_losses, validation_loss
 
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2], [0, 1, 1, 1, 1, 1, 1, 1]], dtype=np.uint16)
@@ -45,11 +45,12 @@ def test_losses_and_scores_of_a_document_are_its_own(tmp_path: Path, lm: Any) ->
     found: dict[str, list[torch.Tensor]] = {"losses": [], "scores": [], "validation": [], "plain": []}
     for name, rows in (("a", tokens), ("b", changed)):
         masked = corpus(tmp_path / name, rows)
-        batch = block_batch(masked, [0, 1], [0, 1], None)
-        assert batch["eligible"].tolist() == [[1, 1, 0, 1, 1, 1, 0], [0, 1, 1, 1, 1, 1, 1]]
+        batch = BlockReader(masked).batch([0, 1], [0, 1])
+        eligible = batch["inputs"]["eligible"]
+        assert eligible.tolist() == [[1, 1, 0, 1, 1, 1, 0], [0, 1, 1, 1, 1, 1, 1]]
         outputs = SelectiveLM(lm, Selector(None, 0))(**batch)
         assert int(outputs["selected"].sum()) == 11
-        eligible_losses = outputs["losses"][batch["eligible"]].detach()
+        eligible_losses = outputs["losses"][eligible].detach()
         assert float(outputs["loss_sum"].detach()) == pytest.approx(float(eligible_losses.sum()), rel=1e-6)
         assert validation_loss(partial(block_losses, lm), masked, 1, torch.device("cpu")) == pytest.approx(
             float(eligible_losses.mean()), rel=1e-6
@@ -65,7 +66,7 @@ def test_losses_and_scores_of_a_document_are_its_own(tmp_path: Path, lm: Any) ->
 
 def test_a_corpus_without_masking_gives_no_positions(tmp_path: Path) -> None:
     plain = corpus(tmp_path / "plain", np.zeros((2, 8), dtype=np.uint16), masking=False)
-    batch = block_batch(plain, [0, 1], [0, 1], None)
+    batch = BlockReader(plain).batch([0, 1], [0, 1])
     assert "position_ids" not in batch
-    assert bool(batch["eligible"].all())
+    assert bool(batch["inputs"]["eligible"].all())
     assert masked_positions(plain, 0, 2, torch.device("cpu")) is None

@@ -17,7 +17,7 @@ from rho1bench.recipe import ModelConfig, Optimizer, PretrainStage, Recipe
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system.files import append_jsonl, read_jsonl
 from rho1bench.training.callbacks import checkpoint_steps, cut_rows
-from rho1bench.training.datasets import BlockDataset, block_order
+from rho1bench.training.datasets import BlockDataset, BlockReader, block_order
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainer_args import optimizer_arguments, training_arguments
 from rho1bench.training.trainers.resumable import latest_resume_point
@@ -46,12 +46,14 @@ def test_batches_carry_the_right_blocks_and_scores(shared: Path) -> None:
 
     corpus, scores = PackedCorpus(shared / "web"), TokenScores(shared / "scores")
     order = block_order(len(corpus), 20, 0, corpus.fingerprint)
-    batch = BlockDataset(corpus, order, scores).__getitems__([3, 4])
+    reader = BlockReader(corpus, ["reference.entropies"], {"reference": scores})
+    batch = BlockDataset(reader, order).__getitems__([3, 4])
+    inputs = batch["inputs"]
     for row, sample in enumerate([3, 4]):
         np.testing.assert_array_equal(batch["input_ids"][row], corpus.block(order[sample]))
-        np.testing.assert_array_equal(batch["reference"][row], scores.block(order[sample])[1:])
-        assert batch["token_positions"][row].tolist() == [sample * 48 + position for position in range(1, 48)]
-    assert "reference" not in BlockDataset(corpus, order, None)[0]
+        np.testing.assert_array_equal(inputs["reference.entropies"][row], scores.block(order[sample])[1:, 1])
+        assert inputs["token_positions"][row].tolist() == [sample * 48 + position for position in range(1, 48)]
+    assert set(BlockDataset(BlockReader(corpus), order)[0]["inputs"]) == {"eligible", "token_positions"}
 
 
 @given(st.integers(1, 1000), st.integers(0, 12))

@@ -70,6 +70,7 @@ class VLLMEngine:
     def load(self, checkpoint: Checkpoint) -> None:
         """Exchange the weights if nothing else differs from the served checkpoint, else boot."""
         key = checkpoint.swap_key()
+        checkpoint.check_names_of_weights()
         with one_message(self.name, f"load {checkpoint.folder}", self.settings.log), output_to(self.settings.log):
             if self._lm is not None and key == self._swap_key:
                 self._swap_key = None  # a reload that fails half-way leaves no usable model

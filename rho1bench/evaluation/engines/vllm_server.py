@@ -112,6 +112,7 @@ class ServedVLLM:
     def load(self, checkpoint: Checkpoint) -> None:
         """Start a server for ``checkpoint`` in place of the last one."""
         self.close()
+        checkpoint.check_names_of_weights()
         with one_message(self.name, f"load {checkpoint.folder}", self.settings.log):
             self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
         self.boots += 1

@@ -22,6 +22,7 @@ from rho1bench.leaderboard.records.origin import (
     expected_baseline,
     kept_recipe_problems,
     origin_problems,
+    seed_of_run,
     start_of,
 )
 from rho1bench.leaderboard.records.read import CLOSE, RECORDS, read_one
@@ -156,7 +157,7 @@ def _missing_seeds(column: list[RecordSummary], results: Path) -> Iterator[str]:
     for members in stages.values():
         first = members[0]
         assert first.training is not None
-        found = {record.training.seed for record in members if record.training}
+        found = {seed_of_run(record.origin.command) for record in members}
         missing = sorted(set(declared_seeds(first.origin.command, first.training, results)) - found)
         if missing:
             yield f"{RECORDS}/{first.id}.json: the seeds {missing} of its recipe have no record of this stage"
@@ -198,7 +199,7 @@ def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], re
     if baseline.id == record.id:
         yield f"{place}: it is compared with itself"
         return
-    seed = record.training.seed if record.training else 0
+    seed = seed_of_run(record.origin.command)
     try:
         expected = compare.comparison(_whole(results, record.id), _whole(results, baseline.id), seed=seed)
     except DataError as error:

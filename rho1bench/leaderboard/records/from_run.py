@@ -129,7 +129,7 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
             continue
         facts = training_facts(run, label)
         for suite in found.suites:
-            name, file = f"{title} {label}, seed {recipe.seed}", f"{stem}.{label}.seed{recipe.seed}"
+            name, file = f"{title} {label}, seed {facts.seed}", f"{stem}.{label}.seed{recipe.seed}"
             extra: dict[str, object] = {
                 "training": facts,
                 "command": run_command(run),
@@ -163,7 +163,7 @@ def training_facts(run: Run, label: str) -> TrainingFacts:
         stage=label,
         method=method_of(run.recipe, label),
         selection=selection_of(stage),
-        seed=run.recipe.seed,
+        seed=run.recipe.seed_of(stage),
         step=training.max_steps,
         tokens=training.tokens,
         selected_tokens=training.selected_tokens,

@@ -24,6 +24,7 @@ from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
 
 _SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)? --seed [0-9]+")
+_SEED = re.compile(r" --seed ([0-9]+)$")
 _KEPT = re.compile(r"rho1bench run results/(recipes/[a-z0-9._-]+\.yaml) --seed [0-9]+")
 
 
@@ -114,7 +115,8 @@ def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
         yield f"scale is {record.scale}, its recipe is {'a smoke test' if is_smoke else 'not a smoke test'}"
     if training.recipe != recipe.name:
         yield f"training.recipe is {training.recipe}, its command runs {recipe.name}"
-    seed = f"seed{training.seed}"
+    run_seed = seed_of_run(record.command)
+    seed = f"seed{run_seed}"
     stem = f"{slug(recipe.name)}{'.smoke' if is_smoke else ''}.{training.stage}.{seed}"
     limit = f".limit{record.limit}" if record.limit else ""
     if record.id != f"{record.suite}/{stem}{limit}":
@@ -124,10 +126,17 @@ def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
         yield f"its name is {record.model.name!r}, that of its recipe, stage and seed {title!r}"
     if record.model.source != training.stage:
         yield f"model.source is {record.model.source!r}, its stage is {training.stage!r}"
-    if not record.command.endswith(f" --seed {training.seed}"):
-        yield f"training.seed is {training.seed}, its command says otherwise"
-    if recipe.seeds and training.seed not in recipe.seeds:
-        yield f"training.seed is {training.seed}, its recipe declares the seeds {recipe.seeds}"
+    own = next((stage.seed for stage in recipe.stages if stage.name == training.stage), None)
+    if training.seed != (run_seed if own is None else own):
+        yield f"training.seed is {training.seed}, its {'command says otherwise' if own is None else f'stage has {own}'}"
+    if recipe.seeds and run_seed not in recipe.seeds:
+        yield f"its command runs the seed {run_seed}, its recipe declares the seeds {recipe.seeds}"
+
+
+def seed_of_run(command: str) -> int:
+    """Return the seed of the run that a command makes; a stage of it may have a seed of its own. 0 without one."""
+    match = _SEED.search(command)
+    return int(match[1]) if match else 0
 
 
 def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
@@ -150,7 +159,7 @@ def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]
         expected = stage.max_steps * stage.batch_size * recipe.stage(stage.corpus, CorpusStage).block_size
         if tokens != expected:
             yield f"tokens are {tokens}, its recipe reads {expected}"
-        ratio = stage.selection.ratio if stage.selection else None
+        ratio = stage.selection.fixed_ratio if stage.selection else None
         if ratio is not None and selected is not None and selected > ratio * expected:
             yield f"selected_tokens are {selected}, more than {ratio:g} of {expected}"
 

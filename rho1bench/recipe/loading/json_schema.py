@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from rho1bench.recipe import Recipe, Stage, StageBase
 from rho1bench.recipe.models.base import STAGE_KINDS_KEY
@@ -45,8 +45,16 @@ class Node:
     def child(self, key: str | int, raw: Any) -> Node:
         """Return the place under ``key`` of the mapping or list ``raw``; an unknown one has an empty schema."""
         node = self.resolve(raw)
-        schema = node.schema.get("items") if isinstance(key, int) else node.schema.get("properties", {}).get(key)
-        return Node(schema or {}, self.root)
+        if isinstance(key, int):
+            schema = node.schema.get("items")
+        else:
+            schema = node.schema.get("properties", {}).get(key, node.schema.get("additionalProperties"))
+        return Node(schema if isinstance(schema, dict) else {}, self.root)
+
+    def stage_kinds(self, raw: Any) -> list[str]:
+        """Return the kinds of stages that a name at this place may mean; empty where it means none."""
+        kinds = self.schema.get(STAGE_KINDS_KEY) or self.resolve(raw).schema.get(STAGE_KINDS_KEY)
+        return list(kinds or ())
 
     def expectation(self) -> str:
         """Say in words what belongs here; empty if anything may."""
@@ -79,6 +87,13 @@ def stage_node(kind: str) -> Node:
     """Return the schema of a stage kind."""
     schema = TypeAdapter(stage_models()[kind]).json_schema()
     schema["properties"]["matrix"] = {"type": "object", "description": MATRIX}
+    return Node(schema, schema)
+
+
+@cache
+def model_node(model: type[BaseModel]) -> Node:
+    """Return the schema of any model of a recipe's parts, a rule's parameters for one."""
+    schema = model.model_json_schema()
     return Node(schema, schema)
 
 

@@ -1,8 +1,9 @@
 """From a recipe's name or file to a checked :class:`Recipe`; every problem in it is told at once.
 
-``layers`` reads YAML and ``extends:``, ``overrides`` is ``--set``; ``matrix`` and ``patterns`` expand stages and what
-names them; ``json_schema`` knows what each place expects; ``local_files`` finds the files that a recipe names;
-``rules`` judges what is valid by itself (``valid_part``). This module puts them together and words pydantic's findings.
+``layers`` reads YAML and ``extends:``, ``overrides`` is ``--set``, ``sweep`` adds axes from the command line;
+``matrix`` and ``patterns`` expand stages and what names them; ``json_schema`` knows what each place expects;
+``local_files`` finds the files that a recipe names; ``rules`` judges what is valid by itself (``valid_part``). This
+module puts them together and words pydantic's findings.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from pydantic import BaseModel, ValidationError
 
 from rho1bench.errors import RecipeError
 from rho1bench.recipe import Recipe, ReportStage
-from rho1bench.recipe.loading.json_schema import Node, recipe_node, stage_models, stage_node
+from rho1bench.recipe.loading.json_schema import Node, model_node, recipe_node, stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, RawRecipe, nearest, read_layers
 from rho1bench.recipe.loading.local_files import resolve_local_files
 from rho1bench.recipe.loading.matrix import expand_matrices
 from rho1bench.recipe.loading.overrides import apply_override
 from rho1bench.recipe.loading.patterns import expand_patterns
+from rho1bench.recipe.loading.sweep import Sweep, apply_sweep
 from rho1bench.recipe.loading.valid_part import valid_part
 from rho1bench.recipe.models.base import StageBase
+from rho1bench.recipe.models.score_names import spec_if_known
 from rho1bench.recipe.rules.check import check
 from rho1bench.system.paths import recipes_dir
 
@@ -56,7 +59,9 @@ def find_recipe(name_or_path: str) -> Path:
     )
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str, overrides: Sequence[str] = (), seed: int | None = None, sweep: Sweep | None = None
+) -> Recipe:
     """Load, merge, override and check a recipe.
 
     Args:
@@ -64,6 +69,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
         overrides: ``key=value`` texts as of ``--set``; a stage is addressed by its name
             (``stages.slm.selection.ratio=0.4``), an item of another list by its number.
         seed: replaces the recipe's seed, and its ``seeds`` too.
+        sweep: axes that matrices of the recipe get besides.
 
     Raises:
         RecipeError: lists every problem with file and line, key path, what was expected and the nearest valid word.
@@ -75,6 +81,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), seed: int | No
     if seed is not None:
         raw.data |= {"seed": seed, "seeds": []}
         raw.origins |= {("seed",): Origin("--seed", Path.cwd()), ("seeds",): Origin("--seed", Path.cwd())}
+    if sweep is not None:
+        apply_sweep(raw, sweep, Path.cwd())
     expanded = expand_matrices(raw)
     if expanded:
         expand_patterns(raw)
@@ -117,10 +125,21 @@ def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> StageBase | None:
     else:
         model = kinds[stage["kind"]]
         whole = _note(raw, path, stage_node(stage["kind"]), model, stage)
+        _note_parameters(raw, path, stage)
         if whole is None and isinstance(name, str):
             return valid_part(model, stage).model_copy(update={"name": name})
         return whole
     return None
+
+
+def _note_parameters(raw: RawRecipe, path: tuple[str, ...], data: Any) -> None:
+    """Note what is wrong with the parameters of the selection rules that ``data`` names, by the rules' own types."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        given = value.get("parameters") if isinstance(value, dict) else None
+        if isinstance(given, dict) and (spec := spec_if_known(value.get("score", "excess_loss"))) is not None:
+            _note(raw, (*path, str(key), "parameters"), model_node(spec.parameters), spec.parameters, given)
+        _note_parameters(raw, (*path, str(key)), value)
 
 
 def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[M], data: Any) -> M | None:

@@ -15,7 +15,6 @@ from typing import Any
 from rho1bench.recipe.loading.json_schema import Node, stage_models, stage_node
 from rho1bench.recipe.loading.labels import label_of
 from rho1bench.recipe.loading.layers import Path_, RawRecipe, nearest
-from rho1bench.recipe.models.base import STAGE_KINDS_KEY
 
 _MAGIC = frozenset("*?[")
 _TRAINED = ("pretrain", "sft")
@@ -90,7 +89,7 @@ def _name_lists(node: Node, value: Any, path: Path_) -> Iterator[tuple[Any, Any,
     for key, inner in items:
         child = node.child(key if isinstance(key, int) else str(key), value)
         below = (*path, str(key))
-        kinds = child.child(0, inner).resolve("").schema.get(STAGE_KINDS_KEY) if isinstance(inner, list) else None
+        kinds = child.child(0, inner).stage_kinds("") if isinstance(inner, list) else []
         if kinds:
             yield value, key, below, kinds
         else:

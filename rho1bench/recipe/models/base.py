@@ -161,6 +161,8 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
                     yield from references(item, f"{path}.{index}.")
                 elif marks:
                     yield f"{path}.{index}", item, marks[0]
+        elif isinstance(value, dict) and marks:
+            yield from ((f"{path}.{key}", item, marks[0]) for key, item in value.items())
         elif isinstance(value, str) and marks:
             yield path, value, marks[0]
 

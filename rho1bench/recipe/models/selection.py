@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from rho1bench.recipe.models.base import (
     Fraction,
@@ -20,33 +20,99 @@ from rho1bench.recipe.models.base import (
     StageSpec,
 )
 from rho1bench.recipe.models.corpus import CorpusStage
-from rho1bench.recipe.models.score_names import known_score
+from rho1bench.recipe.models.rule_specs import EARLIER, RuleSpec
+from rho1bench.recipe.models.score_names import known_score, rule_spec
 
 BYTES_PER_SCORE = 4
 ScoreName = Annotated[str, AfterValidator(known_score)]
+ScoreRef = Annotated[Name, StageRef(("score",))]
+
+
+class RatioSchedule(Model):
+    """The share that is kept, step by step."""
+
+    schedule: Literal["constant", "linear", "full_then"]
+    """``constant``: ``ratio``. ``linear``: from ``start`` in the first step to ``end`` in the last. ``full_then``:
+    every token for the first ``steps`` steps, then ``ratio``."""
+    ratio: Fraction | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
+    steps: PositiveInt | None = None
+
+    def at(self, step: int, total_steps: int) -> float:
+        """Return the share that the optimizer step keeps which comes after ``step`` finished ones."""
+        if self.schedule == "linear":
+            assert self.start is not None and self.end is not None, "validated below"  # noqa: PT018
+            return self.start + (self.end - self.start) * min(step / max(total_steps - 1, 1), 1.0)
+        assert self.ratio is not None, "validated below"
+        return 1.0 if self.steps is not None and step < self.steps else self.ratio
+
+    @model_validator(mode="after")
+    def _fields_of_the_schedule(self) -> Self:
+        needed = {"constant": {"ratio"}, "linear": {"start", "end"}, "full_then": {"steps", "ratio"}}[self.schedule]
+        given = {name for name in ("ratio", "start", "end", "steps") if getattr(self, name) is not None}
+        if given != needed:
+            found = " and ".join(sorted(given)) or "none"
+            raise ValueError(f"a {self.schedule} schedule has {' and '.join(sorted(needed))}, got {found}")
+        return self
+
+
+def _kind_of_ratio(value: object) -> str:
+    return "a schedule" if isinstance(value, dict | RatioSchedule) else "a share"
+
+
+Ratio = Annotated[
+    Annotated[Fraction, Tag("a share")] | Annotated[RatioSchedule, Tag("a schedule")], Discriminator(_kind_of_ratio)
+]
+"""The share of tokens that is kept: one, or a schedule of them."""
+
+
+def _kind_of_stores(value: object) -> str:
+    return "by name" if isinstance(value, dict) else "one"
+
+
+Stores = Annotated[
+    Annotated[ScoreRef, Tag("one")] | Annotated[dict[Name, ScoreRef], Tag("by name")], Discriminator(_kind_of_stores)
+]
+"""Score stages by the name under which rules read them; one alone is called ``reference``."""
 
 
 class ScoreRatio(Model):
     """The best share of tokens by one score."""
 
     score: ScoreName
-    ratio: Fraction
+    ratio: Ratio
+    parameters: dict[str, JsonValue] = {}
+    """Parameters of the rule (``rho1bench rules`` lists them); checked against its own types."""
+
+    @property
+    def spec(self) -> RuleSpec:
+        """What the rule reads and gives."""
+        return rule_spec(self.score)
 
 
 class Selection(Model):
-    """Which tokens keep their loss (paper section 2.2, equations 3 to 5; table 4 for several scores).
+    """Which tokens keep their loss, or how much of it (paper section 2.2, equations 3 to 5; table 4 for several).
 
-    Either ``score`` and ``ratio``, or ``all_of`` (tokens that every part keeps: 70% and 70% keep 40% to 70%), or
-    ``any_of`` (tokens that some part keeps).
+    ``score`` with ``ratio``; a rule that gives weights has no ratio, and ``full`` needs none. Or ``all_of`` (tokens
+    that every part keeps: 70% and 70% keep 40% to 70%), or ``any_of`` (tokens that some part keeps).
     """
 
     score: ScoreName = "excess_loss"
-    ratio: Fraction | None = None
+    """The name of the rule."""
+    ratio: Ratio | None = None
     all_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
     any_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
-    scope: Literal["sequence", "micro_batch", "global"] = "global"
-    token_scores: Annotated[Name | None, StageRef(("score",))] = None
-    """The stage with the stored reference scores; needed by every score that reads the reference."""
+    scope: Literal["sequence", "micro_batch", "global", "document"] = "global"
+    """Among which tokens ranking is done: those of a block, of a forward pass on all processes, of the whole optimizer
+    step; or of the part of each document that lies in a block, which keeps at least one token of each."""
+    token_scores: Stores | None = None
+    """The stages with the stored scores that the rules read: one, called ``reference``, or a mapping of names."""
+    moving_average: Annotated[float | None, Field(gt=0.0, lt=1.0)] = None
+    """Decay of a moving average of the weights, kept for rules that read ``earlier.losses``: one more copy of the
+    weights, one more forward pass. It begins with the weights that training starts from."""
+    parameters: dict[str, JsonValue] = {}
+    """Parameters of the rule (``rho1bench rules`` lists them); checked against its own types."""
 
     @property
     def parts(self) -> list[ScoreRatio]:
@@ -54,19 +120,53 @@ class Selection(Model):
         combined = self.all_of or self.any_of
         if combined is not None:
             return combined
-        assert self.ratio is not None, "validated below"
-        return [ScoreRatio(score=self.score, ratio=self.ratio)]
+        return [ScoreRatio(score=self.score, ratio=self.ratio or 1.0, parameters=self.parameters)]
+
+    @property
+    def stores(self) -> dict[str, str]:
+        """The score stages by the name under which rules read them."""
+        if isinstance(self.token_scores, str):
+            return {"reference": self.token_scores}
+        return dict(self.token_scores or {})
+
+    @property
+    def gives_weights(self) -> bool:
+        """True where nothing is ranked: the rule weighs every token."""
+        return self.all_of is None and self.any_of is None and rule_spec(self.score).gives == "weights"
+
+    @property
+    def fixed_ratio(self) -> float | None:
+        """The share that every step keeps; None where it changes, follows from several scores, or nothing is ranked."""
+        if self.score == "full":
+            return 1.0
+        return self.ratio if isinstance(self.ratio, float) else None
+
+    @property
+    def keeps_average(self) -> bool:
+        """True where training keeps the moving average: it is asked for, and a rule reads it."""
+        return self.moving_average is not None and any(EARLIER in part.spec.stores for part in self.parts)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         given = [name for name in ("ratio", "all_of", "any_of") if getattr(self, name) is not None]
-        if not given:
-            raise ValueError("missing ratio; expected a ratio, or a list of {score, ratio} as all_of or any_of")
         if len(given) > 1:
             raise ValueError(f"expected one of ratio, all_of and any_of, got {' and '.join(given)}")
-        if given != ["ratio"] and self.score != "excess_loss":
-            raise ValueError(f"{given[0]} names its scores itself; leave score out")
+        if given in (["all_of"], ["any_of"]):
+            self._check_parts(given[0])
+        elif self.gives_weights and given:
+            raise ValueError(f"the rule {self.score!r} gives weights, so that nothing is ranked; leave ratio out")
+        elif not given and not self.gives_weights and self.score != "full":
+            raise ValueError("missing ratio; expected a ratio, or a list of {score, ratio} as all_of or any_of")
+        if self.moving_average is not None and EARLIER in self.stores:
+            raise ValueError(f"both moving_average and token_scores give {EARLIER!r}; leave one out")
         return self
+
+    def _check_parts(self, key: str) -> None:
+        if self.score != "excess_loss" or self.parameters:
+            raise ValueError(f"{key} names its scores itself; leave score out, and parameters to its parts")
+        weighing = [part.score for part in self.parts if part.spec.gives == "weights"]
+        if weighing:
+            raise ValueError(f"{key} joins rankings, and the rule {weighing[0]!r} gives weights")
 
 
 class ScoreServer(Model):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rho1bench.recipe.models.base import PretrainedModel
 from rho1bench.recipe.models.corpus import CorpusStage
-from rho1bench.recipe.models.score_names import BUILT_IN
 from rho1bench.recipe.models.selection import ScoreStage, Selection
 from rho1bench.recipe.models.training import ModelConfig, PretrainStage, SFTStage, TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
@@ -135,51 +136,15 @@ def budget_is_a_block(stage: CorpusStage, earlier: Earlier) -> Problems:
         yield ("num_tokens",), f"expected at least one block ({stage.block_size}), got {stage.num_tokens}"
 
 
-@rule(SFTStage)
-def sft_selection_has_its_reference(stage: SFTStage, earlier: Earlier) -> Problems:
-    """A score of a reference model needs one."""
-    reading = _scores_of_a_reference(stage.selection)
-    if reading and stage.reference is None:
-        yield ("reference",), f"missing; the score {reading[0]!r} needs a model that scores the samples"
-
-
-@rule(PretrainStage)
-def selection_has_its_scores(stage: PretrainStage, earlier: Earlier) -> Problems:
-    """Stored scores are named, and a score that reads entropies finds them."""
-    for key, selection in selections(stage):
-        reading = _scores_of_a_reference(selection)
-        if reading and selection.token_scores is None:
-            yield (key, "token_scores"), f"missing; the score {reading[0]!r} needs the name of an earlier score stage"
-        if "reference_entropy" in reading and selection.token_scores is not None:
-            scores = earlier.stage(selection.token_scores, ScoreStage)
-            if scores.server is not None:
-                yield (
-                    (key, "token_scores"),
-                    f"the scores of {selection.token_scores!r} are a server's, which tells no entropies",
-                )
-
-
-@rule(PretrainStage)
-def scores_are_those_of_the_corpus(stage: PretrainStage, earlier: Earlier) -> Problems:
-    """Stored scores are those of the corpus that the stage trains on."""
-    for key, selection in selections(stage):
-        if selection.token_scores is None:
-            continue
-        corpus = earlier.stage(selection.token_scores, ScoreStage).corpus
-        if corpus != stage.corpus:
-            yield (
-                (key, "token_scores"),
-                f"the stage {selection.token_scores!r} scores the corpus {corpus!r}, but this stage trains on "
-                f"{stage.corpus!r}",
-            )
-
-
-def selections(stage: PretrainStage) -> list[tuple[str, Selection]]:
+def selections(stage: TrainStage) -> list[tuple[str, Selection]]:
     """Return the selections of a stage, by the key under which each stands."""
-    both = (("selection", stage.selection), ("monitor", stage.monitor))
+    both = (("selection", stage.selection), ("monitor", stage.monitor if isinstance(stage, PretrainStage) else None))
     return [(key, selection) for key, selection in both if selection is not None]
 
 
-def _scores_of_a_reference(selection: Selection | None) -> list[str]:
-    """Return the scores of a selection that read a reference model's."""
-    return [part.score for part in selection.parts if BUILT_IN.get(part.score)] if selection else []
+def score_stages(stage: PretrainStage, earlier: Earlier) -> Iterator[tuple[tuple[str, ...], str, ScoreStage]]:
+    """Yield key path and name of every store that the selections of a stage name, and the stage that makes it."""
+    for key, selection in selections(stage):
+        for store, name in selection.stores.items():
+            named = isinstance(selection.token_scores, dict)
+            yield (key, "token_scores", *([store] if named else [])), store, earlier.stage(name, ScoreStage)

@@ -7,7 +7,7 @@ from rho1bench.recipe.models.corpus import CorpusStage, TokenizerStage
 from rho1bench.recipe.models.selection import ScoreStage
 from rho1bench.recipe.models.training import ModelConfig, PretrainStage, TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
-from rho1bench.recipe.rules.training import positions, positions_of_model, selections
+from rho1bench.recipe.rules.training import positions, positions_of_model, score_stages
 from rho1bench.sizing.shapes import VOCABULARIES
 
 
@@ -85,10 +85,7 @@ def reference_reads_the_blocks(stage: ScoreStage, earlier: Earlier) -> Problems:
 def reference_and_model_share_a_vocabulary(stage: PretrainStage, earlier: Earlier) -> Problems:
     """Tokens selected for one vocabulary mean nothing to a model of another."""
     model = _pretrained(stage.first_init(earlier))
-    for key, selection in selections(stage):
-        if selection.token_scores is None:
-            continue
-        scores = earlier.stage(selection.token_scores, ScoreStage)
+    for path, _, scores in score_stages(stage, earlier):
         if scores.reference is None:
             continue
         first = scores.reference
@@ -99,7 +96,7 @@ def reference_and_model_share_a_vocabulary(stage: PretrainStage, earlier: Earlie
         ours, theirs = VOCABULARIES.get(model), VOCABULARIES.get(reference)
         if ours is not None and theirs is not None and ours != theirs:
             yield (
-                (key, "token_scores"),
+                path,
                 f"its reference {reference} has the vocabulary of {theirs}, this stage's model {model} that of {ours}; "
                 "they must share one",
             )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
-from rho1bench.modeling.weights import load_resume_weights, place_folder, save_resume_weights
+from rho1bench.modeling.weights import RESUME_AVERAGE, load_resume_weights, place_folder, save_resume_weights
 from rho1bench.system.files import read_json, write_json
 from rho1bench.training.loss_sums import LossSums
 
@@ -51,6 +51,8 @@ class ResumableTrainer(Trainer):
 
     stage_state: Callable[[], StageState] | None = None
     """Gives what the stage wants to find again in :func:`read_stage_state`."""
+    average: PreTrainedModel | None = None
+    """A moving average of the weights that a resume point holds too."""
     last_grad_norm = math.nan
 
     @property
@@ -92,12 +94,16 @@ class ResumableTrainer(Trainer):
         """Save the weights alone: a resume point needs no config, no tokenizer and no pickled arguments."""
         assert output_dir is not None, "only resume points are saved here"
         save_resume_weights(self.lm, Path(output_dir))
+        if self.average is not None:
+            save_resume_weights(self.average, Path(output_dir), RESUME_AVERAGE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             load_resume_weights(self.lm, Path(resume_from_checkpoint))
+        if self.average is not None:
+            load_resume_weights(self.average, Path(resume_from_checkpoint), RESUME_AVERAGE)
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         grad_norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]

@@ -1,7 +1,8 @@
 """Pretraining with the selective loss on ``transformers.Trainer`` (paper section 2.2, step 3).
 
 The sum over selected tokens is divided by the number of selected tokens of the whole optimizer step, over all
-micro-batches and processes. Shapes: B blocks, S predicted positions.
+micro-batches and processes; of a rule that weighs tokens, the weighted sum by the sum of the weights.
+Shapes: B blocks, S predicted positions.
 """
 
 from __future__ import annotations
@@ -16,18 +17,29 @@ from transformers import PreTrainedModel, PrinterCallback
 
 from rho1bench.modeling.causal_lm import measuring
 from rho1bench.modeling.distributed import all_rows, sum_over_ranks
+from rho1bench.recipe.models.rule_specs import LOSSES
 from rho1bench.selection.selective_lm import SelectiveLM
-from rho1bench.selection.selector import Selector, TokenBatch
+from rho1bench.selection.selector import Selector
+from rho1bench.training.datasets import Batch
 from rho1bench.training.loss_sums import LossSums
+from rho1bench.training.moving_average import MovingAverage
 from rho1bench.training.trainers.resumable import ResumableTrainer
-
-Batch = dict[str, Tensor]
 
 
 class SelectiveTrainer(ResumableTrainer):
-    """Trains a :class:`SelectiveLM` on batches of :class:`~rho1bench.training.datasets.BlockDataset`."""
+    """Trains a :class:`SelectiveLM` on batches of :class:`~rho1bench.training.datasets.BlockDataset`.
 
-    def __init__(self, *, model: SelectiveLM, monitor: Selector | None = None, **kwargs: Any) -> None:
+    ``average`` follows the weights, and adds its losses to the inputs of each batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: SelectiveLM,
+        monitor: Selector | None = None,
+        average: MovingAverage | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(model=model, **kwargs)
         self.remove_callback(PrinterCallback)
         # compute_loss divides by the tokens of the whole optimizer step, so the Trainer must not divide again.
@@ -35,10 +47,14 @@ class SelectiveTrainer(ResumableTrainer):
         self._lm = model.lm
         self.selector = model.selector
         self.monitor = monitor
-        self._num_selected = 0
+        self._average = average
+        if average is not None:
+            self.add_callback(average)
+            self.average = average.model
+        self._divisor: float | None = None
         self._sums: list[Tensor] = []
         self._thresholds: list[Tensor] = []
-        self._monitored: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._monitored: list[tuple[Tensor, Tensor, Batch]] = []
         self._tokens = 0
         self._forward_tokens = 0
         self._pre_pass_seconds = 0.0
@@ -57,19 +73,40 @@ class SelectiveTrainer(ResumableTrainer):
         num_tokens = sum(_num_tokens(batch) for batch in batches)
         self._tokens += num_tokens
         selector = self.selector
+        for ranking in (selector, self.monitor):
+            if ranking is not None:
+                ranking.step = self.state.global_step
+        for batch in batches:
+            self._complete(batch)
+        self._forward_tokens += 0 if self._average is None else num_tokens
+        self._divisor = None
         if batches and selector.is_count_known:
-            self._num_selected = selector.num_selected([batch["eligible"] for batch in batches])
-        spans_all = len(batches) > 1 and selector.scope == "global" and not selector.is_full
-        if batches and (spans_all or not selector.is_count_known):
+            self._divisor = selector.num_selected([batch["inputs"] for batch in batches])
+        spans_all = selector.scope == "global" or not selector.is_count_known
+        if len(batches) > 1 and spans_all and not selector.is_full:
             began = time.monotonic()
             self._select_ahead(batches)
             if selector.needs_losses:
                 self._pre_pass_seconds += time.monotonic() - began
                 self._forward_tokens += num_tokens
-        if batches and not selector.is_count_known:
-            num = torch.stack([batch["selected"].sum() for batch in batches]).sum().to(self.args.device)
-            self._num_selected = max(int(sum_over_ranks(num)), 1)
         return batches, num_items
+
+    def scores_of(self, batch: Batch) -> Tensor:
+        """Return the scores or weights of a batch's tokens by the model as it is: a measurement, without dropout."""
+        self._complete(batch)
+        with measuring(self.model_wrapped), self.compute_loss_context_manager():
+            return self._scores(batch)
+
+    def _complete(self, batch: Batch) -> None:
+        if self._average is not None:
+            with self.compute_loss_context_manager():
+                self._average.complete(batch)
+
+    def _scores(self, batch: Batch) -> Tensor:
+        if not self.selector.needs_losses:
+            return self.selector.scores(batch["inputs"])
+        scores: Tensor = self.model_wrapped(**self._prepare_inputs(batch), score_only=True)["scores"]
+        return scores
 
     def _select_ahead(self, batches: list[Batch]) -> None:
         """Score-only pass over all micro-batches, then the choice: one among all their tokens where it is global.
@@ -77,26 +114,25 @@ class SelectiveTrainer(ResumableTrainer):
         The pass is a measurement: the scores are those of the model without dropout, as the reference's are, and
         training's random stream does not know of it.
         """
-        model = self.model_wrapped
-        scores = []
-        with measuring(model), self.compute_loss_context_manager():
-            for batch in batches:
-                if self.selector.needs_losses:
-                    scores.append(model(**self._prepare_inputs(batch), score_only=True)["scores"])
-                else:
-                    ready = TokenBatch(batch["eligible"], batch["token_positions"], batch.get("reference"))
-                    scores.append(self.selector.scores(ready, None))
-        eligible = [batch["eligible"] for batch in batches]
+        with measuring(self.model_wrapped), self.compute_loss_context_manager():
+            scores = [self._scores(batch) for batch in batches]
         if self.selector.scope == "global":
-            selected_BS = self._select(torch.cat(scores), torch.cat(eligible))
-            selected = list(selected_BS.split([len(mask) for mask in eligible]))
+            together = {"eligible": torch.cat([batch["inputs"]["eligible"] for batch in batches])}
+            selected_BS = self._select(torch.cat(scores), together)
+            selected = list(selected_BS.split([len(batch["input_ids"]) for batch in batches]))
         else:
-            selected = [self._select(*pair) for pair in zip(scores, eligible, strict=True)]
-        for batch, mask in zip(batches, selected, strict=True):
+            inputs = [batch["inputs"] for batch in batches]
+            selected = [self._select(*pair) for pair in zip(scores, inputs, strict=True)]
+        for batch, found, mask in zip(batches, scores, selected, strict=True):
             batch["selected"] = mask
+            if self.selector.gives_weights:
+                batch["weights"] = found
+        counted = scores if self.selector.gives_weights else selected
+        if self._divisor is None:
+            self._divisor = self._divisor_of(torch.stack([found.double().sum() for found in counted]).sum())
 
-    def _select(self, scores: Tensor, eligible_BS: Tensor) -> Tensor:
-        selected_BS = self.selector.select(scores, eligible_BS)
+    def _select(self, scores: Tensor, inputs: Batch) -> Tensor:
+        selected_BS = self.selector.select(scores, inputs)
         self._note_threshold(scores, selected_BS)
         return selected_BS
 
@@ -104,6 +140,10 @@ class SelectiveTrainer(ResumableTrainer):
         threshold = self.selector.threshold(scores, selected_BS)
         if threshold is not None:
             self._thresholds.append(threshold)
+
+    def _divisor_of(self, own: Tensor) -> float:
+        """Return what the step's loss is divided by, given this process's share of it; 1 if all of it is nothing."""
+        return float(sum_over_ranks(own.to(self.args.device))) or 1.0
 
     def compute_loss(
         self,
@@ -113,20 +153,26 @@ class SelectiveTrainer(ResumableTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Return this micro-batch's part of the step's mean loss, and keep its sums for the metrics."""
-        outputs: Batch = model(**inputs)
+        outputs: dict[str, Tensor] = model(**inputs)
+        if self._divisor is None:  # the step is one micro-batch, and its choice was made just now
+            self._divisor = self._divisor_of(outputs.get("weights", outputs["selected"]).double().sum())
         self._record(inputs, outputs)
         # DDP averages gradients over processes, and the divisor already counts all of them.
-        loss = outputs["loss_sum"] * (self.accelerator.num_processes / self._num_selected)
+        loss = outputs["loss_sum"] * (self.accelerator.num_processes / self._divisor)
         return (loss, outputs) if return_outputs else loss
 
-    def _record(self, inputs: Batch, outputs: Batch) -> None:
-        losses_BS, selected_BS, eligible_BS = outputs["losses"].detach(), outputs["selected"], inputs["eligible"]
-        losses64_BS = losses_BS.double()
+    def _record(self, batch: Batch, outputs: dict[str, Tensor]) -> None:
+        inputs, losses_BS, selected_BS = batch["inputs"], outputs["losses"].detach(), outputs["selected"]
+        losses64_BS, eligible_BS = losses_BS.double(), inputs["eligible"]
+        weights_BS = outputs.get("weights", selected_BS).double()
         selected_num, all_num = selected_BS.sum().double(), eligible_BS.sum().double()
         ranked_here = "scores" in outputs and self.selector.needs_losses
         self._sums.append(
             torch.stack(
                 [
+                    (losses64_BS * weights_BS).sum(),
+                    weights_BS.sum(),
+                    weights_BS.square().sum(),
                     (losses64_BS * selected_BS).sum(),
                     selected_num,
                     (losses64_BS * eligible_BS).sum(),
@@ -137,33 +183,38 @@ class SelectiveTrainer(ResumableTrainer):
         )
         if "scores" in outputs:
             self._note_threshold(outputs["scores"], selected_BS)
-        if self.monitor is not None:
-            batch = TokenBatch(eligible_BS, inputs["token_positions"], inputs.get("reference"))
-            self._monitored.append((self.monitor.scores(batch, losses_BS), losses64_BS, eligible_BS))
+        if self.monitor is not None and not self.monitor.is_full:
+            scores = self.monitor.scores({**inputs, LOSSES: losses_BS})
+            self._monitored.append((scores, losses64_BS, inputs))
 
     def step_loss_sums(self) -> LossSums:
         """Return the sums of the finished optimizer step over all processes, and start anew."""
         sums = torch.stack(self._sums).sum(dim=0)
-        sums = sum_over_ranks(torch.cat([sums, sums.new_tensor([self._tokens, self._forward_tokens])]))
-        selected_sum, selected_num, all_sum, all_num, forward_rows, tokens, forward_tokens = sums.tolist()
-        step = LossSums(selected_sum, int(selected_num), all_sum, int(all_num), tokens=int(tokens))
+        own = sums.new_tensor([self._tokens, self._forward_tokens])
+        weighted_sum, weight_sum, square_sum, *counts = sum_over_ranks(torch.cat([sums, own])).tolist()
+        selected_sum, selected_num, all_sum, all_num, forward_rows, tokens, forward_tokens = counts
+        step = LossSums(weighted_sum, int(selected_num), all_sum, int(all_num), tokens=int(tokens))
         step.trained_rows = step.selected_num
         step.forward_rows, step.forward_tokens = int(forward_rows), int(forward_tokens)
+        if self.selector.gives_weights:
+            step.weight_sum, step.weight_square_sum = weight_sum, square_sum
         step.pre_pass_seconds, self._pre_pass_seconds = self._pre_pass_seconds, 0.0
         if self._thresholds:
             step.threshold = float(all_rows(torch.stack(self._thresholds).min().unsqueeze(0)).min())
         if not self.selector.is_full:
-            step.ranked_sum, step.ranked_num = step.selected_sum, step.selected_num
-        elif self.monitor is not None:
+            step.ranked_sum, step.ranked_num = selected_sum, step.selected_num
+        elif self.monitor is not None and self._monitored:
             step.ranked_sum, step.ranked_num = self._monitored_sums(self.monitor)
         self._sums, self._thresholds, self._monitored = [], [], []
         self._tokens = self._forward_tokens = 0
         return step
 
     def _monitored_sums(self, monitor: Selector) -> tuple[float, int]:
-        scores, losses, eligible = (torch.cat(parts) for parts in zip(*self._monitored, strict=True))
-        kept = monitor.select(scores, eligible)
-        sums = sum_over_ranks(torch.stack([(losses * kept).sum(), kept.sum().double()]))
+        scores, losses, inputs = zip(*self._monitored, strict=True)
+        names = [name for name in ("eligible", "document_ids") if name in inputs[0]]
+        together = {name: torch.cat([one[name] for one in inputs]) for name in names}
+        kept_BS, losses_BS = monitor.select(torch.cat(scores), together), torch.cat(losses)
+        sums = sum_over_ranks(torch.stack([(losses_BS * kept_BS).sum(), kept_BS.sum().double()]))
         return float(sums[0]), int(sums[1])
 
 
