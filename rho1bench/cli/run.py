@@ -160,10 +160,11 @@ def print_result(result: Any, shown: Any) -> None:
     """Print the scores, the seconds and the pages of a finished run."""
     summary = result.folder / "summary.json"
     if summary.is_file():
-        from rho1bench.comparison.console_table import comparison_table
+        from rho1bench.comparison.console_table import result_tables
         from rho1bench.comparison.run_summary import read_summary
 
-        shown.print(comparison_table(read_summary(summary)))
+        for part in result_tables(read_summary(summary)):
+            shown.print(part)
     took = "  ".join(f"{stage.name} {stage.seconds:.1f}" for stage in result.stages)
     shown.print(f"seconds: {took}", highlight=False, soft_wrap=True)
     if not result.changed:

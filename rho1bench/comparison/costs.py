@@ -60,8 +60,8 @@ class CheckpointCost(ResultModel):
 def checkpoint_costs(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, CheckpointCost]:
     """Return the cost of every evaluated final checkpoint by its label, the name of its stage.
 
-    ``folders``: the stages' folders by name. One that needs a stage of an earlier version, which left no cost, is not
-    among them. Raises ``DataError`` for a stage's file that is missing or broken.
+    ``folders``: the stages' folders by name. One that needs a stage which left no cost (of an earlier version) is not
+    among them. Raises ``DataError`` for a stage's file that is broken.
     """
     found: dict[str, StageCost | None] = {}
     costs, stages = {}, StagesNeeded(recipe)
@@ -85,6 +85,8 @@ def checkpoint_costs(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, C
 def _stage_cost(stage: StageBase, folder: Path) -> StageCost | None:
     kind: Literal["training", "scoring"] = "training" if isinstance(stage, TrainStage) else "scoring"
     path = folder / _FILES[kind]
+    if not path.exists():
+        return None
     try:
         data = read_json(path).get("cost")
         return None if data is None else StageCost(stage=stage.name, kind=kind, cost=Cost.model_validate(data))

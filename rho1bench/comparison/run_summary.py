@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
 from rho1bench.comparison.equal_flops import CountedTokens, EqualFlops
@@ -134,6 +135,7 @@ class RunSummary(ResultModel):
     scores: dict[str, SuiteScoresOfRun] = {}
     comparisons: list[PairComparison]
     comparison_settings: ComparisonSettings | None = None
+    contests: list[ContestResult] = []
     trajectory: list[TrajectoryPoint] = []
     tokens_to_baseline: list[SpeedUpEntry] = []
     equal_flops: list[EqualFlopsEntry] = []
@@ -171,10 +173,15 @@ class SeedsEntry(ResultModel):
     p_method: str
     p_exact: float | None = None
     """Exact sign-flip p over seeds."""
+    p_holm: float | None = None
+    """Of suites and tasks: ``p`` adjusted over those of the pair."""
+    p_tasks: float | None = None
+    """Of a suite: exact sign-flip over its tasks' differences averaged over seeds; None with fewer than five tasks."""
     num_positive: int
     n: int
-    """Seeds."""
+    """Seeds that count."""
     seeds: list[SeedEntry]
+    """All seeds, those on which settings were chosen too, which are in no mean and no p."""
 
 
 class PairOverSeeds(ResultModel):
@@ -194,6 +201,8 @@ class SeedsSummary(ResultModel):
     recipe: str
     scale: Literal["full", "smoke"]
     seeds: list[int]
+    tuning_seeds: list[int] = []
+    """Those of the seeds on which settings were chosen: shown, and never counted."""
     rho1bench_version: str
     pairs: list[PairOverSeeds]
 
@@ -210,7 +219,7 @@ def read_training(folder: Path) -> TrainingSummary:
 def read_run_summary(path: Path) -> RunSummary:
     """Read the summary of one run; raises ``DataError`` where it is missing, broken or compares nothing."""
     summary = read_result_file(path, RunSummary, _RUN, _ADVICE)
-    if not summary.comparisons:
+    if not summary.comparisons and not summary.contests:
         raise DataError(f"{path}: not {_RUN}: it compares nothing. {_ADVICE}")
     return summary
 

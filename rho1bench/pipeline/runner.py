@@ -69,9 +69,9 @@ def run_recipe(
     with disk_errors(output, refused_too=(errno.ENOENT,)):  # /proc and its like
         output.mkdir(parents=True, exist_ok=True)
     with disk_errors(output), run_lock(output):
-        _claim(recipe, output)
+        is_new = _claim(recipe, output)
         if recipe.seeds:
-            return _run_seeds(recipe, output, options, console)
+            return _run_seeds(recipe, output, options, console, is_new)
         return _run_stages(recipe, output, options, console)
 
 
@@ -94,7 +94,7 @@ def one_seed(recipe: Recipe, output: Path, seed: int) -> tuple[Recipe, Path]:
     return recipe.model_copy(update={"seed": seed, "seeds": []}), output / f"seed-{seed}"
 
 
-def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
+def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool) -> RunResult:
     result = RunResult(output)
     for seed in recipe.seeds:
         one, folder = one_seed(recipe, output, seed)
@@ -103,8 +103,8 @@ def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Conso
             _withdraw(output)
         done = run_recipe(one, folder, options, console)
         result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
-    if result.changed or not (output / "summary.json").exists():
-        load(SUMMARISE_SEEDS)(output, list(recipe.seeds))
+    if result.changed or is_new or not (output / "summary.json").exists():
+        load(SUMMARISE_SEEDS)(output, list(recipe.seeds), list(recipe.tuning_seeds))
     return result
 
 
@@ -201,14 +201,17 @@ def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     return manifest.seconds
 
 
-def _claim(recipe: Recipe, output: Path) -> None:
-    """Write the resolved recipe to the run folder; refuse a folder that holds another recipe's run."""
+def _claim(recipe: Recipe, output: Path) -> bool:
+    """Write the resolved recipe to the run folder and tell whether it is another than before.
+
+    Refuses a folder that holds the run of a recipe with another name.
+    """
     remove_temporaries(output, deep=False)
     path = output / "recipe.yaml"
     text = dump_yaml(recipe.model_dump(mode="json"))
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before == text:
-        return
+        return False
     owner = _recipe_name(before)
     if owner not in (None, recipe.name):
         raise RunError(
@@ -216,6 +219,7 @@ def _claim(recipe: Recipe, output: Path) -> None:
             "Give another folder with --output, or remove that one."
         )
     write_text(path, text)
+    return True
 
 
 def _recipe_name(text: str | None) -> Any:

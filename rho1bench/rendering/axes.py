@@ -25,6 +25,9 @@ FIGURE_STYLE = """
 .chart .band{stroke:none;opacity:.15}
 .chart .s0{stroke:var(--s0)}.chart .s1{stroke:var(--s1);stroke-dasharray:7 3}
 .chart .s2{stroke:var(--s2);stroke-dasharray:2 2}.chart .s3{stroke:var(--s3);stroke-dasharray:8 3 2 3}
+.chart .interval{stroke-width:2;fill:none}
+.chart .i0{stroke:var(--s0)}.chart .i1{stroke:var(--s1)}.chart .i2{stroke:var(--s2)}.chart .i3{stroke:var(--s3)}
+.chart .negligible{fill:var(--ink-2);opacity:.12;stroke:none}
 .chart .f0{fill:var(--s0)}.chart .f1{fill:var(--s1)}.chart .f2{fill:var(--s2)}.chart .f3{fill:var(--s3)}
 @media (prefers-color-scheme:dark){.chart{--ink:#e8e9ec;--ink-2:#a3a9b6;--line:#2c3038;--s0:#6db4f0;--s1:#f0955a;
  --s2:#85c788;--s3:#c595db}}
@@ -76,8 +79,8 @@ def padded(low: float, high: float, share: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def head(title: str, description: str, size: tuple[int, int], *, standalone: bool) -> list[str]:
-    """Return how a chart begins; ``standalone`` adds styles and background."""
+def svg_head(title: str, description: str, size: tuple[int, int], *, standalone: bool) -> str:
+    """Return the opening of an ``<svg>`` element with its title; ``standalone`` adds styles and background."""
     width, height = size
     parts = [
         f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
@@ -89,7 +92,7 @@ def head(title: str, description: str, size: tuple[int, int], *, standalone: boo
             f"<style>{FIGURE_STYLE}</style>{_BACKGROUND}",
             f'<rect class="paper" width="{width}" height="{height}"/>',
         ]
-    return parts
+    return "\n".join(parts)
 
 
 def axes(frame: Frame, x_axis: Axis, y_axis: Axis) -> list[str]:

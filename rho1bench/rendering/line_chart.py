@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import escape
 
-from rho1bench.rendering.axes import LEFT, RIGHT, Frame, axes, head, marker, padded
+from rho1bench.rendering.axes import LEFT, RIGHT, Frame, axes, marker, padded, svg_head
 
 WIDE, PANEL = (480, 300), (320, 230)
 """Sizes of a chart that stands alone and of one among several; text keeps its size, so a panel is read as well."""
@@ -47,7 +47,7 @@ class Chart:
 def svg(chart: Chart, *, standalone: bool = False) -> str:
     """Return the chart as an ``<svg>`` element; ``standalone`` adds styles and background."""
     frame = _frame(chart)
-    parts = head(chart.title, chart.description, chart.size, standalone=standalone)
+    parts = [svg_head(chart.title, chart.description, chart.size, standalone=standalone)]
     parts += axes(frame, (chart.x_name, chart.x_text), (chart.y_name, chart.y_text))
     parts += [part for y, what in chart.rules for part in _rule(y, what, frame)]
     parts += [_band(series, frame) for series in chart.series if series.band]
@@ -96,10 +96,19 @@ def _line(series: Series, frame: Frame, chart: Chart) -> list[str]:
 def _legend(series: Sequence[Series]) -> list[str]:
     parts, left = [], float(LEFT)
     for one in series:
-        style = one.style % NUM_STYLES
-        parts.append(f'<line class="curve s{style}" x1="{left:.0f}" x2="{left + 24:.0f}" y1="11" y2="11"/>')
-        if one.markers:
-            parts.append(marker(style, left + 12, 11, one.name))
-        parts.append(f'<text class="name" x="{left + 30:.0f}" y="15">{escape(one.name)}</text>')
-        left += 46 + 7.5 * len(one.name)
+        found, width = legend_entry(one.name, one.style % NUM_STYLES, left, markers=one.markers)
+        parts += found
+        left += width
     return parts
+
+
+def legend_entry(
+    name: str, style: int, left: float, *, markers: bool = True, solid: bool = False
+) -> tuple[list[str], float]:
+    """Return one entry of a legend at the top, and how much room it takes; ``solid``: its line has no dashes."""
+    line = f"interval i{style}" if solid else f"curve s{style}"
+    parts = [f'<line class="{line}" x1="{left:.0f}" x2="{left + 24:.0f}" y1="11" y2="11"/>']
+    if markers:
+        parts.append(marker(style, left + 12, 11, name))
+    parts.append(f'<text class="name" x="{left + 30:.0f}" y="15">{escape(name)}</text>')
+    return parts, 46 + 7.5 * len(name)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from markupsafe import escape
 
-from rho1bench.rendering.axes import BOTTOM, LEFT, RIGHT, TOP, Frame, axes, head, marker, padded
+from rho1bench.rendering.axes import BOTTOM, LEFT, RIGHT, TOP, Frame, axes, marker, padded, svg_head
 
 SIZE = (560, 360)
 _ON_FRONT, _BEHIND = 0, 1
@@ -56,7 +56,7 @@ def svg(chart: Scatter, *, standalone: bool = False) -> str:
     if not chart.points:
         raise ValueError("a chart needs at least one point")
     frame, front = _frame(chart), pareto_front(chart.points)
-    parts = head(chart.title, chart.description, chart.size, standalone=standalone)
+    parts = [svg_head(chart.title, chart.description, chart.size, standalone=standalone)]
     parts += axes(frame, (chart.x_name, chart.x_text), (chart.y_name, chart.y_text))
     parts += _intervals(chart.points, frame)
     corners = _staircase(front, frame)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering import scatter_chart
+from rho1bench.rendering.forest_plot import ForestPlot, forest_svg
 from rho1bench.rendering.line_chart import PANEL, Chart, Series, svg
 from rho1bench.rendering.scatter_chart import Point, Scatter, pareto_front
 from rho1bench.report.curves import AccuracyPoint, Points, rolling_mean
@@ -25,7 +26,7 @@ class Figure:
 
     name: str
     title: str
-    chart: Chart | Scatter
+    chart: Chart | Scatter | ForestPlot
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
@@ -40,6 +41,8 @@ class Figure:
     def _svg(self, *, standalone: bool) -> str:
         if isinstance(self.chart, Scatter):
             return scatter_chart.svg(self.chart, standalone=standalone)
+        if isinstance(self.chart, ForestPlot):
+            return forest_svg(self.chart, standalone=standalone)
         return svg(self.chart, standalone=standalone)
 
 

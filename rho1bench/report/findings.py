@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rho1bench.comparison.differences import PairComparison
+from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.run_summary import EqualFlopsEntry, SpeedUpEntry, TrainingSummary
 from rho1bench.rendering import numbers as fmt
 from rho1bench.report.token_passages import KindShare
@@ -18,13 +18,21 @@ def finding(pair: PairComparison, suite: str) -> tuple[str, str]:
     entry = pair.suites[suite]
     treatment, baseline = fmt.label_name(pair.treatment), fmt.label_name(pair.baseline)
     scores = f"{fmt.percent(entry.treatment)}% against {fmt.percent(entry.baseline)}%"
-    numbers = f"{_interval(entry.ci)}{fmt.p_clause(entry.p)}, n = {fmt.count(entry.n)}"
+    numbers = f"{_interval(entry.ci)}{_p_values(entry)}, n = {fmt.count(entry.n)}"
     evidence = f"{scores}, difference {fmt.points(entry.difference)} points ({numbers})"
     gap = fmt.points(abs(entry.difference)).lstrip("+")
-    if entry.p >= fmt.SIGNIFICANT:
+    if (entry.p if entry.p_holm is None else entry.p_holm) >= fmt.SIGNIFICANT:
         return f"No significant difference between {treatment} and {baseline} on {suite}", evidence
     verb = "beats" if entry.difference > 0 else "falls behind"
     return f"{treatment} {verb} {baseline} by {gap} points on {suite}", evidence
+
+
+def _p_values(entry: ScoreDifference) -> str:
+    """Return the p over questions, adjusted where there are several suites, and the p over tasks."""
+    text = f"{fmt.p_clause(entry.p)} over questions"
+    if entry.p_holm is not None and entry.p_holm != entry.p:
+        text += f", {fmt.p_value(entry.p_holm)} by Holm over suites"
+    return text if entry.p_tasks is None else f"{text}, {fmt.p_clause(entry.p_tasks)} over tasks"
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
+from rho1bench.comparison.contest.text import findings as contest_findings
 from rho1bench.comparison.costs import CheckpointCost
-from rho1bench.comparison.differences import PairComparison, ScoreDifference, TaskDifference
+from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
 from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, TrainingSummary
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
+from rho1bench.report.contest_section import contest_figures, contest_view
 from rho1bench.report.figures import Figure
 from rho1bench.report.run_data import RunData
 
@@ -26,15 +28,17 @@ class Charts:
     accuracy: Sequence[Figure]
     costs: Sequence[Figure]
     losses: Sequence[Figure]
+    contests: Mapping[str, Figure]
+    """By contest and suite."""
 
     @property
     def all(self) -> list[Figure]:
         """All figures in the order of the page."""
-        return [*self.accuracy, *self.costs, *self.losses]
+        return [*self.contests.values(), *self.accuracy, *self.costs, *self.losses]
 
 
 def draw(run: RunData) -> Charts:
-    """Draw figures 1 and 6 as far as the run has their numbers."""
+    """Draw contests, and figures 1 and 6 as far as the run has their numbers."""
     styles = {name: index for index, name in enumerate(run.losses)}
     targets = {speedup.suite: (speedup.baseline, speedup.reading.target) for speedup in reversed(run.speedups)}
     accuracy = [
@@ -42,7 +46,8 @@ def draw(run: RunData) -> Charts:
         for suite, points in run.trajectory.items()
         if points
     ]
-    return Charts(accuracy, _cost_figures(run), figures.loss_figures(run.losses, styles))
+    losses = figures.loss_figures(run.losses, styles)
+    return Charts(accuracy, _cost_figures(run), losses, contest_figures(run.comparison.contests))
 
 
 def _cost_figures(run: RunData) -> list[Figure]:
@@ -62,7 +67,8 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
     """Return the templates' variables."""
     assert summary.engine is not None
     pairs = summary.comparisons
-    sentences = [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
+    sentences = _contest_sentences(summary)
+    sentences += [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
     return {
         "name": summary.recipe,
         "description": summary.description,
@@ -70,8 +76,9 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "version": summary.rho1bench_version,
         "headline": sentences[0][0],
         "evidence": sentences[0][1],
-        "conditions": findings.conditions(pairs[0], summary.training),
-        "findings": [f"{verdict}: {evidence}." for verdict, evidence in sentences[1:]],
+        "conditions": findings.conditions(pairs[0], summary.training) if pairs else "",
+        "findings": [f"{verdict}: {evidence}." if evidence else f"{verdict}." for verdict, evidence in sentences[1:]],
+        "contests": [contest_view(contest, dict(charts.contests)) for contest in summary.contests],
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
         "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
         "costs": cost_tables(summary.costs),
@@ -90,6 +97,16 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "settings": summary.comparison_settings,
         "recipe_yaml": recipe_text(run),
     }
+
+
+def _contest_sentences(summary: RunSummary) -> list[tuple[str, str]]:
+    """Return what contests say, the best control first: a rule that does not beat it is no reason to select."""
+    return [
+        (sentence.rstrip("."), "")
+        for contest in summary.contests
+        for suite in contest.suites
+        for sentence in reversed(contest_findings(suite))
+    ]
 
 
 def recipe_text(run: RunData) -> str:
@@ -125,7 +142,6 @@ def _pair(pair: PairComparison, scores: Mapping[str, SuiteScoresOfRun]) -> dict[
 
 
 def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[str, object]:
-    p_holm = entry.p_holm if isinstance(entry, TaskDifference) else None
     return {
         "name": name,
         "n": fmt.count(entry.n),
@@ -134,8 +150,9 @@ def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[
         "difference": fmt.points(entry.difference),
         "ci": fmt.interval(entry.ci),
         "p": fmt.p_value(entry.p),
-        "p_holm": "" if p_holm is None else fmt.p_value(p_holm),
-        "significant": (entry.p if p_holm is None else p_holm) < fmt.SIGNIFICANT,
+        "p_holm": "" if entry.p_holm is None else fmt.p_value(entry.p_holm),
+        "p_tasks": "" if entry.p_tasks is None else fmt.p_value(entry.p_tasks),
+        "significant": (entry.p if entry.p_holm is None else entry.p_holm) < fmt.SIGNIFICANT,
         "plot": _interval_plot(entry, scale),
     }
 

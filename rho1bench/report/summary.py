@@ -45,6 +45,7 @@ def build(run: RunData) -> RunSummary:
         scores=_scores(run),
         comparisons=run.comparison.pairs,
         comparison_settings=run.comparison.settings,
+        contests=run.comparison.contests,
         trajectory=[
             trajectory_point(suite, point, run.arm_cost(point.stage))
             for suite, points in run.trajectory.items()

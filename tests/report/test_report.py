@@ -319,7 +319,7 @@ def test_null_result_is_called_one(tmp_path: Path) -> None:
     context = write_run(tmp_path, recipe(treatment="base2"), treatment="base2")
     pair = read_json(context.input("compare") / "comparison.json")
     for entry in [*pair["pairs"][0]["suites"].values(), *pair["pairs"][0]["tasks"].values()]:
-        entry.update(difference=0.002, ci=[-0.01, 0.014], p=0.7)
+        entry.update(difference=0.002, ci=[-0.01, 0.014], p=0.7, p_holm=0.7)
     write_json(context.input("compare") / "comparison.json", pair)
     report_stage.run(context)
     assert '<p class="headline">No significant difference between base2 and CLM on mini_math9</p>' in published(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rho1bench.recipe.models.base import (
     Model,
@@ -16,6 +16,7 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
+from rho1bench.recipe.models.contest import Contest
 
 
 class Evaluation(Model):
@@ -53,6 +54,15 @@ class EvalStage(StageBase):
         """The checkpoints whose last step is evaluated."""
         return [name for item in self.evaluations if not item.trajectory for name in item.checkpoints]
 
+    @property
+    def final_suites(self) -> dict[str, list[str]]:
+        """The suites on which the last step of each checkpoint is evaluated."""
+        suites: dict[str, list[str]] = {}
+        for item in self.evaluations:
+            for name in item.checkpoints if not item.trajectory else ():
+                suites.setdefault(name, []).extend(item.suites)
+        return suites
+
 
 class Pair(Model):
     """Treatment against baseline."""
@@ -62,13 +72,20 @@ class Pair(Model):
 
 
 class CompareStage(StageBase):
-    """Compares checkpoints pairwise on the same documents: difference, interval, p."""
+    """Compares checkpoints on the same documents, in pairs and in contests of many arms: difference, interval, p."""
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.comparison.stage:run", ("numpy", "scipy"))
     kind: Literal["compare"]
     evaluation: Annotated[Name, StageRef(("eval",))]
-    pairs: Annotated[list[Pair], Field(min_length=1)]
+    pairs: list[Pair] = []
+    contests: list[Contest] = []
     num_resamples: PositiveInt = 2000
+
+    @model_validator(mode="after")
+    def _compares_something(self) -> CompareStage:
+        if not self.pairs and not self.contests:
+            raise ValueError("compares nothing; give it pairs or contests")
+        return self
 
 
 class ReportStage(StageBase):

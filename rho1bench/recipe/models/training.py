@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from rho1bench.recipe.models.base import (
     Distributed,
@@ -19,7 +19,7 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
-from rho1bench.recipe.models.corpus import CorpusStage, Source, TextStage, TokenizerStage
+from rho1bench.recipe.models.corpus import CorpusStage, SampleSource, TextStage, TokenizerStage
 from rho1bench.recipe.models.selection import Selection
 from rho1bench.sizing.shapes import ModelShape
 
@@ -70,7 +70,10 @@ Init = Annotated[
 class Optimizer(Model):
     """AdamW and its learning-rate schedule."""
 
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    tuned_on: list[Annotated[Name, StageRef(("pretrain",))]] = []
+    """In place of a rate, stages that each try one on another seed (``tune-excess-*``): that of the lowest last
+    validation loss is taken."""
     schedule: Literal["constant", "cosine", "linear", "wsd"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     decay_fraction: Fraction = 0.2
@@ -79,6 +82,14 @@ class Optimizer(Model):
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        if self.learning_rate is None and not self.tuned_on:
+            raise ValueError("missing learning_rate; expected a number, or tuned_on with stages that try some")
+        if self.learning_rate is not None and self.tuned_on:
+            raise ValueError("give learning_rate or tuned_on, not both")
+        return self
 
 
 class TrainStage(StageBase):
@@ -185,7 +196,7 @@ class SFTStage(TrainStage, TextStage):
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.sft:run", (*PACKAGES, "trl"), parallel_safe=True)
     kind: Literal["sft"]
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
-    sources: Annotated[list[Source], Field(min_length=1)]
+    sources: Annotated[list[SampleSource], Field(min_length=1)]
     max_length: PositiveInt
     reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
     """The model whose scores ``selection`` reads; it scores the samples once, before training."""
