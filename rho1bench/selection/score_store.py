@@ -1,8 +1,8 @@
 """Stored reference scores: loss and entropy of every token of a packed corpus, made once (``selection.scoring``).
 
 A store names the reference, tokenizer and packing that it was made with; using it with others is an error, never a
-silent rescore. ``scoring.json`` says whose shards a folder holds; ``scores.json`` says the same when all are there, and
-their hashes.
+silent rescore. ``scoring.json`` says whose shards a folder holds; ``scores.json`` says the same when all are there,
+with their hashes and what the scoring took.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "learning_rate": callback.trainer.args.learning_rate,
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.fixed_ratio if selection is not None else 1.0,
-            "seconds": round(callback.seconds(), 3),
+            "cost": callback.cost().model_dump(),
             **callback.facts,
         },
     )

@@ -24,7 +24,7 @@ from rho1bench.selection import stage as scoring
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.stage import ScoreOptions, run_score, score
 from rho1bench.system import openai_client
-from rho1bench.system.files import read_json, sha256_file, write_json
+from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json
 from rho1bench.system.paths import PACKAGE
 from rho1bench.system.progress import SilentProgress
 
@@ -74,7 +74,12 @@ def world(forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> Wo
 
 
 def hashes(store: Path) -> dict[str, str]:
-    return {path.name: sha256_file(path) for path in store.iterdir()}
+    """Of every file, but for the seconds that it took."""
+    found = {path.name: sha256_file(path) for path in store.iterdir()}
+    if (store / "scores.json").exists():
+        finished = read_json(store / "scores.json")
+        found["scores.json"] = sha256_json(finished | {"cost": finished["cost"] | {"seconds": None}})
+    return found
 
 
 def test_the_store_holds_what_the_model_says(world: World) -> None:
@@ -323,8 +328,12 @@ def test_a_server_that_stops_costs_no_finished_shard(
         asked.extend([None] * 3)
         score(served(world, tmp_path, base_url), SilentProgress())
     assert len(asked) - failing_calls - 3 == BLOCKS - 2 * 4
+    finished = read_json(tmp_path / "scores.json")
+    cost = finished.pop("cost")
     shards = {path.name: sha256_file(path) for path in tmp_path.glob("scores-*.npy")}
-    assert read_json(tmp_path / "scores.json") == {**read_json(tmp_path / "scoring.json"), "sha256": shards}
+    assert finished == {**read_json(tmp_path / "scoring.json"), "sha256": shards}
+    assert cost["flops"] is None  # of a model that nobody here knows
+    assert cost["seconds"] > 0
     with pytest.raises(ScoreStoreError, match="reference_sha256"):
         score(world.options(tmp_path), SilentProgress())
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from rho1bench.comparison import eval_results
+from rho1bench.comparison.costs import checkpoint_costs
 from rho1bench.comparison.eval_results import LabelScores
 from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.run_summary import read_training
@@ -124,6 +125,7 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
     title = f"{recipe.name} (smoke)" if run.is_smoke else recipe.name
     stem = f"{slug(recipe.name)}.smoke" if run.is_smoke else slug(recipe.name)
     records: dict[tuple[str, str], Record] = {}
+    costs = checkpoint_costs(recipe, {one.name: run.stage_folder(one.name) for one in recipe.stages})
     for label, found in scores.items():
         if "@" in label:
             continue
@@ -134,6 +136,7 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
                 "training": facts,
                 "command": run_command(run),
                 "curve": _curve(run, facts, suite, scores),
+                "cost": costs.get(label),
             }
             base = base_record(found, suite, name, file)
             if base.code is not None:
