@@ -5,13 +5,15 @@ And what the tests of several rooms use: the small recipe, and the runner with f
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fake_stages
 import pytest
 import yaml
+from forking import ForkingProcess
 from hypothesis import HealthCheck, settings
 from small_recipe import SMALL
 
@@ -30,6 +32,14 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collectors_rest() -> None:
+    """Spare the garbage collector what earlier modules made and imported: every training ends with a full collection,
+    which would take longer than a small training itself."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def shared_data_if_there() -> Path | None:
     """The folder of reference data (RHO1BENCH_SHARED, else beside the checkout); it is no part of the repository."""
@@ -43,6 +53,14 @@ def shared_data(shared_data_if_there: Path | None) -> Path:
     if shared_data_if_there is None:
         pytest.skip("the reference data (../shared or RHO1BENCH_SHARED) is not on this machine")
     return shared_data_if_there
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkingProcess]:
+    """The process whose forks die for the tests."""
+    process = ForkingProcess()
+    yield process
+    process.close()
 
 
 @pytest.fixture

@@ -55,8 +55,8 @@ def report(context: StageContext) -> None:
     (context.folder / "publish" / "figures" / "curve.svg").write_text("<svg/>\n")
 
 
-def summarise(output: Path, seeds: list[int]) -> None:
-    write_json(output / "summary.json", {"seeds": seeds})
+def summarise(output: Path, seeds: list[int], tuning_seeds: list[int]) -> None:
+    write_json(output / "summary.json", {"seeds": seeds, "tuning_seeds": tuning_seeds})
 
 
 def _note(context: StageContext) -> None:

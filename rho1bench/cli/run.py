@@ -34,6 +34,12 @@ Output = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<re
 Seed = Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")]
 ScaleOption = Annotated[Scale, typer.Option(help="smoke: every stage, tiny, to try a recipe out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STAGE", help="Do these stages and what they need; a name, pattern or matrix; may be repeated."
+    ),
+]
 Every = Annotated[bool, typer.Option("--all", help="A row for every variant of a matrix in the plan.")]
 EngineOption = Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
@@ -47,6 +53,7 @@ def run(
     ] = None,
     seed: Seed = None,
     scale: ScaleOption = Scale.full,
+    only: Only = None,
     dry_run: DryRun = False,
     every: Every = False,
     engine: EngineOption = None,
@@ -54,8 +61,11 @@ def run(
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
     from rho1bench.recipe.loading.load import load_recipe
+    from rho1bench.recipe.part import part_of
 
     loaded = load_recipe(recipe, overrides or [], seed)
+    if only:
+        loaded = part_of(loaded, only)
     _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
 
 
@@ -160,10 +170,11 @@ def print_result(result: Any, shown: Any) -> None:
     """Print the scores, the seconds and the pages of a finished run."""
     summary = result.folder / "summary.json"
     if summary.is_file():
-        from rho1bench.comparison.console_table import comparison_table
+        from rho1bench.comparison.console_table import result_tables
         from rho1bench.comparison.run_summary import read_summary
 
-        shown.print(comparison_table(read_summary(summary)))
+        for part in result_tables(read_summary(summary)):
+            shown.print(part)
     took = "  ".join(f"{stage.name} {stage.seconds:.1f}" for stage in result.stages)
     shown.print(f"seconds: {took}", highlight=False, soft_wrap=True)
     if not result.changed:

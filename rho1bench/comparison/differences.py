@@ -13,6 +13,8 @@ from typing import Literal
 from pydantic import Field
 
 from rho1bench.comparison import statistics
+from rho1bench.comparison.contest.results import ContestResult
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.result_files import ResultModel, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
@@ -32,9 +34,14 @@ class ScoreDifference(ResultModel):
     ci: tuple[float, float] | None
     """Paired bootstrap; None where a task has fewer than two documents."""
     p: float
+    """Over the documents; of these tasks, and of these two trained models."""
     p_method: str
     n: int
     """Documents over all tasks."""
+    p_holm: float | None = None
+    """Of a suite: adjusted over the suites of the pair."""
+    p_tasks: float | None = None
+    """Of a suite: exact sign-flip over its tasks' differences; None with fewer than five tasks."""
 
 
 class TaskDifference(ScoreDifference):
@@ -68,6 +75,9 @@ class Comparison(ResultModel):
     schema_version: Literal[1] = Field(alias="schema")
     pairs: list[PairComparison]
     settings: ComparisonSettings
+    contests: list[ContestResult] = []
+    costs: dict[str, CheckpointCost] = {}
+    """By evaluated checkpoint; of runs with stages of earlier versions, those that are known."""
 
 
 def compare_scores(pairs: Sequence[tuple[Values, Values]], *, seed: int, num_resamples: int = 2000) -> ScoreDifference:
@@ -97,6 +107,6 @@ def read_comparison(folder: Path) -> Comparison:
     """Read a compare stage's ``comparison.json``; raises ``DataError`` where it is missing, broken or empty."""
     path = folder / "comparison.json"
     comparison = read_result_file(path, Comparison, "a comparison", _ADVICE)
-    if not comparison.pairs:
-        raise DataError(f"{path}: compares no pair. {_ADVICE}")
+    if not comparison.pairs and not comparison.contests:
+        raise DataError(f"{path}: compares nothing. {_ADVICE}")
     return comparison

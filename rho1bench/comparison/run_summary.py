@@ -11,9 +11,13 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from rho1bench.comparison.contest.results import ContestResult
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
+from rho1bench.comparison.equal_flops import CountedTokens, EqualFlops
 from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
 from rho1bench.errors import DataError
+from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import read_json
 
 _RUN = "the summary of a finished run"
@@ -43,6 +47,8 @@ class TrajectoryPoint(ResultModel):
     step: int
     tokens: int
     selected_tokens: int
+    flops: float | None = None
+    """Operations up to here with everything that the checkpoint alone needed; None where they are not known."""
     suite: str
     average: float
     ci: tuple[float, float] | None
@@ -63,6 +69,17 @@ class SpeedUpEntry(ResultModel):
     share_ci: tuple[float, float | None] | None
     num_checkpoints: int
     n: int
+    counted: CountedTokens | None = None
+    """The same with the treatment's reference and scoring counted; None where their cost is not known."""
+
+
+class EqualFlopsEntry(ResultModel):
+    """Both sides of a compared pair after the same number of operations; see ``equal_flops``."""
+
+    suite: str
+    treatment: str
+    baseline: str
+    reading: EqualFlops
 
 
 class TrainingSummary(ResultModel):
@@ -81,6 +98,8 @@ class TrainingSummary(ResultModel):
     """Of the weights before the first step; of pretraining only, like the next."""
     data_sha256: str | None = None
     """Of the blocks that were read, in their order."""
+    cost: Cost | None = None
+    """None in the folders of earlier versions."""
 
     @property
     def init_stage(self) -> str | None:
@@ -116,8 +135,12 @@ class RunSummary(ResultModel):
     scores: dict[str, SuiteScoresOfRun] = {}
     comparisons: list[PairComparison]
     comparison_settings: ComparisonSettings | None = None
+    contests: list[ContestResult] = []
     trajectory: list[TrajectoryPoint] = []
     tokens_to_baseline: list[SpeedUpEntry] = []
+    equal_flops: list[EqualFlopsEntry] = []
+    costs: dict[str, CheckpointCost] = {}
+    """By evaluated checkpoint, where its stages tell."""
     training: dict[str, TrainingSummary] = {}
     validation_losses: dict[str, float] = {}
     """Last loss on clean held-out text by stage."""
@@ -150,10 +173,15 @@ class SeedsEntry(ResultModel):
     p_method: str
     p_exact: float | None = None
     """Exact sign-flip p over seeds."""
+    p_holm: float | None = None
+    """Of suites and tasks: ``p`` adjusted over those of the pair."""
+    p_tasks: float | None = None
+    """Of a suite: exact sign-flip over its tasks' differences averaged over seeds; None with fewer than five tasks."""
     num_positive: int
     n: int
-    """Seeds."""
+    """Seeds that count."""
     seeds: list[SeedEntry]
+    """All seeds, those on which settings were chosen too, which are in no mean and no p."""
 
 
 class PairOverSeeds(ResultModel):
@@ -173,6 +201,8 @@ class SeedsSummary(ResultModel):
     recipe: str
     scale: Literal["full", "smoke"]
     seeds: list[int]
+    tuning_seeds: list[int] = []
+    """Those of the seeds on which settings were chosen: shown, and never counted."""
     rho1bench_version: str
     pairs: list[PairOverSeeds]
 
@@ -189,7 +219,7 @@ def read_training(folder: Path) -> TrainingSummary:
 def read_run_summary(path: Path) -> RunSummary:
     """Read the summary of one run; raises ``DataError`` where it is missing, broken or compares nothing."""
     summary = read_result_file(path, RunSummary, _RUN, _ADVICE)
-    if not summary.comparisons:
+    if not summary.comparisons and not summary.contests:
         raise DataError(f"{path}: not {_RUN}: it compares nothing. {_ADVICE}")
     return summary
 

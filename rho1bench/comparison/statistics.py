@@ -29,6 +29,7 @@ NUM_SIGN_FLIPS = 20_000
 _DRAWS_AT_ONCE = 2_000_000
 _TIE = 1e-12
 _FEWEST_FOR_T = 3
+FEWEST_FOR_SIGN_FLIPS = 5
 _GAP_OF_GROUPS = 0.6
 """Share of the range that separates two groups of at least two values each."""
 _MOST_ENUMERATED = 16
@@ -216,13 +217,14 @@ def difference_over_seeds(values: Sequence[float]) -> SeedTest:
     differences, and for differences that fall into two groups far apart.
     """
     spread = spread_over_seeds(values)
-    refusal = _t_refusal(values)
+    refusal = t_refusal(values)
     exact = exact_sign_flip_p(values) if len(values) > 1 else None
     ci, p = (None, None) if refusal else (spread.ci, spread.p)
     return SeedTest(spread.mean, ci, p, exact, refusal, spread.num_positive, spread.n)
 
 
-def _t_refusal(values: Sequence[float]) -> str:
+def t_refusal(values: Sequence[float]) -> str:
+    """Return why Student's t cannot hold for one value a seed; empty where it can."""
     if len(values) < _FEWEST_FOR_T:
         return f"{len(values)} seed{'s' if len(values) != 1 else ''}"
     ordered = sorted(values)
@@ -231,6 +233,11 @@ def _t_refusal(values: Sequence[float]) -> str:
         return "equal differences"
     gaps = [(high - low) / size for low, high in pairwise(ordered[1:-1])]
     return "two groups of differences far apart" if gaps and max(gaps) > _GAP_OF_GROUPS else ""
+
+
+def sign_flips_of_several(values: Sequence[float]) -> float | None:
+    """Return :func:`exact_sign_flip_p`; None with fewer than five values, whose smallest p is 0.125."""
+    return exact_sign_flip_p(values) if len(values) >= FEWEST_FOR_SIGN_FLIPS else None
 
 
 def exact_sign_flip_p(values: Sequence[float]) -> float:

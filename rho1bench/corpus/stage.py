@@ -23,8 +23,8 @@ from rho1bench.corpus.sources.reader import SourceReader
 from rho1bench.corpus.tokenizer import tokenizer_sha256, vocabulary_size
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
-from rho1bench.recipe import CorpusStage, LocalSource, MiniWorldSource, Source
-from rho1bench.system.files import atomic_path, sha256_file, sha256_json, write_json
+from rho1bench.recipe import CorpusStage, Source
+from rho1bench.system.files import atomic_path, content_hashes, sha256_json, write_json
 
 _FORMAT = 1
 _HASHED_BLOCKS = 2**16
@@ -116,7 +116,7 @@ def _pack(
 def _skipped(stage: CorpusStage, sources: Sequence[TokenSource]) -> list[str]:
     """Return a line about each source of which lines were skipped."""
     pairs = zip(stage.sources, sources, strict=True)
-    return [f"{_name(described)}: {source.bad.describe()}" for described, source in pairs if source.bad.counts]
+    return [f"{described.place}: {source.bad.describe()}" for described, source in pairs if source.bad.counts]
 
 
 def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> dict[str, str]:
@@ -125,12 +125,10 @@ def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> d
     arrays: dict[str, Array] = {"blocks": shard.tokens, "kinds": shard.kinds}
     if stage.document_masking:
         arrays["documents"] = document_ids(shard.starts)
-    hashes = {}
-    for prefix, array in arrays.items():
-        path = folder / shard_name(prefix, index)
-        save_array(path, array)
-        hashes[path.name] = sha256_file(path)
-    return hashes
+    names = {shard_name(prefix, index): array for prefix, array in arrays.items()}
+    for name, array in names.items():
+        save_array(folder / name, array)
+    return content_hashes(folder, names)
 
 
 def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture, sources: Sequence[TokenSource]) -> None:
@@ -146,7 +144,7 @@ def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture, sources: S
     if mixture.used_up is not None:
         source = stage.sources[mixture.used_up]
         raise DataError(
-            f"corpus {stage.name!r}: the source {_name(source)} is used up after {packer.num_blocks} of the {wanted} "
+            f"corpus {stage.name!r}: the source {source.place} is used up after {packer.num_blocks} of the {wanted} "
             f"blocks of {stage.block_size} tokens, so that its share (weight {source.weight:g}) cannot be kept. "
             f"Lower num_tokens or its weight, or give it more documents.{skipped}"
         )
@@ -157,17 +155,11 @@ def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture, sources: S
     )
 
 
-def _name(source: Source) -> str:
-    if isinstance(source, MiniWorldSource):
-        return f"mini_world:{source.text}"
-    return source.path if isinstance(source, LocalSource) else source.dataset
-
-
 def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> SourceAccount:
     """Return what one source gave."""
     described, source = pair
     return {
-        "source": _name(described),
+        "source": described.place,
         "weight": described.weight,
         "num_tokens": packer.tokens_kept.get(number, 0),
         "num_documents": source.num_documents,

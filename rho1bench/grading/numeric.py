@@ -1,9 +1,9 @@
 r"""Telling expressions apart without computer algebra: if two formulas differ clearly at one point, they are not equal.
 
 Most answers that reach the algebra are wrong, and wrong by far; proving that takes microseconds here and tens of
-milliseconds in sympy. Only a small, unambiguous part of LaTeX is read (numbers, letters, ``+ - * /``, powers,
-``\frac``, ``\sqrt``, ``\pi``, ``\sin(...)``, parentheses); everything else, and everything close, is left to the
-algebra. So this can say "different" or nothing, and never changes a verdict.
+milliseconds in sympy. Only a small, unambiguous part of LaTeX is read (numbers, letters with and without an index,
+``+ - * /``, powers, ``\frac``, ``\sqrt``, ``\pi``, ``\sin(...)``, parentheses); everything else, and everything close,
+is left to the algebra. So this can say "different" or nothing, and never changes a verdict.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import cmath
 import math
 import re
+import zlib
 from functools import lru_cache
 
 CLEAR_GAP = 1e-3
@@ -18,9 +19,14 @@ CLEAR_GAP = 1e-3
 _ROUNDING = 1e-6
 _MAX_LENGTH = 2000
 _TOKEN = re.compile(
-    r"\s*((?:0|[1-9]\d*)(?:\.\d+)?(?!\d)|\\(?:frac|sqrt|pi|cdot|times|sin|cos|tan)(?![A-Za-z])|[A-Za-ce-z]|[-+*/^(){}\[\]])"
+    r"\s*((?:0|[1-9]\d*)(?:\.\d+)?(?!\d)|\\(?:frac|sqrt|pi|cdot|times|sin|cos|tan)(?![A-Za-z])"
+    r"|(?:[A-Za-ce-z]|d(?!\s*[A-Za-z\\])|\\(?:alpha|theta|lambda|mu|omega)(?![A-Za-z]))"
+    r"(?:_(?:[0-9A-Za-ce-z]|\{(?:\d+|[A-Za-ce-z])\}))?(?![_'!])"
+    r"|[-+*/^(){}\[\]])"
 )
-_FACTOR_STARTS = re.compile(r"\d|[A-Za-z(]|\\(?:frac|sqrt|pi|sin|cos|tan)")
+r"""A ``d`` before a letter is a differential to the readers, and what follows an index (``x_1!``) is left to them."""
+_LETTER = re.compile(r"(\\?[A-Za-z]+)(?:_\{?(\w+)\}?)?")
+_FACTOR_STARTS = re.compile(r"\d|[A-Za-z(]|\\(?!cdot|times)")
 _FUNCTIONS = {r"\sin": cmath.sin, r"\cos": cmath.cos, r"\tan": cmath.tan}
 _MAX_ARGUMENT = 100.0
 """Of a function; beyond it, what rounding leaves of the argument may not do."""
@@ -34,27 +40,17 @@ class _UnreadableError(Exception):
 def clearly_different(left: str, right: str) -> bool:
     """Return True only if both sides can be evaluated and their values are far apart."""
     one, other = _value(left), _value(right)
-    if one is None or other is None or one[2] != other[2]:
-        return one is not None and other is not None and _one_is_constant(one, other)
-    return _far(one, other)
+    return one is not None and other is not None and _far(*one, *other)
 
 
-_Value = tuple[complex, float, frozenset[str]]
-
-
-def _one_is_constant(one: _Value, other: _Value) -> bool:
-    """A number and a formula with letters: apart if the formula is not that number at the point tried."""
-    return (not one[2] or not other[2]) and _far(one, other)
-
-
-def _far(one: _Value, other: _Value) -> bool:
-    gap = abs(one[0] - other[0])
-    return gap > CLEAR_GAP * max(abs(one[0]), abs(other[0])) and gap > _ROUNDING * max(one[1], other[1])
+def _far(one: complex, one_scale: float, other: complex, other_scale: float) -> bool:
+    gap = abs(one - other)
+    return gap > CLEAR_GAP * max(abs(one), abs(other)) and gap > _ROUNDING * max(one_scale, other_scale)
 
 
 @lru_cache(maxsize=4096)
-def _value(text: str) -> _Value | None:
-    """Return the value at a fixed point, the largest intermediate result, and the letters; None if unreadable."""
+def _value(text: str) -> tuple[complex, float] | None:
+    """Return the value where every letter is a fixed number, and the largest intermediate; None if unreadable."""
     if len(text) > _MAX_LENGTH:
         return None
     try:
@@ -64,7 +60,7 @@ def _value(text: str) -> _Value | None:
             return None
     except (_UnreadableError, ArithmeticError, ValueError, RecursionError):
         return None
-    return value, reader.scale, frozenset(reader.letters)
+    return value, reader.scale
 
 
 def _tokens(text: str) -> list[str]:
@@ -86,6 +82,12 @@ def _off_the_cut(base: complex) -> complex:
     return complex(base.real, base.imag + 0.0)  # -0.0 becomes 0.0
 
 
+def _number_of(letter: str, index: str) -> complex:
+    """Return a number for each letter and index, the same for ``x_1`` and ``x_{1}``, between 0.5 and 1.5."""
+    number = zlib.crc32(index.encode()) if index else 0
+    return complex(0.5 + ((sum(map(ord, letter)) + number) * 0.6180339887) % 1.0)
+
+
 class _Reader:
     """Evaluates a token list by recursive descent; refuses whatever two readers might read in two ways."""
 
@@ -93,7 +95,6 @@ class _Reader:
         self.tokens = tokens
         self.place = 0
         self.scale = 1.0
-        self.letters: set[str] = set()
 
     def sum(self) -> complex:
         negative = self._take_if("-")
@@ -157,9 +158,8 @@ class _Reader:
             return complex(math.pi)
         if token in _FUNCTIONS:
             return self._function(token)
-        if len(token) == 1 and token.isalpha() and following != "(":
-            self.letters.add(token)
-            return _CONSTANTS.get(token, complex(0.5 + (ord(token) * 0.6180339887) % 1.0))
+        if (letter := _LETTER.fullmatch(token)) is not None and following != "(":
+            return _CONSTANTS.get(token) or _number_of(letter[1], letter[2] or "")
         raise _UnreadableError
 
     def _function(self, name: str) -> complex:

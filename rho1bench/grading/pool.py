@@ -1,46 +1,38 @@
 """A pool of grading workers: each question has a time limit, and a hang costs that one answer.
 
-The parent's half of :mod:`rho1bench.grading.worker`. Questions are asked from cheap to expensive, first with a
-short limit; those that need longer wait until all others are done and then get the full one, so that a few hanging
-answers do not hold up the rest.
+The workers are those of :mod:`rho1bench.grading.worker_server`. Questions are asked from cheap to expensive, first
+with a short limit; those that need longer wait until all others are done and then get the full one, so that a few
+hanging answers do not hold up the rest.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import queue
 import re
-import select
-import signal
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, cast
 
-from rho1bench.errors import MissingPackageError
 from rho1bench.grading.verdict import Verdict
-from rho1bench.grading.worker import WALL_PER_CPU_SECOND, Reply
+from rho1bench.grading.worker import WALL_PER_CPU_SECOND, Request
+from rho1bench.grading.worker_server import Worker
 
 TIME_LIMIT = 3.0
 """CPU seconds for one verdict, the protocol's own limit (there of wall time)."""
-FIRST_LIMIT = 0.2
+FIRST_LIMIT = 0.5
 _EXPENSIVE = re.compile(r"\\binom|!|\^.*\^.*\^")
 _MOST_EXPENSIVE = re.compile(r"\\(?:sum|prod|int|lim)|\^\{?-?\d{3}")
 """What answers that never end tend to hold; they are asked last."""
 _GRACE_SECONDS = 30.0
-_MAX_RESTARTS = 3
 
 
 @dataclass(frozen=True)
 class Question:
-    """One comparison that needs computer algebra; ``kind``: ``paper``, ``verified`` or ``algebra`` (sympy alone)."""
+    """One comparison that needs computer algebra; ``kind`` is one of the worker's ``JUDGES``."""
 
     kind: str
     pred: str
@@ -54,91 +46,17 @@ def _expected_cost(question: Question) -> tuple[bool, bool, int]:
     return most, expensive, len(question.pred) + len(question.gold)
 
 
-class _Worker:
-    """One worker process; a lost process is replaced, and the question it had is an error."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready = False
-
-    def start(self) -> None:
-        """Let the process start while there is other work; the first question waits until it is ready."""
-        if self._process is None:
-            self._process, self._ready = _start(), False
-
-    def ask(self, question: Question, seconds: float) -> Verdict:
-        process = self._running()
-        request = vars(question) | {"seconds": seconds}
-        try:
-            _pipe(process.stdin).write(json.dumps(request).encode() + b"\n")
-        except (BrokenPipeError, ValueError):
-            self.close()
-            return Verdict.ERROR
-        reply = _receive(process, seconds * WALL_PER_CPU_SECOND + _GRACE_SECONDS)
-        if reply is None:
-            self.close()
-            return Verdict.ERROR
-        return Verdict(reply.get("verdict") or reply["died"])
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        for _ in range(_MAX_RESTARTS):
-            self.start()
-            assert self._process is not None
-            if self._ready:
-                return self._process
-            reply = _receive(self._process, None)
-            self._ready = reply is not None
-            if reply is not None and "failed" in reply:
-                self.close()
-                raise MissingPackageError("sympy", f"Grading ({reply['failed']})", "pip install rho1bench")
-            if reply is None:
-                self.close()
-        raise RuntimeError("the grading worker cannot be started: python -m rho1bench.grading.worker ends at once")
-
-    def close(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            _pipe(pipe).close()
-
-
-def _start() -> subprocess.Popen[bytes]:
-    package_root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([package_root, inherited] if inherited else [package_root]),
-        "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": "1",
+def _verdict(worker: Worker, question: Question, seconds: float) -> Verdict:
+    """Ask a worker; a lost one is an error."""
+    request: Request = {
+        "kind": question.kind,
+        "pred": question.pred,
+        "gold": question.gold,
+        "task": question.task,
+        "seconds": seconds,
     }
-    return subprocess.Popen(
-        [sys.executable, "-P", "-W", "ignore", "-m", "rho1bench.grading.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-        env=environment,
-        start_new_session=True,
-    )
-
-
-def _receive(process: subprocess.Popen[bytes], seconds: float | None) -> Reply | None:
-    """Return the next reply line, or None when the process is gone or silent for ``seconds`` of wall time."""
-    pipe, parts = _pipe(process.stdout), b""
-    while not parts.endswith(b"\n"):
-        ready, _, _ = select.select([pipe], [], [], seconds)
-        chunk = pipe.read(65536) if ready else b""
-        if not chunk:
-            return None
-        parts += chunk
-    return cast("Reply", json.loads(parts))
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
+    reply = worker.ask(request, seconds * WALL_PER_CPU_SECOND + _GRACE_SECONDS)
+    return Verdict.ERROR if reply is None else Verdict(reply.get("verdict") or reply["died"])
 
 
 class _Waiting:
@@ -186,9 +104,9 @@ class WorkerPool:
         self._on_answer = on_answer
         self._on_questions = on_questions
         self.size = size or len(os.sched_getaffinity(0))
-        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         for _ in range(self.size):
-            self._idle.put(_Worker())
+            self._idle.put(Worker())
 
     def start(self) -> None:
         """Start the workers that are idle, without waiting for them."""
@@ -223,7 +141,7 @@ class WorkerPool:
             worker = self._idle.get()
             try:
                 while (question := waiting.next()) is not None:
-                    verdicts[question] = worker.ask(question, seconds)
+                    verdicts[question] = _verdict(worker, question, seconds)
                     if verdicts[question] is Verdict.TIMEOUT:
                         waiting.put_off_alike(question)
                     if self._on_answer is not None:

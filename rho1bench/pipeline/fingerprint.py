@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue
 
 from rho1bench.pipeline.code_closure import code_files
-from rho1bench.recipe import Selection, StageBase
+from rho1bench.recipe import CorpusStage, PackageSource, Selection, StageBase, TokenizerStage
 from rho1bench.recipe.models.base import LocalRef, marks_of
 from rho1bench.recipe.models.built_in_rules import BUILT_IN
 from rho1bench.recipe.models.corpus import named_files
@@ -45,7 +45,9 @@ def stage_fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, str]) ->
             "seed": seed,
             "inputs": dict(inputs),
             "code": code_hash(stage.spec.entry, stage.spec.shipped),
-            "packages": {name: _version(name) for name in stage.spec.packages} | score_plugins(stage),
+            "packages": {name: _version(name) for name in stage.spec.packages}
+            | score_plugins(stage)
+            | text_packages(stage),
         }
     )
 
@@ -65,6 +67,14 @@ def score_plugins(stage: StageBase) -> dict[str, str]:
     selections = [value for _, value in stage if isinstance(value, Selection)]
     names = {part.score for selection in selections for part in selection.parts} - set(BUILT_IN)
     return {name: package(plugins()[name]) for name in sorted(names)}
+
+
+def text_packages(stage: StageBase) -> dict[str, str | None]:
+    """Return the packages whose text a stage reads, with versions."""
+    if not isinstance(stage, TokenizerStage | CorpusStage):
+        return {}
+    sources = [source for source in stage.sources if isinstance(source, PackageSource)]
+    return {f"text of {name}": _version(name) for source in sources for name in source.packages}
 
 
 def _settings(model: BaseModel) -> dict[str, JsonValue]:

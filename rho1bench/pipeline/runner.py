@@ -20,6 +20,7 @@ from rich.console import Console
 from rho1bench.errors import RunError
 from rho1bench.pipeline.fingerprint import stage_fingerprint
 from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.pipeline.inputs import InputChecks
 from rho1bench.pipeline.manifest import Attempt, Decision, decide, read_manifest, wipe
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_process import Children, run_all
@@ -69,9 +70,9 @@ def run_recipe(
     with disk_errors(output, refused_too=(errno.ENOENT,)):  # /proc and its like
         output.mkdir(parents=True, exist_ok=True)
     with disk_errors(output), run_lock(output):
-        _claim(recipe, output)
+        is_new = _claim(recipe, output)
         if recipe.seeds:
-            return _run_seeds(recipe, output, options, console)
+            return _run_seeds(recipe, output, options, console, is_new)
         return _run_stages(recipe, output, options, console)
 
 
@@ -94,7 +95,7 @@ def one_seed(recipe: Recipe, output: Path, seed: int) -> tuple[Recipe, Path]:
     return recipe.model_copy(update={"seed": seed, "seeds": []}), output / f"seed-{seed}"
 
 
-def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
+def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool) -> RunResult:
     result = RunResult(output)
     for seed in recipe.seeds:
         one, folder = one_seed(recipe, output, seed)
@@ -103,8 +104,8 @@ def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Conso
             _withdraw(output)
         done = run_recipe(one, folder, options, console)
         result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
-    if result.changed or not (output / "summary.json").exists():
-        load(SUMMARISE_SEEDS)(output, list(recipe.seeds))
+    if result.changed or is_new or not (output / "summary.json").exists():
+        load(SUMMARISE_SEEDS)(output, list(recipe.seeds), list(recipe.tuning_seeds))
     return result
 
 
@@ -135,6 +136,7 @@ class _Job:
 def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
     result = RunResult(output)
     fingerprints: dict[str, str] = {}
+    checks = InputChecks(recipe, output / "stages")
     names = [stage.name for stage in recipe.stages]
     for group in groups(recipe):
         jobs: list[_Job] = []
@@ -150,8 +152,11 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
                 context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
                 jobs.append(_Job(title, context, decision, fingerprint, inputs))
         if jobs:
+            for job in jobs:
+                checks.check(job.context.stage)
             _withdraw(output)
             seconds = _run_jobs(jobs, recipe.jobs)
+            checks.made(seconds)
             result.stages = [
                 replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
             ]
@@ -201,14 +206,17 @@ def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     return manifest.seconds
 
 
-def _claim(recipe: Recipe, output: Path) -> None:
-    """Write the resolved recipe to the run folder; refuse a folder that holds another recipe's run."""
+def _claim(recipe: Recipe, output: Path) -> bool:
+    """Write the resolved recipe to the run folder and tell whether it is another than before.
+
+    Refuses a folder that holds the run of a recipe with another name.
+    """
     remove_temporaries(output, deep=False)
     path = output / "recipe.yaml"
     text = dump_yaml(recipe.model_dump(mode="json"))
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before == text:
-        return
+        return False
     owner = _recipe_name(before)
     if owner not in (None, recipe.name):
         raise RunError(
@@ -216,6 +224,7 @@ def _claim(recipe: Recipe, output: Path) -> None:
             "Give another folder with --output, or remove that one."
         )
     write_text(path, text)
+    return True
 
 
 def _recipe_name(text: str | None) -> Any:

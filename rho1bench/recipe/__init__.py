@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar, overload
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rho1bench.recipe.models.base import (
     Distributed,
@@ -27,13 +27,24 @@ from rho1bench.recipe.models.base import (
     Variant,
     references,
 )
-from rho1bench.recipe.models.corpus import CorpusStage, HubSource, LocalSource, MiniWorldSource, Source, TokenizerStage
+from rho1bench.recipe.models.contest import Contest
+from rho1bench.recipe.models.corpus import (
+    CorpusStage,
+    HubSource,
+    LocalSource,
+    MiniWorldSource,
+    PackageSource,
+    SampleSource,
+    Source,
+    TokenizerStage,
+)
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
 from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
     "CompareStage",
+    "Contest",
     "CorpusStage",
     "Distributed",
     "EvalStage",
@@ -46,6 +57,7 @@ __all__ = [
     "ModelConfig",
     "Name",
     "Optimizer",
+    "PackageSource",
     "Pair",
     "PositiveInt",
     "PretrainStage",
@@ -53,6 +65,7 @@ __all__ = [
     "Recipe",
     "ReportStage",
     "SFTStage",
+    "SampleSource",
     "ScoreRatio",
     "ScoreServer",
     "ScoreStage",
@@ -87,11 +100,24 @@ class Recipe(Model):
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: list[Annotated[int, Field(ge=0)]] = []
     """Where given, the whole recipe runs once a seed, and the summary tells the spread."""
+    tuning_seeds: list[Annotated[int, Field(ge=0)]] = []
+    """Seeds on which the recipe's settings were chosen: they run and are shown, and are in no mean and no p."""
     scale: Literal["full", "smoke"] = "full"
     """``smoke``: made small by ``--scale smoke``; the numbers of such a run mean nothing."""
     jobs: PositiveInt = 1
     """Training stages that do not need each other run side by side, up to this many (for CPUs with several cores)."""
     stages: Annotated[list[Stage], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _some_seed_counts(self) -> Recipe:
+        unknown = [seed for seed in self.tuning_seeds if seed not in self.seeds]
+        if self.seeds and unknown:
+            raise ValueError(f"tuning_seeds {unknown} are not among the seeds {self.seeds}")
+        if self.seeds and set(self.seeds) == set(self.tuning_seeds):
+            raise ValueError(
+                f"all seeds {self.seeds} are tuning_seeds, so none counts; add seeds that served no choice"
+            )
+        return self
 
     @overload
     def stage(self, name: str) -> Stage: ...

@@ -28,6 +28,7 @@ from rho1bench.recipe import (
     TokenizerStage,
     TrainStage,
 )
+from rho1bench.recipe.models.contest import VALIDATION_LOSS
 from rho1bench.sizing.shapes import KNOWN_MODELS
 
 Json = dict[str, Any]
@@ -51,7 +52,10 @@ def smoke(recipe: Recipe) -> Recipe:
     if recipe.scale == "smoke":
         return recipe
     stages = [part for place, stage in enumerate(recipe.stages) for part in smaller(stage, recipe, place)]
-    small = {"scale": "smoke", "jobs": 1, "seeds": recipe.seeds[:NUM_SEEDS], "stages": stages}
+    counted = [seed for seed in recipe.seeds if seed not in recipe.tuning_seeds]
+    seeds = [*recipe.tuning_seeds[: NUM_SEEDS - 1], *counted][:NUM_SEEDS] if counted else []
+    tuning = [seed for seed in recipe.tuning_seeds if seed in seeds]
+    small = {"scale": "smoke", "jobs": 1, "seeds": seeds, "tuning_seeds": tuning, "stages": stages}
     words = {"description": f"smoke scale, numbers mean nothing: {recipe.description}"}
     return Recipe.model_validate(recipe.model_dump() | small | words)
 
@@ -150,7 +154,15 @@ def _evaluation(stage: EvalStage, recipe: Recipe, place: int) -> list[Json]:
 
 @smaller.register
 def _comparison(stage: CompareStage, recipe: Recipe, place: int) -> list[Json]:
-    return [stage.model_dump() | {"num_resamples": min(stage.num_resamples, 100)}]
+    contests = [
+        contest.model_dump()
+        | {
+            "suites": list(dict.fromkeys(map(_mini_suite, contest.suites))),
+            "choose_by": contest.choose_by if contest.choose_by == VALIDATION_LOSS else _mini_suite(contest.choose_by),
+        }
+        for contest in stage.contests
+    ]
+    return [stage.model_dump() | {"num_resamples": min(stage.num_resamples, 100), "contests": contests}]
 
 
 def _model(init: str | ModelConfig | PretrainedModel) -> str | Json:

@@ -1,8 +1,12 @@
-"""How pages are filled in: jinja2 with every value escaped, for HTML or for Markdown."""
+"""How pages are filled in: jinja2 with every value escaped, for HTML or for Markdown.
+
+A folder's environment is made once, as it holds the compiled templates.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +25,13 @@ def escape_markdown(value: object) -> object:
     return Markup(_SPECIAL.sub(r"\\\g<0>", text))
 
 
+@cache
 def html_environment(folder: Path) -> Environment:
     """Return the environment of the HTML templates in ``folder``."""
     return _environment(folder)
 
 
+@cache
 def markdown_environment(folder: Path) -> Environment:
     """Return the environment of the Markdown templates in ``folder``; values go through :func:`escape_markdown`."""
     return _environment(folder, finalize=escape_markdown)

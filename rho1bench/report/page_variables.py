@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
-from rho1bench.comparison.differences import PairComparison, ScoreDifference, TaskDifference
+from rho1bench.comparison.contest.text import findings as contest_findings
+from rho1bench.comparison.costs import CheckpointCost
+from rho1bench.comparison.differences import PairComparison, ScoreDifference
+from rho1bench.comparison.eval_results import suite_interval
 from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, TrainingSummary
 from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
+from rho1bench.report.contest_section import contest_figures, contest_view
 from rho1bench.report.figures import Figure
 from rho1bench.report.run_data import RunData
 
@@ -21,16 +26,19 @@ class Charts:
     """The figures of a run, drawn once for both pages."""
 
     accuracy: Sequence[Figure]
+    costs: Sequence[Figure]
     losses: Sequence[Figure]
+    contests: Mapping[str, Figure]
+    """By contest and suite."""
 
     @property
     def all(self) -> list[Figure]:
         """All figures in the order of the page."""
-        return [*self.accuracy, *self.losses]
+        return [*self.contests.values(), *self.accuracy, *self.costs, *self.losses]
 
 
 def draw(run: RunData) -> Charts:
-    """Draw figures 1 and 6 as far as the run has their numbers."""
+    """Draw contests, and figures 1 and 6 as far as the run has their numbers."""
     styles = {name: index for index, name in enumerate(run.losses)}
     targets = {speedup.suite: (speedup.baseline, speedup.reading.target) for speedup in reversed(run.speedups)}
     accuracy = [
@@ -38,14 +46,29 @@ def draw(run: RunData) -> Charts:
         for suite, points in run.trajectory.items()
         if points
     ]
-    return Charts(accuracy, figures.loss_figures(run.losses, styles))
+    losses = figures.loss_figures(run.losses, styles)
+    return Charts(accuracy, _cost_figures(run), losses, contest_figures(run.comparison.contests))
+
+
+def _cost_figures(run: RunData) -> list[Figure]:
+    """Draw every suite on which at least two checkpoints whose operations are known were evaluated."""
+    points: dict[str, list[Point]] = {}
+    for label in run.final_labels:
+        flops = run.costs[label].total.flops if label in run.costs else None
+        for suite, entry in run.results[label].suites.items():
+            interval = suite_interval([run.results[label].tasks[task] for task in entry.tasks])
+            if flops is not None:
+                point = Point(fmt.label_name(label), flops, entry.average, (interval.low, interval.high))
+                points.setdefault(suite, []).append(point)
+    return [figures.cost_figure(suite, found) for suite, found in points.items() if len(found) > 1]
 
 
 def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object]:
     """Return the templates' variables."""
     assert summary.engine is not None
     pairs = summary.comparisons
-    sentences = [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
+    sentences = _contest_sentences(summary)
+    sentences += [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
     return {
         "name": summary.recipe,
         "description": summary.description,
@@ -53,9 +76,13 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "version": summary.rho1bench_version,
         "headline": sentences[0][0],
         "evidence": sentences[0][1],
-        "conditions": findings.conditions(pairs[0], summary.training),
-        "findings": [f"{verdict}: {evidence}." for verdict, evidence in sentences[1:]],
+        "conditions": findings.conditions(pairs[0], summary.training) if pairs else "",
+        "findings": [f"{verdict}: {evidence}." if evidence else f"{verdict}." for verdict, evidence in sentences[1:]],
+        "contests": [contest_view(contest, dict(charts.contests)) for contest in summary.contests],
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
+        "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
+        "costs": cost_tables(summary.costs),
+        "cost_figures": charts.costs,
         "pairs": [_pair(pair, summary.scores) for pair in pairs],
         "accuracy": charts.accuracy,
         "losses": charts.losses,
@@ -70,6 +97,16 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "settings": summary.comparison_settings,
         "recipe_yaml": recipe_text(run),
     }
+
+
+def _contest_sentences(summary: RunSummary) -> list[tuple[str, str]]:
+    """Return what contests say, the best control first: a rule that does not beat it is no reason to select."""
+    return [
+        (finding.verdict, finding.evidence)
+        for contest in summary.contests
+        for suite in contest.suites
+        for finding in reversed(contest_findings(suite))
+    ]
 
 
 def recipe_text(run: RunData) -> str:
@@ -105,7 +142,6 @@ def _pair(pair: PairComparison, scores: Mapping[str, SuiteScoresOfRun]) -> dict[
 
 
 def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[str, object]:
-    p_holm = entry.p_holm if isinstance(entry, TaskDifference) else None
     return {
         "name": name,
         "n": fmt.count(entry.n),
@@ -114,10 +150,40 @@ def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[
         "difference": fmt.points(entry.difference),
         "ci": fmt.interval(entry.ci),
         "p": fmt.p_value(entry.p),
-        "p_holm": "" if p_holm is None else fmt.p_value(p_holm),
-        "significant": (entry.p if p_holm is None else p_holm) < fmt.SIGNIFICANT,
+        "p_holm": "" if entry.p_holm is None else fmt.p_value(entry.p_holm),
+        "p_tasks": "" if entry.p_tasks is None else fmt.p_value(entry.p_tasks),
+        "significant": (entry.p if entry.p_holm is None else entry.p_holm) < fmt.SIGNIFICANT,
         "plot": _interval_plot(entry, scale),
     }
+
+
+def cost_tables(costs: Mapping[str, CheckpointCost]) -> dict[str, object] | None:
+    """Return what each checkpoint and each of its stages took, as rows; None where nothing is known."""
+    if not costs:
+        return None
+    stages = {part.stage: part for cost in costs.values() for part in (*cost.shared, *cost.stages)}
+    shared = {part.stage for cost in costs.values() for part in cost.shared}
+    return {
+        "checkpoints": [_cost_row(label, cost) for label, cost in costs.items()],
+        "stages": [
+            [name, part.kind, fmt.flops(part.cost.flops), fmt.seconds(part.cost.seconds), part.cost.hardware]
+            for name, part in stages.items()
+        ],
+        "shared": " and ".join(name for name in stages if name in shared),
+        "not_counted": ", ".join(dict.fromkeys(name for cost in costs.values() for name in cost.not_counted)),
+    }
+
+
+def _cost_row(label: str, cost: CheckpointCost) -> list[str]:
+    own, needed = cost.own, ", ".join(part.stage for part in cost.stages[:-1])
+    return [
+        fmt.label_name(label),
+        fmt.flops(own.flops if own else 0.0),
+        needed or fmt.NONE,
+        fmt.flops(cost.ahead_flops if own else 0.0),
+        fmt.flops(cost.total.flops),
+        fmt.seconds(cost.total.seconds),
+    ]
 
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 116, 18

@@ -33,7 +33,7 @@ from rho1bench.corpus.sources.hub_rows import HubRows
 from rho1bench.corpus.sources.local_rows import BadRow, LocalRows, plain_text, text_of
 from rho1bench.corpus.tokenizer import SpecialTokens
 from rho1bench.errors import DataError
-from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, Source
+from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, SampleSource
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -61,7 +61,7 @@ class TokenisedSample:
 
 
 def fitting_samples(
-    sources: Sequence[Source],
+    sources: Sequence[SampleSource],
     seed: int,
     tokenizer: Tokenizer,
     special: SpecialTokens,
@@ -126,7 +126,7 @@ def _exchanges(segments: Sequence[Segment]) -> list[list[Segment]]:
 
 
 def read_samples(
-    sources: Sequence[Source], seed: int, bad: BadRows | None = None, max_bytes: int | None = None
+    sources: Sequence[SampleSource], seed: int, bad: BadRows | None = None, max_bytes: int | None = None
 ) -> Iterator[tuple[Segment, ...]]:
     """Yield each sample's (role, text) segments.
 

@@ -17,7 +17,8 @@ from rho1bench.recipe import TrainStage
 from rho1bench.system.files import write_json
 from rho1bench.training.callbacks import StageCallback, cut_rows
 from rho1bench.training.trainer_args import quiet_libraries, training_arguments
-from rho1bench.training.trainers.resumable import latest_resume_point, read_stage_state
+from rho1bench.training.trainers.resumable import check_resume_point, latest_resume_point, read_stage_state
+from rho1bench.training.tuned_rate import learning_rate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
@@ -51,7 +52,7 @@ def make_arguments(kind: type[A], context: StageContext, lm: PreTrainedModel, **
     """
     stage = context.config(TrainStage)
     fields = training_arguments(stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(lm))
-    args = kind(**fields, **more)
+    args = kind(**fields | {"learning_rate": learning_rate(context)}, **more)
     if args.fsdp:
         allow_fsdp_on_cpu()
     return args
@@ -63,6 +64,8 @@ def train_and_save(context: StageContext, callback: StageCallback, tokenizer_fol
     point = latest_resume_point(folder / "trainer")
     step = None
     if point is not None:
+        if is_main():
+            check_resume_point(point)
         state = read_stage_state(point)
         step = int(state["step"])
         callback.restore(state)
@@ -86,9 +89,10 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "tokens": callback.loss_sums.tokens,
             "selected_tokens": callback.loss_sums.selected_num,
             "max_steps": stage.max_steps,
+            "learning_rate": callback.trainer.args.learning_rate,
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.fixed_ratio if selection is not None else 1.0,
-            "seconds": round(callback.seconds(), 3),
+            "cost": callback.cost().model_dump(),
             **callback.facts,
         },
     )

@@ -14,6 +14,7 @@ from rho1bench.system.files import read_json
 SMALL = Workload(32, 64, 2, 2, 2, vocab_size=500, block_size=16, batch_size=2, threads=1)
 
 
+@pytest.mark.sweep
 def test_three_ways_are_measured_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "default_workload", lambda: SMALL)
     text = train.bench(tmp_path / "bench.json", rounds=2, batch_size=None, threads=1)
@@ -33,6 +34,7 @@ def test_parameters_are_counted_as_the_model_has_them() -> None:
     assert Workload().shape.body_parameters == pytest.approx(25e6, rel=0.02)
 
 
+@pytest.mark.sweep
 def test_a_way_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     with (
         pytest.raises(TrainingError, match=r"naive SLM .* ended with code 1"),

@@ -60,5 +60,5 @@ def test_deep_nesting_and_what_is_no_object_are_named(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"comparison\.json: not a comparison"):
             read_comparison(tmp_path)
     write_json(tmp_path / "comparison.json", COMPARISON | {"pairs": []})
-    with pytest.raises(DataError, match="compares no pair"):
+    with pytest.raises(DataError, match="compares nothing"):
         read_comparison(tmp_path)

@@ -107,6 +107,39 @@ def test_two_seeds_have_the_exact_p_alone(out: Path) -> None:
     assert f"{p:.3f} over seeds |" in (out / "report.md").read_text()
 
 
+def test_seeds_of_the_settings_are_shown_and_never_counted(out: Path) -> None:
+    summarise(out, [2, 3])
+    without = read_json(out / "summary.json")["pairs"][0]
+    summarise(out, [1, 2, 3], [1])
+    summary = read_json(out / "summary.json")
+    assert (summary["seeds"], summary["tuning_seeds"]) == ([1, 2, 3], [1])
+    for part in ("suites", "tasks"):
+        for name, entry in summary["pairs"][0][part].items():
+            assert [row["seed"] for row in entry["seeds"]] == [1, 2, 3]
+            assert entry | {"seeds": []} == without[part][name] | {"seeds": []}
+    report = (out / "report.md").read_text()
+    assert "Settings were chosen on seed 1" in report
+    assert "| 1 (not counted) | 55.0 |" in report
+    with pytest.raises(DataError, match="none that is not in"):
+        summarise(out, [1], [1])
+
+
+def test_suites_of_a_pair_are_adjusted_and_tasks_have_a_p_of_their_own(out: Path) -> None:
+    for seed, difference in DIFFERENCES.items():
+        summary = run_summary(seed, difference)
+        pair = summary["comparisons"][0]
+        pair["suites"]["mini_tir7"] = entry(0.02 + 0.001 * seed)
+        task = pair["tasks"]["mini_gsm8k"]
+        pair["tasks"] = {f"task{index}": {**task, "difference": 0.01 * (index + 1)} for index in range(5)}
+        write_json(out / f"seed-{seed}/summary.json", summary)
+    summarise(out, [1, 2, 3])
+    suites = read_json(out / "summary.json")["pairs"][0]["suites"]
+    math9, tir7 = suites["mini_math9"], suites["mini_tir7"]
+    assert tir7["p"] < math9["p"]
+    assert (tir7["p_holm"], math9["p_holm"]) == pytest.approx((2 * tir7["p"], math9["p"]))
+    assert (math9["p_tasks"], tir7["p_tasks"]) == (2 / 2**5, None)
+
+
 def test_missing_losses_are_left_out(out: Path) -> None:
     summary = run_summary(2, 0.03)
     del summary["validation_losses"]

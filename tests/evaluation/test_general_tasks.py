@@ -230,7 +230,7 @@ def test_the_suite_from_the_command_to_the_leaderboard(
     write_folder(data)
     pin(monkeypatch)
     options = EvalOptions(
-        [str(checkpoints["late"])], tmp_path, ["general"], limit=2, engine="hf", data_root=data, max_model_len=256
+        [str(checkpoints["late"])], tmp_path, ["general"], limit=1, engine="hf", data_root=data, max_model_len=256
     )
     (path,) = evaluate(options, Console(quiet=True))
     record = read_json(path)["rho1bench"]
@@ -240,11 +240,11 @@ def test_the_suite_from_the_command_to_the_leaderboard(
         statistics.mean(value for name, value in suite["metrics"].items() if not name.endswith("pass@10"))
     )
     samples = read_jsonl(path.parent / "samples_rho1_humaneval_pass10.jsonl")
-    assert [len(set(row["completion"])) > 10 for row in samples] == [True, True]
+    assert [len(set(row["completion"])) > 10 for row in samples] == [True]
     assert all(len(row["outcomes"]) == 20 for row in samples)
     label = read_label(tmp_path, record["label"])
     assert list(label.tasks) == list(SUITES["rho1_general15"])
-    assert len(label.tasks["rho1_mmlu"].scores) == 114
+    assert len(label.tasks["rho1_mmlu"].scores) == 57
     first = path.read_text()
     cached = (path.parent / "answers.jsonl").read_text()
     for unit in path.parent.glob("unit_*.json"):

@@ -32,7 +32,7 @@ def complete(engine: Any, prompts: list[dict[str, Any]]) -> list[Generation]:
     return [found[place] for place in range(len(prompts))]
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.vllm
 def test_a_real_server_that_dies_half_way_and_comes_back(
     checkpoints: dict[str, Path],

@@ -154,8 +154,8 @@ def assert_rates(replays: list[Replay], programs: int) -> None:
 
 
 def test_released_transcripts_in_part(shared_data: Path, tmp_path: Path):
-    replays = [released(shared_data, name, rows, tmp_path) for name, rows in (("gsm8k", 260), ("minerva_math", 40))]
-    assert_rates(replays, 299)  # one solution has no program
+    replays = [released(shared_data, name, rows, tmp_path) for name, rows in (("gsm8k", 50), ("minerva_math", 10))]
+    assert_rates(replays, 60)
 
 
 @pytest.mark.sweep

@@ -152,7 +152,32 @@ def test_shared_tasks_run_once(tasks: Tasks):
     assert list(suite_averages(suites, scores)) == ["mini_math9"]
 
 
-def test_plain_lm_eval_runs_the_groups(
+def test_lm_eval_alone_runs_a_group(checkpoints: dict[str, Path]):
+    """With the folder of tasks, and nothing else of ours."""
+    import lm_eval.tasks
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+
+    found = simple_evaluate(
+        model=HFLM(str(checkpoints["late"]), dtype="float32", device="cpu", batch_size=8),
+        tasks=["mini_math9"],
+        task_manager=lm_eval.tasks.TaskManager(include_path=str(tasks_dir()), include_defaults=False),
+        limit=1,
+        bootstrap_iters=0,
+        gen_kwargs={"max_gen_toks": 8},
+    )
+    assert found is not None
+    assert_all_scored(found["results"], ["mini_math9"])
+
+
+def assert_all_scored(results: dict[str, Any], groups: list[str]) -> None:
+    assert set(results) - set(groups) == {task for group in groups for task in SUITES[group]}
+    assert len(results) == 10 * len(groups)
+    assert all("exact_match,none" in row for row in results.values())
+
+
+@pytest.mark.sweep
+def test_the_command_of_lm_eval_runs_the_groups(
     checkpoints: dict[str, Path],
     process_environment: dict[str, str],
     shared_data_if_there: Path | None,
@@ -170,7 +195,4 @@ def test_plain_lm_eval_runs_the_groups(
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     (path,) = (tmp_path / "out").rglob("results_*.json")
-    results = json.loads(path.read_text())["results"]
-    assert set(results) - set(groups) == {task for group in groups for task in SUITES[group]}
-    assert len(results) == 10 * len(groups)
-    assert all("exact_match,none" in row for row in results.values())
+    assert_all_scored(json.loads(path.read_text())["results"], groups)

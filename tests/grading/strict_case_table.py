@@ -1,9 +1,16 @@
-"""Reads the tables of strict cases."""
+"""Reads the tables of strict cases; what judges them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from rho1bench.grading.pool import Question
+from rho1bench.grading.verdict import Verdict
+
+Judge = Callable[[Sequence[Question]], list[Verdict]]
+"""Verdicts on questions, in their order (the fixture ``judged``)."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from strict_case_table import read_cases
+from strict_case_table import Judge, read_cases
 
-from rho1bench.grading.pool import Question, WorkerPool
+from rho1bench.grading.pool import Question
 from rho1bench.grading.verdict import GRADER_VERSION
 from rho1bench.system.files import sha256_json
 
@@ -14,10 +14,10 @@ VERDICTS = {
 }
 
 
-def test_a_verdict_that_moves_asks_for_a_new_version(pool: WorkerPool) -> None:
+def test_a_verdict_that_moves_asks_for_a_new_version(judged: Judge) -> None:
     """Where this fails after a change of the rules: raise GRADER_VERSION and add its hash, as the failure prints it."""
     pairs = [pair for case in read_cases()[::4] for pair in ((case.answer, case.gold), (case.gold, case.answer))]
     questions = [Question(side, answer, gold, "math") for side in ("paper", "verified") for answer, gold in pairs]
     questions += [Question("verified", case.answer, case.gold, "math") for case in read_cases("strict_kinds.txt")[::8]]
-    found = sha256_json([str(verdict) for verdict in pool.ask(questions)])
+    found = sha256_json([str(verdict) for verdict in judged(questions)])
     assert VERDICTS[GRADER_VERSION] == found

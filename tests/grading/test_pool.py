@@ -14,10 +14,11 @@ import pytest
 from rho1bench.grading import Grade, Verdict, grade_answer, grade_many
 from rho1bench.grading.magnitude import TooLargeError, check_size, checked_power
 from rho1bench.grading.paper.expressions import read_expression
-from rho1bench.grading.pool import Question, WorkerPool, shared_pool
+from rho1bench.grading.pool import Question, WorkerPool, _verdict, shared_pool
 from rho1bench.grading.worker import MEMORY_BYTES
+from rho1bench.grading.worker_server import Worker, shared_server
 
-HANGS = [r"(x+y+z+1)^{300}", r"\sum_{n=1}^{1000000} \frac{1}{n^3}"]
+HANGS = [r"(x+y+z+1)^{300}+3!", r"\sum_{n=1}^{1000000} \frac{1}{n^3}"]
 
 
 def paper(pred: str, gold: str = "7") -> Question:
@@ -65,12 +66,46 @@ def test_a_killed_worker_is_replaced() -> None:
     workers = WorkerPool(1)
     assert workers.ask([paper("x+1", "1+x")]) == [Verdict.CORRECT]
     worker = workers._idle.queue[0]
-    assert worker._process is not None
-    os.killpg(worker._process.pid, signal.SIGKILL)
-    worker._process.wait()
+    before = worker.pid
+    assert before is not None
+    for process in (before, *_children(before)):
+        os.kill(process, signal.SIGKILL)
     assert workers.ask([paper("x+2", "2+x")]) == [Verdict.CORRECT]
+    assert worker.pid not in (None, before)
     workers.close()
-    assert worker._process is None
+    assert worker.pid is None
+
+
+def test_a_killed_server_is_replaced_and_its_workers_go_on() -> None:
+    workers = WorkerPool(1)
+    assert workers.ask([paper("x+1", "1+x")]) == [Verdict.CORRECT]
+    worker = workers._idle.queue[0]
+    before, server = worker.pid, shared_server()
+    assert server._process is not None
+    server._process.kill()
+    server._process.wait()
+    assert workers.ask([paper("x+2", "2+x")]) == [Verdict.CORRECT]
+    assert worker.pid == before
+    workers.close()
+    assert workers.ask([paper("x+3", "3+x")]) == [Verdict.CORRECT]
+    assert worker.pid not in (None, before)
+    workers.close()
+
+
+def test_a_worker_ends_with_its_caller_whatever_it_computes() -> None:
+    worker = Worker()
+    assert _verdict(worker, paper("x+1", "1+x"), 3.0) is Verdict.CORRECT
+    assert worker.pid is not None
+    processes = [worker.pid, *_children(worker.pid)]
+    asking = threading.Thread(target=_verdict, args=(worker, paper(HANGS[0], "x"), 60.0))
+    asking.start()
+    time.sleep(0.3)
+    worker.close()
+    asking.join()
+    deadline = time.monotonic() + 10.0
+    while any(Path(f"/proc/{process}").exists() for process in processes):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def _children(process: int) -> list[int]:
@@ -89,18 +124,18 @@ def test_a_computation_that_is_killed_each_time_costs_one_answer() -> None:
     workers = WorkerPool(1)
     assert workers.ask([paper("x+1", "1+x")]) == [Verdict.CORRECT]
     worker = workers._idle.queue[0]
-    assert worker._process is not None
-    before = worker._process.pid
+    before = worker.pid
+    assert before is not None
     stop, killed = threading.Event(), list[int]()
     killer = threading.Thread(target=_kill_children, args=(before, stop, killed))
     killer.start()
-    verdict = worker.ask(paper(HANGS[0], "x"), 30.0)
+    verdict = _verdict(worker, paper(HANGS[0], "x"), 30.0)
     stop.set()
     killer.join()
     assert verdict is Verdict.ERROR
     assert killed
     assert workers.ask([paper("x+2", "2+x")]) == [Verdict.CORRECT]
-    assert worker._process.pid == before, "the process that holds sympy in memory lives on"
+    assert worker.pid == before, "the process that holds sympy in memory lives on"
     workers.close()
 
 
@@ -109,8 +144,8 @@ def test_running_out_of_memory_costs_one_answer() -> None:
     workers = WorkerPool(1)
     assert workers.ask([paper("[1]*10**9"), paper("x+1", "1+x")]) == [Verdict.INCORRECT, Verdict.CORRECT]
     worker = workers._idle.queue[0]
-    assert worker._process is not None
-    (child,) = _children(worker._process.pid)
+    assert worker.pid is not None
+    (child,) = _children(worker.pid)
     status = Path(f"/proc/{child}/status").read_text()
     workers.close()
     assert int(re.findall(r"VmPeak:\s*(\d+) kB", status)[0]) * 1024 <= MEMORY_BYTES

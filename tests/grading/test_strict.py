@@ -8,9 +8,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strict_case_table import Case, read_cases
+from strict_case_table import Case, Judge, read_cases
 
-from rho1bench.grading.pool import Question, WorkerPool
+from rho1bench.grading.pool import Question
 from rho1bench.grading.strict.equality import quick_verify
 from rho1bench.grading.strict.extraction import answer_span
 from rho1bench.grading.strict.normal_form import tidy
@@ -22,14 +22,14 @@ ASYMMETRIC: set[tuple[str, str]] = set()
 """Pairs whose verdict depends on which side is gold; none known. Add one only with its reason."""
 
 
-def judge(pool: WorkerPool, pairs: list[tuple[str, str]]) -> list[Verdict]:
-    return pool.ask([Question("verified", answer, gold, "math") for answer, gold in pairs])
+def judge(judged: Judge, pairs: list[tuple[str, str]]) -> list[Verdict]:
+    return judged([Question("verified", answer, gold, "math") for answer, gold in pairs])
 
 
 @pytest.fixture(scope="module")
-def verdicts(pool: WorkerPool) -> dict[tuple[str, str], Verdict]:
+def verdicts(judged: Judge) -> dict[tuple[str, str], Verdict]:
     pairs = [pair for case in CASES for pair in ((case.answer, case.gold), (case.gold, case.answer))]
-    return dict(zip(pairs, judge(pool, pairs), strict=True))
+    return dict(zip(pairs, judge(judged, pairs), strict=True))
 
 
 def test_the_table_is_large_and_every_case_has_a_source() -> None:
@@ -77,12 +77,12 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize("respell", [_spread, _sized, _zeros], ids=["spacing", "left-right", "trailing zeros"])
-def test_typography_changes_nothing(pool: WorkerPool, respell: object) -> None:
+def test_typography_changes_nothing(judged: Judge, respell: object) -> None:
     assert callable(respell)
     chosen = [c for c in FORMULAS if not c.source.startswith(("GSM8K", "Own guard: what")) and "e-" not in c.answer]
     pairs = [(respell(case.answer), case.gold) for case in chosen if respell(case.answer) != case.answer]
     wanted = [case.same for case in chosen if respell(case.answer) != case.answer]
-    found = [verdict is Verdict.CORRECT for verdict in judge(pool, pairs)]
+    found = [verdict is Verdict.CORRECT for verdict in judge(judged, pairs)]
     assert [pair for pair, same, right in zip(pairs, wanted, found, strict=True) if same != right] == []
     assert len(pairs) > 15
 
@@ -144,10 +144,10 @@ def test_quick_path_never_raises_and_is_symmetric(left: str, right: str) -> None
 
 @settings(max_examples=5)
 @given(st.lists(st.tuples(MESSES, MESSES), min_size=30, max_size=30))
-def test_never_raises_and_keeps_its_time(pool: WorkerPool, pairs: list[tuple[str, str]]) -> None:
+def test_never_raises_and_keeps_its_time(judged: Judge, pairs: list[tuple[str, str]]) -> None:
     """Messes and their mirror images, through the workers: always a verdict, never an error, the same both ways."""
-    forward = judge(pool, pairs)
-    backward = judge(pool, [(gold, answer) for answer, gold in pairs])
+    forward = judge(judged, pairs)
+    backward = judge(judged, [(gold, answer) for answer, gold in pairs])
     assert Verdict.ERROR not in forward
     settled = [pair for pair in zip(forward, backward, strict=True) if Verdict.TIMEOUT not in pair]
     assert all(one is other for one, other in settled)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strict_case_table import Case, read_cases
+from strict_case_table import Case, Judge, read_cases
 
 from rho1bench.grading import Verdict, grade_many
 from rho1bench.grading.pool import Question, WorkerPool
@@ -18,14 +18,14 @@ KINDS = read_cases("strict_kinds.txt")
 COMPLETIONS = read_cases("strict_completions.txt")
 
 
-def judge(pool: WorkerPool, pairs: list[tuple[str, str]]) -> list[Verdict]:
-    return pool.ask([Question("verified", answer, gold, "math") for answer, gold in pairs])
+def judge(judged: Judge, pairs: list[tuple[str, str]]) -> list[Verdict]:
+    return judged([Question("verified", answer, gold, "math") for answer, gold in pairs])
 
 
 @pytest.fixture(scope="module")
-def verdicts(pool: WorkerPool) -> dict[tuple[str, str], Verdict]:
+def verdicts(judged: Judge) -> dict[tuple[str, str], Verdict]:
     pairs = [(case.answer, case.gold) for case in KINDS]
-    return dict(zip(pairs, judge(pool, pairs), strict=True))
+    return dict(zip(pairs, judge(judged, pairs), strict=True))
 
 
 @pytest.mark.parametrize("kind", dict.fromkeys(case.source for case in KINDS))
@@ -37,10 +37,10 @@ def test_kind(kind: str, verdicts: dict[tuple[str, str], Verdict]) -> None:
 
 @pytest.mark.parametrize("part", [0, pytest.param(slice(None), marks=pytest.mark.sweep)], ids=["a part", "all"])
 def test_which_side_is_gold_makes_no_difference(
-    pool: WorkerPool, verdicts: dict[tuple[str, str], Verdict], part: int | slice
+    judged: Judge, verdicts: dict[tuple[str, str], Verdict], part: int | slice
 ) -> None:
     cases = KINDS[part] if isinstance(part, slice) else KINDS[part::8]
-    found = judge(pool, [(case.gold, case.answer) for case in cases])
+    found = judge(judged, [(case.gold, case.answer) for case in cases])
     assert [
         case for case, verdict in zip(cases, found, strict=True) if verdict is not verdicts[case.answer, case.gold]
     ] == []
@@ -122,21 +122,21 @@ def test_a_repeating_decimal_is_its_fraction(block: int, width: int, zeros: int)
 
 @settings(max_examples=2)
 @given(st.lists(st.tuples(st.integers(2, 12), st.integers(15, 60), st.integers(1, 9)), min_size=12, max_size=12))
-def test_large_and_tiny_values_are_compared_exactly(pool: WorkerPool, triples: list[tuple[int, int, int]]) -> None:
+def test_large_and_tiny_values_are_compared_exactly(judged: Judge, triples: list[tuple[int, int, int]]) -> None:
     same = [(rf"{base}^{{{power}}}+{gap}", str(base**power + gap)) for base, power, gap in triples]
     same += [(rf"\frac{{{base}^{{{power}}}}}{{{base}}}", rf"{base}^{{{power - 1}}}") for base, power, _ in triples]
     other = [(rf"{base}^{{{power}}}", rf"{base}^{{{power}}}+{gap}") for base, power, gap in triples]
     other += [(rf"\frac{{1}}{{{base}^{{{power}}}+{gap}}}", rf"{base}^{{-{power}}}") for base, power, gap in triples]
     other += [(rf"\sqrt{{{base}^{{{2 * power}}}+{gap}}}", rf"{base}^{{{power}}}") for base, power, gap in triples]
-    assert set(judge(pool, same + [pair[::-1] for pair in same])) == {Verdict.CORRECT}
-    assert set(judge(pool, other + [pair[::-1] for pair in other])) == {Verdict.INCORRECT}
+    assert set(judge(judged, same + [pair[::-1] for pair in same])) == {Verdict.CORRECT}
+    assert set(judge(judged, other + [pair[::-1] for pair in other])) == {Verdict.INCORRECT}
 
 
 @settings(max_examples=2)
 @given(
     st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 9), st.booleans(), st.booleans()), min_size=10, max_size=10)
 )
-def test_inequalities_are_their_intervals(pool: WorkerPool, cases: list[tuple[int, int, bool, bool]]) -> None:
+def test_inequalities_are_their_intervals(judged: Judge, cases: list[tuple[int, int, bool, bool]]) -> None:
     pairs, wrong = [], []
     for start, width, closed_left, closed_right in cases:
         end = start + width
@@ -147,5 +147,5 @@ def test_inequalities_are_their_intervals(pool: WorkerPool, cases: list[tuple[in
             (f"x {right} {end} \\text{{ and }} {start} {left} x", interval),
         ]
         wrong += [(f"{start} {left} x {right} {end + 1}", interval), (f"x {right} {end}", interval)]
-    assert set(judge(pool, pairs)) == {Verdict.CORRECT}
-    assert set(judge(pool, wrong)) == {Verdict.INCORRECT}
+    assert set(judge(judged, pairs)) == {Verdict.CORRECT}
+    assert set(judge(judged, wrong)) == {Verdict.INCORRECT}

@@ -8,12 +8,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from eval_folders import write_label
+from fake_evaluations import SUITE, evaluated, rehashed
 from fake_records import write_results
 from small_recipe import SMALL
 
@@ -21,36 +19,12 @@ from rho1bench.errors import DataError, RunError
 from rho1bench.leaderboard.pages.build import add_and_build, check_results, write_pages
 from rho1bench.leaderboard.records.add import add
 from rho1bench.leaderboard.records.from_run import Run, check_run
-from rho1bench.leaderboard.records.pins import task_pins
-from rho1bench.paper.suites import SUITES
 from rho1bench.pipeline.fingerprint import stage_fingerprint
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import Recipe, references
 from rho1bench.recipe.loading.load import load_recipe
-from rho1bench.system.files import read_json, sha256_json, write_json
-
-SUITE = "mini_tir7"
-
-
-def evaluated(folder: Path, label: str, *, seed: int = 0) -> Path:
-    """Write what ``rho1bench eval`` leaves of a model on all rows of a suite, with the pinned data and prompts."""
-    generator = np.random.default_rng(seed)
-    scores = {task: [float(value) for value in generator.random(120) < 0.5] for task in SUITES[SUITE]}
-    write_label(folder, label, scores, {SUITE: list(scores)}, weights_sha256=f"{seed}" * 64, code_sha256="c" * 64)
-    path = folder / label / "results.json"
-    data = read_json(path)
-    for name, task in data["rho1bench"]["tasks"].items():
-        ((version, pin),) = task_pins()[name].items()
-        task |= pin.model_dump() | {"version": json.loads(version), "verdicts": None}
-    write_json(path, rehashed(data))
-    return folder / label
-
-
-def rehashed(data: dict[str, Any]) -> dict[str, Any]:
-    """Return results.json with the hash of its content, as an evaluation with other settings writes it."""
-    content = {key: value for key, value in data["rho1bench"].items() if key != "sha256"}
-    return data | {"rho1bench": content | {"sha256": sha256_json(content)}}
+from rho1bench.system.files import read_json, write_json
 
 
 def tree(folder: Path) -> dict[str, bytes]:

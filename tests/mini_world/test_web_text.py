@@ -64,7 +64,9 @@ def test_a_stream_does_not_depend_on_where_it_is_cut(seed: int, num: int, offset
     assert sft_samples("sft_tir", num, seed, offset) == samples
 
 
-@pytest.mark.parametrize("noise_share", [0.0, 0.3, 0.6, 0.8])
+@pytest.mark.parametrize(
+    "noise_share", [0.0, 0.6, *(pytest.param(share, marks=pytest.mark.sweep) for share in (0.3, 0.8))]
+)
 def test_noise_share_is_the_stated_one(noise_share: float) -> None:
     documents = web_documents(1_500, 1, noise_share=noise_share)
     characters = sum(len(document.text) for document in documents)
@@ -165,25 +167,31 @@ def test_bad_shares(bad: dict[str, float]) -> None:
         web_documents(1, 0, **bad)
 
 
-def _shipped_texts(seed: int) -> dict[str, list[str]]:
+def _shipped_texts(seed: int, part: int) -> dict[str, list[str]]:
+    """Return the first ``1 / part`` of each text."""
     web, general, general_offset = SHIPPED_WEB
-    documents = web_documents(web, seed) + web_documents(general, seed, general_offset)
-    samples = sft_samples("sft_tir", SHIPPED_SFT[0], seed) + sft_samples("sft_cot", SHIPPED_SFT[1], seed)
+    documents = web_documents(web // part, seed) + web_documents(general // part, seed, general_offset)
+    samples = [
+        sample
+        for style, number in zip(("sft_tir", "sft_cot"), SHIPPED_SFT, strict=True)
+        for sample in sft_samples(style, number // part, seed)  # type: ignore[arg-type]
+    ]
     return {
-        "clean": [document.text for document in clean_documents(SHIPPED_CLEAN, seed)],
+        "clean": [document.text for document in clean_documents(SHIPPED_CLEAN // part, seed)],
         "web": [document.text for document in documents],
         "sft": [sample.text for sample in samples],
     }
 
 
-def test_no_test_question_occurs_in_any_training_text() -> None:
+@pytest.mark.parametrize("part", [5, pytest.param(1, marks=pytest.mark.sweep)])
+def test_no_test_question_occurs_in_any_training_text(part: int) -> None:
     stems = {
         canonical_key(problem.stem): task
         for task in (*MATH_TASKS, "gsm_hard")
         for problem in make_problems(task, "test", TEST_ROWS, TEST_SEED)
     }
     assert len(stems) == 10 * TEST_ROWS
-    for corpus, texts in _shipped_texts(0).items():
+    for corpus, texts in _shipped_texts(0, part).items():
         questions = [OPTIONS.sub("", "".join(found)) for text in texts for found in QUESTION.findall(text)]
         assert len(questions) >= len(texts)
         assert not {canonical_key(question) for question in questions} & stems.keys(), corpus

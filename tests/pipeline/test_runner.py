@@ -221,7 +221,7 @@ def test_seeds_run_one_after_the_other_and_are_summarised(tmp_path, calls, recip
     path = recipe_file(lambda data: data.update(seeds=[5, 6]))
     result = go(tmp_path / "run", recipe=path)
     assert calls() == ALL + ALL
-    assert read_json(tmp_path / "run/summary.json") == {"seeds": [5, 6]}
+    assert read_json(tmp_path / "run/summary.json") == {"seeds": [5, 6], "tuning_seeds": []}
     assert [read_json(tmp_path / f"run/seed-{seed}/summary.json")["seed"] for seed in (5, 6)] == [5, 6]
     assert len(result.stages) == 2 * len(ALL)
     assert result.stages[0].name == "seed-5/tokenizer"
@@ -232,6 +232,15 @@ def test_seeds_run_one_after_the_other_and_are_summarised(tmp_path, calls, recip
     assert (tmp_path / "one/stages/slm/metrics.jsonl").read_bytes() == (
         tmp_path / "run/seed-5/stages/slm/metrics.jsonl"
     ).read_bytes()
+
+
+def test_which_seeds_count_changes_the_summary_and_no_stage(tmp_path, calls, recipe_file):
+    go(tmp_path / "run", recipe=recipe_file(lambda data: data.update(seeds=[5, 6])))
+    calls()
+    tuned = recipe_file(lambda data: data.update(seeds=[5, 6], tuning_seeds=[5]))
+    assert not go(tmp_path / "run", recipe=tuned).changed
+    assert calls() == []
+    assert read_json(tmp_path / "run/summary.json") == {"seeds": [5, 6], "tuning_seeds": [5]}
 
 
 def test_preview_writes_nothing_and_knows_what_would_run(run, calls, tmp_path):

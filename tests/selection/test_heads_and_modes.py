@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -140,18 +141,28 @@ def shifted(outputs: Any) -> Any:
     return outputs
 
 
-def test_checkpointing_and_compiling_change_nothing() -> None:
+def checkpointed(lm: Any) -> Any:
+    lm.gradient_checkpointing_enable({"use_reentrant": False})
+    return selective(lm)
+
+
+def traced(lm: Any) -> Any:
+    return torch.compile(selective(lm), backend="eager")
+
+
+def compiled(lm: Any) -> Any:
+    return torch.compile(selective(lm), backend="aot_eager")
+
+
+@pytest.mark.parametrize("changed", [checkpointed, traced, pytest.param(compiled, marks=pytest.mark.sweep)])
+def test_checkpointing_and_compiling_change_nothing(changed: Callable[[Any], Any]) -> None:
     lm = model("Llama").train()
     _, expected, grads = step(selective(lm), lm)
-    lm.gradient_checkpointing_enable({"use_reentrant": False})
-    _, found, found_grads = step(selective(lm), lm)
-    lm.gradient_checkpointing_disable()
-    _, compiled, compiled_grads = step(torch.compile(selective(lm), backend="aot_eager"), lm)
-    for outputs, gradient in ((found, found_grads), (compiled, compiled_grads)):
-        assert torch.equal(outputs["selected"], expected["selected"])
-        torch.testing.assert_close(outputs["loss_sum"], expected["loss_sum"])
-        for name in grads:
-            torch.testing.assert_close(gradient[name], grads[name], atol=1e-5, rtol=1e-4)
+    _, found, found_grads = step(changed(lm), lm)
+    assert torch.equal(found["selected"], expected["selected"])
+    torch.testing.assert_close(found["loss_sum"], expected["loss_sum"])
+    for name in grads:
+        torch.testing.assert_close(found_grads[name], grads[name], atol=1e-5, rtol=1e-4)
 
 
 def test_autocast_multiplies_in_bfloat16_and_sums_in_float32() -> None:

@@ -1,17 +1,17 @@
-"""Runs stages for the kill test: ``kill_run.py OUT STAGE KILL_AT`` dies by SIGKILL before step KILL_AT (0: never)."""
+"""A stage that dies by SIGKILL where it is told to."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import world
 
 
-def kill_at(step: int, when: str) -> None:
+def run(out: str, stage: str, step: int, when: str) -> None:
+    """Run a stage of the tiny run; it dies before a step (``when`` is ``step``), or while it writes a resume point."""
     from rho1bench.training.callbacks import StageCallback
     from rho1bench.training.trainers import resumable
 
@@ -26,13 +26,4 @@ def kill_at(step: int, when: str) -> None:
         StageCallback.on_step_begin = before_step  # type: ignore[method-assign]
     else:
         resumable.place_folder = while_saving
-
-
-def main(out: Path, stage: str, step: int, when: str) -> None:
-    if step:
-        kill_at(step, when)
-    world.run_stages(world.compared(), out, only=[stage])
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    world.run_stages(world.compared(), Path(out), only=[stage])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,23 @@ WEIGHTED = {"score": "entropy_weight", "parameters": {"power": 2.0}}
 AVERAGE = {"score": "self_gain", "ratio": 0.6, "moving_average": 0.9}
 SHORT: dict[str, Any] = {"max_steps": 6, "save_steps": 3, "logging_steps": 1}
 HELD_OUT: dict[str, Any] = {"validation": "held_out", "validation_steps": 3, "num_checkpoints": 1}
-SFT_SELECTION = {"selection": {"score": "excess_loss", "ratio": 0.6}, "reference": "reference", **SHORT}
+SFT_SELECTION: dict[str, Any] = {"selection": {"score": "excess_loss", "ratio": 0.6}, "reference": "reference", **SHORT}
+PAIRS = [
+    ("one_global", "two_global"),
+    ("one_global", "sharded"),
+    ("one_weighted", "two_weighted"),
+    ("one_sft", "two_sft"),
+]
+MORE_PAIRS = [
+    ("one_clm", "accumulated_clm"),
+    ("one_clm", "two_clm"),
+    ("one_global", "accumulated_global"),
+    ("one_micro", "two_micro"),
+    ("one_average", "two_average"),
+    ("one_gpt2", "sharded_gpt2"),
+    ("one_sft_selective", "two_sft_selective"),
+]
+"""The sweep's; accumulation in one process is also one of the invariants' tests."""
 # Sums run in another order, and Adam's first steps enlarge the last bits where gradients are tiny.
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 2e-6, 2e-6
 
@@ -58,22 +76,31 @@ def stages(out: Path) -> list[dict[str, Any]]:
     ]
 
 
+def carry_out(out: Path, names: Iterable[str]) -> None:
+    """Run the stages of these names that have not run: those of one process here, the others in one start of two."""
+    missing = [name for name in dict.fromkeys(names) if not (out / name / "training.json").exists()]
+    alone = [name for name in missing if name.startswith(("one", "acc"))]
+    world.run_stages(stages(out), out, only=alone)
+    rank_world.launch(stages(out), out, [name for name in missing if name not in alone])
+
+
 @pytest.fixture(scope="module")
-def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every stage above; in one of them rank 1 dies, and the stage goes on in a second start."""
+def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The stages of ``PAIRS``."""
     out = world.link_shared(shared, tmp_path_factory.mktemp("ranks"))
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     architectures.save_pretrained("gpt2", out / "tokens/tokenizer", out / "gpt2", **no_dropout)
-    names = [stage["name"] for stage in stages(out)[len(world.scored()) :] if stage["name"] != "sharded_killed"]
-    world.run_stages(stages(out), out, only=[name for name in names if name.startswith(("one", "acc"))])
     with pytest.MonkeyPatch.context() as patched:
         here = Path(__file__).parent
         patched.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parents[1])]))
-        with pytest.raises(RunError, match=r"stage 'killed': rank 1 was ended by SIGKILL .* resume point"):
-            rank_world.launch(stages(out), out, ["killed"], kill=(1, 5))
-        assert [path.name for path in (out / "killed/trainer").glob("checkpoint-*")] == ["checkpoint-3"]
-        rank_world.launch(stages(out), out, [name for name in names if not name.startswith(("one", "acc"))])
-    return out
+        carry_out(out, chain(*PAIRS))
+        yield out
+
+
+@pytest.fixture(scope="module")
+def more(run: Path) -> Path:
+    carry_out(run, chain(*MORE_PAIRS))
+    return run
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -81,23 +108,18 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in timed} for row in read_jsonl(folder / "metrics.jsonl")]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("one_clm", "accumulated_clm"),
-        ("one_clm", "two_clm"),
-        ("one_global", "accumulated_global"),
-        ("one_global", "two_global"),
-        ("one_global", "sharded"),
-        ("one_micro", "two_micro"),
-        ("one_weighted", "two_weighted"),
-        ("one_average", "two_average"),
-        ("one_gpt2", "sharded_gpt2"),
-        ("one_sft", "two_sft"),
-        ("one_sft_selective", "two_sft_selective"),
-    ],
-)
-def test_processes_and_accumulation_are_one_large_batch(run: Path, one: str, other: str) -> None:
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_processes_are_one_large_batch(run: Path, one: str, other: str) -> None:
+    assert_same_training(run, one, other)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("one", "other"), MORE_PAIRS)
+def test_processes_and_accumulation_are_one_large_batch(more: Path, one: str, other: str) -> None:
+    assert_same_training(more, one, other)
+
+
+def assert_same_training(run: Path, one: str, other: str) -> None:
     logged = [[row for row in rows(run / name) if "max_steps" in row] for name in (one, other)]
     assert len(logged[0]) == len(logged[1]) == 6
     for expected, found in zip(*logged, strict=True):
@@ -125,20 +147,15 @@ def test_only_one_rank_writes(run: Path, name: str) -> None:
     assert not (run / name / "trainer").exists()
 
 
-def test_killed_and_resumed_equals_straight_with_two_ranks(run: Path) -> None:
-    assert weights_sha256(run / "killed/checkpoint") == weights_sha256(run / "two_average/checkpoint")
-    assert rows(run / "killed") == rows(run / "two_average")
-
-
 @pytest.mark.sweep
-def test_a_sharded_stage_killed_and_resumed_equals_straight(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = Path(__file__).parent
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parents[1])]))
-    with pytest.raises(RunError, match="stage 'sharded_killed': rank 1 was ended by SIGKILL"):
-        rank_world.launch(stages(run), run, ["sharded_killed"], kill=(1, 5))
-    rank_world.launch(stages(run), run, ["sharded_killed"])
-    assert weights_sha256(run / "sharded_killed/checkpoint") == weights_sha256(run / "sharded/checkpoint")
-    assert rows(run / "sharded_killed") == rows(run / "sharded")
+@pytest.mark.parametrize(("killed", "straight"), [("killed", "two_average"), ("sharded_killed", "sharded")])
+def test_killed_and_resumed_equals_straight_with_two_ranks(more: Path, killed: str, straight: str) -> None:
+    with pytest.raises(RunError, match=rf"stage '{killed}': rank 1 was ended by SIGKILL .* resume point"):
+        rank_world.launch(stages(more), more, [killed], kill=(1, 5))
+    assert [path.name for path in (more / killed / "trainer").glob("checkpoint-*")] == ["checkpoint-3"]
+    rank_world.launch(stages(more), more, [killed])
+    assert weights_sha256(more / killed / "checkpoint") == weights_sha256(more / straight / "checkpoint")
+    assert rows(more / killed) == rows(more / straight)
 
 
 def test_a_rank_with_a_bug_shows_its_traceback() -> None:

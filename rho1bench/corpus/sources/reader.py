@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from rho1bench.corpus.sources.documents import BadRows, Document, Item, mini_world_documents, plain_document
 from rho1bench.corpus.sources.hub_rows import HubRows
 from rho1bench.corpus.sources.local_rows import BadRow, LocalRows, Position, Row, text_of
+from rho1bench.corpus.sources.package_text import PackageRows
 from rho1bench.errors import DataError
-from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, Source
+from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, PackageSource, Source
 
 
 def read_documents(
@@ -49,12 +50,14 @@ class SourceReader:
         self._source, self._seed, self._max_bytes = source, seed, max_bytes
         self._found = int(position["found"]) if position else 0
         rows = position["rows"] if position else None
-        self._rows: LocalRows | HubRows | None = None
+        self._rows: LocalRows | HubRows | PackageRows | None = None
         if isinstance(source, LocalSource):
             columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
             self._rows = LocalRows(source, max_bytes, rows, columns)
         elif isinstance(source, HubSource):
             self._rows = HubRows(source, rows)
+        elif isinstance(source, PackageSource):
+            self._rows = PackageRows(source, max_bytes, rows)
 
     def position(self) -> Position:
         """Return the place after the last item given out, as JSON."""
@@ -68,7 +71,9 @@ class SourceReader:
         elif self._rows is not None:
             yield from self._documents(self._source, self._rows)
 
-    def _documents(self, source: LocalSource | HubSource, rows: LocalRows | HubRows) -> Iterator[Item]:
+    def _documents(
+        self, source: LocalSource | HubSource | PackageSource, rows: LocalRows | HubRows | PackageRows
+    ) -> Iterator[Item]:
         last = None if source.num_documents is None else source.offset + source.num_documents
         if self._found == last:
             return
@@ -80,12 +85,12 @@ class SourceReader:
             if self._found == last:
                 return
         if last is not None:
-            place = source.path if isinstance(source, LocalSource) else source.dataset
-            yield DataError(f"{place}: has {self._found} documents, but the recipe asks for {last}.")
+            yield DataError(f"{source.place}: has {self._found} documents, but the recipe asks for {last}.")
 
-    def _item(self, source: LocalSource | HubSource, row: Row | DataError) -> Item:
-        if isinstance(row, DataError):
+    def _item(self, source: LocalSource | HubSource | PackageSource, row: Row | Item) -> Item:
+        if isinstance(row, Document | DataError):
             return row
+        assert not isinstance(source, PackageSource), "gives documents"
         try:
             return plain_document(text_of(row[1], source.text_field, row[0], self._max_bytes))
         except BadRow as bad:

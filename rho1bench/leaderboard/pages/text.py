@@ -132,7 +132,8 @@ def _difference(cell: Cell) -> CellView:
     p = f"p {fmt.p_value(cell.p)}" if cell.p is not None else ""
     holm = f" ({fmt.p_value(cell.p_holm)})" if p and cell.p_holm is not None else ""
     exact = f"exact p {fmt.p_value(cell.p_exact)}" if cell.p_exact is not None else ""
-    return CellView(text, interval, ", ".join(filter(None, [p + holm, exact])), cell.marked, cell.note)
+    tasks = f"over tasks p {fmt.p_value(cell.p_tasks)}" if cell.p_tasks is not None else ""
+    return CellView(text, interval, ", ".join(filter(None, [p + holm, exact, tasks])), cell.marked, cell.note)
 
 
 def _fact(fact: Fact) -> FactView:

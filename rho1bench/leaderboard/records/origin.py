@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from rho1bench.comparison.costs import StagesNeeded, models_from_elsewhere
 from rho1bench.errors import RecipeError
 from rho1bench.leaderboard.records.from_evaluation import evaluation_command, slug
 from rho1bench.leaderboard.records.from_run import baselines_of, method_of, recipe_sha256, selection_of
@@ -22,6 +23,7 @@ from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings
 from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
+from rho1bench.sizing.flops import Work, flops_of
 
 _SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)? --seed [0-9]+")
 _SEED = re.compile(r" --seed ([0-9]+)$")
@@ -48,6 +50,11 @@ def _parsed(text: str) -> Any:
     return yaml.safe_load(text)
 
 
+@lru_cache(maxsize=64)
+def _kept(text: str) -> Recipe:
+    return Recipe.model_validate(_parsed(text))
+
+
 def origin_problems(record: Record, results: Path) -> Iterator[str]:
     """Yield where a record is not what its own command would make."""
     if record.training is None:
@@ -60,6 +67,7 @@ def origin_problems(record: Record, results: Path) -> Iterator[str]:
     yield from _name_problems(record, record.training, recipe)
     yield from _training_problems(record.training, recipe)
     yield from _evaluated_problems(record, record.training, recipe)
+    yield from _cost_problems(record, record.training, recipe)
 
 
 def _evaluation_problems(record: Record) -> Iterator[str]:
@@ -93,7 +101,7 @@ def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe |
     if match[1] != f"recipes/{slug(training.recipe)}.{training.recipe_sha256[:8]}.yaml":
         return f"{match[1]} is not named after its recipe and hash"
     try:
-        return Recipe.model_validate(_parsed((results / match[1]).read_text(encoding="utf-8")))
+        return _kept((results / match[1]).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, RecursionError, UnicodeDecodeError, ValidationError) as error:
         return f"its recipe {match[1]} cannot be read: {str(error).splitlines()[0]}"
 
@@ -115,7 +123,7 @@ def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
         yield f"scale is {record.scale}, its recipe is {'a smoke test' if is_smoke else 'not a smoke test'}"
     if training.recipe != recipe.name:
         yield f"training.recipe is {training.recipe}, its command runs {recipe.name}"
-    run_seed = seed_of_run(record.command)
+    run_seed = seed_of_run(record.command, training)
     seed = f"seed{run_seed}"
     stem = f"{slug(recipe.name)}{'.smoke' if is_smoke else ''}.{training.stage}.{seed}"
     limit = f".limit{record.limit}" if record.limit else ""
@@ -133,10 +141,10 @@ def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
         yield f"its command runs the seed {run_seed}, its recipe declares the seeds {recipe.seeds}"
 
 
-def seed_of_run(command: str) -> int:
-    """Return the seed of the run that a command makes; a stage of it may have a seed of its own. 0 without one."""
+def seed_of_run(command: str, training: TrainingFacts | None) -> int:
+    """Return the seed of the run that a command makes, which that of a stage need not be; 0 for no run."""
     match = _SEED.search(command)
-    return int(match[1]) if match else 0
+    return int(match[1]) if match else training.seed if training else 0
 
 
 def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
@@ -185,6 +193,40 @@ def _evaluated_problems(record: Record, training: TrainingFacts, recipe: Recipe)
             yield f"its baseline is {record.comparison.baseline}, by its recipe {baseline or 'it has none'}"
 
 
+_FORWARD_PASSES = 2
+"""Further forward passes that a selection may take at most: a score-only pass, and one of a moving average."""
+
+
+def _cost_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
+    """Yield where what it cost is not that of its recipe's stages, or no training of its model and tokens can take."""
+    cost = record.cost
+    if cost is None or training.stage not in {stage.name for stage in recipe.stages_of(TrainStage)}:
+        return
+    own, shared = stages_needed(recipe).of(training.stage)
+    for what, parts, names in (("stages", cost.stages, own), ("shared", cost.shared, shared)):
+        kinds = ["training" if isinstance(recipe.stage(name), TrainStage) else "scoring" for name in names]
+        if [(part.stage, part.kind) for part in parts] != list(zip(names, kinds, strict=True)):
+            yield f"cost.{what} are {[part.stage for part in parts]}, by its recipe {names}"
+    elsewhere = models_from_elsewhere(recipe, [*own, *shared])
+    if cost.not_counted != elsewhere:
+        yield f"cost.not_counted is {cost.not_counted}, by its recipe {elsewhere}"
+    bounds = _flops_bounds(training, recipe)
+    found = None if cost.own is None else cost.own.flops
+    if bounds is not None and found is not None and not 0.98 * bounds[0] <= found <= 1.02 * bounds[1]:
+        yield f"its training took {found:.3g} operations, its model and tokens {bounds[0]:.3g} to {bounds[1]:.3g}"
+
+
+def _flops_bounds(training: TrainingFacts, recipe: Recipe) -> tuple[float, float] | None:
+    """Return the fewest and the most operations of a pretraining stage; None where they do not follow."""
+    stage, tokens, selected = recipe.stage(training.stage, TrainStage), training.tokens, training.selected_tokens
+    shape = stage.shape(recipe) if isinstance(stage, PretrainStage) else None
+    if shape is None or tokens is None or selected is None:
+        return None
+    length, passes = stage.sequence_length(recipe), _FORWARD_PASSES * tokens
+    least = flops_of(shape, length, Work(tokens, selected))
+    return least, flops_of(shape, length, Work(tokens, selected, passes, passes + tokens))
+
+
 def expected_baseline(record: Record, results: Path) -> str | None:
     """Return the id of the baseline that a record's recipe pairs it with on its suite; None without one."""
     training = record.training
@@ -199,10 +241,28 @@ def expected_baseline(record: Record, results: Path) -> str | None:
     return None
 
 
+def stages_needed(recipe: Recipe) -> StagesNeeded:
+    """Return which stages the checkpoints of a recipe needed; kept, for a recipe has many records."""
+    key = recipe_sha256(recipe)
+    if key not in _needed:
+        _needed[key] = StagesNeeded(recipe)
+    return _needed[key]
+
+
+_needed: dict[str, StagesNeeded] = {}
+
+
 def declared_seeds(command: str, training: TrainingFacts, results: Path) -> list[int]:
     """Return the seeds that the recipe of a record runs with; empty where it declares none."""
     recipe = _recipe_of(command, training, results)
     return [] if isinstance(recipe, str) else list(recipe.seeds)
+
+
+def is_tuning_seed(record: Record, results: Path) -> bool:
+    """Tell whether the recipe of a record says that its settings were chosen on the record's seed."""
+    training = record.training
+    recipe = _recipe_of(record.command, training, results) if training else ""
+    return training is not None and not isinstance(recipe, str) and training.seed in recipe.tuning_seeds
 
 
 def start_of(command: str, training: TrainingFacts, results: Path) -> str | None:

@@ -50,7 +50,7 @@ def accuracy_figures(
     baselines: dict[_Stage, _Stage] = {}
     for record in records:
         stage = _stage(record)
-        if stage is None or len(record.curve) < 2:
+        if stage is None or len(record.curve) < 2 or not record.counts:
             continue
         curves.setdefault(stage, []).append(record)
         baseline = by_id.get(record.comparison.baseline) if record.comparison else None

@@ -65,6 +65,8 @@ class Cell:
     """Number of a footnote of the table, from 1."""
     p_exact: float | None = None
     """Of a mean over seeds: the exact sign-flip p."""
+    p_tasks: float | None = None
+    """Of an average: the exact sign-flip p over its tasks."""
 
 
 @dataclass(frozen=True, slots=True)

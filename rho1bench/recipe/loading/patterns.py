@@ -222,7 +222,7 @@ def _wanted(names: _Names, group: Sequence[str], given: dict[Any, Any]) -> dict[
         if axis is None:
             raise _Wrong(f"there is no axis {word!r}{nearest(word, axes)}; axes: {', '.join(axes)}")
         labels = list(dict.fromkeys(names.labels(name)[axis] for name in group))
-        label = value if isinstance(value, str) else label_of(axis, value)
+        label = str(value) if str(value) in labels else label_of(axis, value)
         if label not in labels:
             raise _Wrong(
                 f"no variant has the label {value!r} on {axis}{nearest(label, labels)}; labels: {', '.join(labels)}"

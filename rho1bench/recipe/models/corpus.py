@@ -36,6 +36,11 @@ class SourceBase(Model):
     weight: Annotated[float, Field(gt=0)] | None = None
     """Share of the corpus' tokens, relative to the other sources' weights; all sources of a stage have one, or none."""
 
+    @property
+    def place(self) -> str:
+        """What the source is called in messages and in corpus.json."""
+        raise NotImplementedError
+
 
 class MiniWorldCoverage(Model):
     """Which part of the tested world ``clean`` text shows; ``web`` text shows all of it.
@@ -67,6 +72,11 @@ class MiniWorldSource(SourceBase):
     coverage: MiniWorldCoverage = MiniWorldCoverage()
     """What ``clean`` text shows of the tested world."""
 
+    @property
+    def place(self) -> str:
+        """Return the kind of text."""
+        return f"mini_world:{self.text}"
+
     @model_validator(mode="after")
     def _axes_of_the_text(self) -> Self:
         if self.noise_kinds is not None and self.text != "web":
@@ -86,6 +96,11 @@ class LocalSource(SourceBase):
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents to pass over first, so that two corpora can be disjoint."""
 
+    @property
+    def place(self) -> str:
+        """Return the path."""
+        return self.path
+
 
 class HubSource(SourceBase):
     """A data set of the Hugging Face hub (or a folder that ``datasets`` reads), streamed; its code is never run."""
@@ -103,8 +118,46 @@ class HubSource(SourceBase):
     offset: Annotated[int, Field(ge=0)] = 0
     """Number of documents to pass over first, so that two corpora can be disjoint."""
 
+    @property
+    def place(self) -> str:
+        """Return the name of the data set."""
+        return self.dataset
 
-Source = Annotated[MiniWorldSource | LocalSource | HubSource, Field(discriminator="type")]
+
+class PackageSource(SourceBase):
+    """Text of installed Python packages, the same on every machine with the same versions; nothing is downloaded.
+
+    Files stand in an order of their own, by a hash of their names; sources with other shares of them share no file.
+    """
+
+    type: Literal["package"]
+    packages: Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]], Field(min_length=1)]
+    """Distributions as pip calls them."""
+    text: Literal["docstrings", "source"]
+    """``docstrings``: each of 200 characters and more is a document. ``source``: each file is one, code and all; its
+    docstrings are of the kind ``text``, the rest of the kind ``code``."""
+    files_from: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    files_to: Fraction = 1.0
+    """Which share of the files is read, from and to."""
+    num_documents: PositiveInt | None = None
+    offset: Annotated[int, Field(ge=0)] = 0
+    """Number of documents to pass over first, so that two corpora can be disjoint."""
+
+    @property
+    def place(self) -> str:
+        """Return the packages and the part of their text."""
+        return f"{self.text} of {', '.join(self.packages)}"
+
+    @model_validator(mode="after")
+    def _some_files(self) -> Self:
+        if self.files_from >= self.files_to:
+            raise ValueError(f"files_from ({self.files_from:g}) must be less than files_to ({self.files_to:g})")
+        return self
+
+
+Source = Annotated[MiniWorldSource | LocalSource | HubSource | PackageSource, Field(discriminator="type")]
+SampleSource = Annotated[MiniWorldSource | LocalSource | HubSource, Field(discriminator="type")]
+"""What fine-tuning reads: rows that may be dialogues."""
 
 
 class TextStage(StageBase):
@@ -153,7 +206,7 @@ class CorpusStage(TextStage):
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.corpus.stage:run", ("tokenizers", "transformers", "numpy"))
     kind: Literal["corpus"]
-    tokenizer: Annotated[Name, StageRef(("tokenizer",))]
+    tokenizer: Annotated[Name, StageRef(("tokenizer",), passed_on=True)]
     sources: Annotated[list[Source], Field(min_length=1)]
     block_size: Annotated[int, Field(ge=8)]
     num_blocks: PositiveInt | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
+    METRICS,
     Model,
     Name,
     PositiveInt,
@@ -16,6 +19,10 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
+from rho1bench.recipe.models.contest import Contest
+
+ALL_CHECKPOINTS = "checkpoint*/*"
+"""The files of all checkpoints of a training stage."""
 
 
 class Evaluation(Model):
@@ -48,10 +55,25 @@ class EvalStage(StageBase):
         """Return as steps how many checkpoints are evaluated on how many suites."""
         return StageSizes(steps=sum(len(item.checkpoints) * len(item.suites) for item in self.evaluations))
 
+    def reads(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the evaluated stages with their last checkpoint, or with all of them."""
+        for evaluation in self.evaluations:
+            for name in evaluation.checkpoints:
+                yield name, ALL_CHECKPOINTS if evaluation.trajectory else CHECKPOINT
+
     @property
     def final_checkpoints(self) -> list[str]:
         """The checkpoints whose last step is evaluated."""
         return [name for item in self.evaluations if not item.trajectory for name in item.checkpoints]
+
+    @property
+    def final_suites(self) -> dict[str, list[str]]:
+        """The suites on which the last step of each checkpoint is evaluated."""
+        suites: dict[str, list[str]] = {}
+        for item in self.evaluations:
+            for name in item.checkpoints if not item.trajectory else ():
+                suites.setdefault(name, []).extend(item.suites)
+        return suites
 
 
 class Pair(Model):
@@ -62,13 +84,20 @@ class Pair(Model):
 
 
 class CompareStage(StageBase):
-    """Compares checkpoints pairwise on the same documents: difference, interval, p."""
+    """Compares checkpoints on the same documents, in pairs and in contests of many arms: difference, interval, p."""
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.comparison.stage:run", ("numpy", "scipy"))
     kind: Literal["compare"]
     evaluation: Annotated[Name, StageRef(("eval",))]
-    pairs: Annotated[list[Pair], Field(min_length=1)]
+    pairs: list[Pair] = []
+    contests: list[Contest] = []
     num_resamples: PositiveInt = 2000
+
+    @model_validator(mode="after")
+    def _compares_something(self) -> CompareStage:
+        if not self.pairs and not self.contests:
+            raise ValueError("compares nothing; give it pairs or contests")
+        return self
 
 
 class ReportStage(StageBase):
@@ -78,5 +107,5 @@ class ReportStage(StageBase):
     kind: Literal["report"]
     comparison: Annotated[Name, StageRef(("compare",))]
     evaluation: Annotated[Name, StageRef(("eval",))]
-    curves: list[Annotated[Name, StageRef(("pretrain",))]] = []
+    curves: list[Annotated[Name, StageRef(("pretrain",), METRICS)]] = []
     """Pretraining stages drawn as curves, the treatment and its baseline for example."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
+    METRICS,
     Distributed,
     Fraction,
     Model,
@@ -19,7 +21,7 @@ from rho1bench.recipe.models.base import (
     StageSizes,
     StageSpec,
 )
-from rho1bench.recipe.models.corpus import CorpusStage, Source, TextStage, TokenizerStage
+from rho1bench.recipe.models.corpus import CorpusStage, SampleSource, TextStage, TokenizerStage
 from rho1bench.recipe.models.selection import Selection
 from rho1bench.sizing.shapes import ModelShape
 
@@ -59,7 +61,7 @@ def _kind_of_init(value: object) -> str:
 
 
 Init = Annotated[
-    Annotated[Name, StageRef(("pretrain", "sft")), Tag("a stage")]
+    Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT), Tag("a stage")]
     | Annotated[ModelConfig, Tag("a shape")]
     | Annotated[PretrainedModel, Tag("given weights")],
     Discriminator(_kind_of_init),
@@ -70,7 +72,10 @@ Init = Annotated[
 class Optimizer(Model):
     """AdamW and its learning-rate schedule."""
 
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    tuned_on: list[Annotated[Name, StageRef(("pretrain",), METRICS)]] = []
+    """In place of a rate, stages that each try one on another seed (``tune-excess-*``): that of the lowest last
+    validation loss is taken."""
     schedule: Literal["constant", "cosine", "linear", "wsd"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     decay_fraction: Fraction = 0.2
@@ -79,6 +84,14 @@ class Optimizer(Model):
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        if self.learning_rate is None and not self.tuned_on:
+            raise ValueError("missing learning_rate; expected a number, or tuned_on with stages that try some")
+        if self.learning_rate is not None and self.tuned_on:
+            raise ValueError("give learning_rate or tuned_on, not both")
+        return self
 
 
 class TrainStage(StageBase):
@@ -163,8 +176,8 @@ class PretrainStage(TrainStage):
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.pretrain:run", PACKAGES, parallel_safe=True)
     kind: Literal["pretrain"]
-    corpus: Annotated[Name, StageRef(("corpus",))]
-    validation: Annotated[Name | None, StageRef(("corpus",))] = None
+    corpus: Annotated[Name, StageRef(("corpus",), None)]
+    validation: Annotated[Name | None, StageRef(("corpus",), None)] = None
     """Held-out clean corpus for the downstream loss of figure 6."""
     validation_steps: PositiveInt = 50
     monitor: Selection | None = None
@@ -185,9 +198,9 @@ class SFTStage(TrainStage, TextStage):
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.sft:run", (*PACKAGES, "trl"), parallel_safe=True)
     kind: Literal["sft"]
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
-    sources: Annotated[list[Source], Field(min_length=1)]
+    sources: Annotated[list[SampleSource], Field(min_length=1)]
     max_length: PositiveInt
-    reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
+    reference: Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT)] | PretrainedModel | None = None
     """The model whose scores ``selection`` reads; it scores the samples once, before training."""
 
     def tokenizer_stage(self, recipe: StageLookup) -> TokenizerStage:

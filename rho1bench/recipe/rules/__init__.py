@@ -1,5 +1,5 @@
 """What a recipe must fulfil beyond the types of its fields: stages that name each other rightly, sizes that fit.
 
-``rule`` is how a rule is written; ``training``, ``selection``, ``vocabulary`` and ``evaluation`` hold them,
-``references`` what a stage may name, ``check`` asks them all.
+``rule`` is how a rule is written; ``training``, ``tuning``, ``selection``, ``vocabulary``, ``evaluation`` and
+``contests`` hold them, ``references`` what a stage may name, ``check`` asks them all.
 """

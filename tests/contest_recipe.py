@@ -1,0 +1,119 @@
+"""A recipe with a contest, and what its stages would have left: for tests of statistics, report and leaderboard."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from eval_folders import write_label
+from small_recipe import SMALL, stage
+
+from rho1bench.recipe import EvalStage, Recipe, TrainStage
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.system.files import write_json, write_jsonl
+
+Json = dict[str, Any]
+TASKS = [f"task_{letter}" for letter in "abcdef"]
+SUITE = "mini_gsm8k"
+DEV = "mini_svamp"
+SKILL = {"full": 0.4, "random": 0.41, "excess": 0.55, "reference": 0.7, "filtered": 0.6, "base": 0.2}
+"""True accuracy of each arm, the same on every task."""
+BEST = {"full": "lr2e-3", "random": "lr1e-3", "excess": "lr2e-3"}
+"""The setting with the lowest validation loss."""
+RULES = {
+    "full": None,
+    "random": {"score": "random", "ratio": 0.6},
+    "excess": {"score": "excess_loss", "ratio": 0.6, "token_scores": "scores"},
+}
+CONTEST: Json = {
+    "arms": ["arm"],
+    "full": "full",
+    "random": "random",
+    "controls": ["reference", "filtered"],
+    "choose": "learning_rate",
+    "tuning_seeds": [0],
+    "margin": 3.0,
+}
+Edit = Callable[[Json], None]
+
+
+def contest_data(edit: Edit = lambda data: None, seeds: int = 4) -> Json:
+    """The raw data of a recipe: three rules and one control over learning rates and seeds, and a reference."""
+    data: Json = yaml.safe_load(SMALL.read_text())
+    data["name"] = "contest_small"
+    data["stages"] = [item for item in data["stages"] if item["name"] != "slm"]
+    by_seed = {"seed": list(range(seeds))}
+    stage(data, "base")["max_steps"] = 10
+    arm = stage(data, "clm")
+    arm.update(name="arm", validation="web", validation_steps=10)
+    filtered = copy.deepcopy(arm) | {"name": "filtered", "matrix": by_seed}
+    arm["matrix"] = {"selection": RULES, "optimizer.learning_rate": [1e-3, 2e-3, 4e-3], **by_seed}
+    data["stages"].insert(data["stages"].index(arm) + 1, filtered)
+    data["stages"].insert(3, copy.deepcopy(stage(data, "base")) | {"name": "reference", "init": "base"})
+    stage(data, "eval")["evaluations"] = [
+        {"checkpoints": ["arm", "filtered", "reference", "base"], "suites": [SUITE, DEV]},
+        {"checkpoints": ["arm"], "suites": [SUITE], "trajectory": True, "limit": 10},
+    ]
+    compare = stage(data, "compare")
+    compare["pairs"] = []
+    compare["contests"] = [copy.deepcopy(CONTEST)]
+    stage(data, "report")["curves"] = []
+    edit(data)
+    return data
+
+
+def contest_recipe(folder: Path, edit: Edit = lambda data: None, seeds: int = 4) -> Recipe:
+    """The recipe, loaded from a file in ``folder``."""
+    path = folder / "contest_small.yaml"
+    path.write_text(yaml.safe_dump(contest_data(edit, seeds), sort_keys=False))
+    return load_recipe(str(path))
+
+
+def arm_of(name: str) -> str:
+    """The arm that a stage stands for, by its name."""
+    return name.split("-")[1] if name.startswith("arm-") else name.split("-")[0]
+
+
+def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None = None) -> dict[str, Path]:
+    """Write what training and evaluation would have left; returns the folders by stage.
+
+    Answers differ by seed, by document (some are easier) and at random; suites have six tasks of ``rows`` documents.
+    """
+    evaluation = recipe.stage("eval", EvalStage)
+    folders = {one.name: folder / one.name for one in recipe.stages}
+    for one in recipe.stages_of(TrainStage):
+        init = one.init_stage or {}
+        facts = {"num_parameters": 1000, "tokens": 1280, "selected_tokens": 1280, "max_steps": 20, "init": init}
+        write_json(folders[one.name] / "training.json", facts)
+    for name in evaluation.final_checkpoints:
+        generator = np.random.default_rng([*name.encode()])
+        chance = (SKILL | (skill or {}))[arm_of(name)]
+        ease = np.random.default_rng(99).normal(0.0, 0.15, size=(len(TASKS), rows))
+        shift = generator.normal(0.0, 0.02)
+        answers = {
+            task: (generator.random(rows) < chance + shift + ease[index]).astype(float).tolist()
+            for index, task in enumerate(TASKS)
+        }
+        dev = {task.replace("task", "dev"): values[:20] for task, values in answers.items()}
+        suites = {SUITE: TASKS, DEV: list(dev)}
+        write_label(folders["eval"], name, answers | dev, suites, stage=name)
+        if name.startswith("arm-"):
+            _write_checkpoints(folders["eval"], name, answers, generator)
+        rule, setting = arm_of(name), "-".join(name.split("-")[2:4])
+        loss = 2.0 - chance + (0.0 if setting == BEST.get(rule) else 0.3) + generator.normal(0.0, 0.01)
+        write_jsonl(folders[name] / "metrics.jsonl", [{"step": 10, "validation_loss": 3.0}, {"validation_loss": loss}])
+    return folders
+
+
+def _write_checkpoints(
+    folder: Path, name: str, answers: dict[str, list[float]], generator: np.random.Generator
+) -> None:
+    for step in (5, 10, 15):
+        early = {
+            task: (generator.random(10) < np.mean(values)).astype(float).tolist() for task, values in answers.items()
+        }
+        write_label(folder, f"{name}@{step:06d}", early, {SUITE: TASKS})
