@@ -56,6 +56,11 @@ class CrossedMean:
         """False: there are too few seeds to speak of others, interval and p are of the documents alone."""
         return self.num_seeds >= FEWEST_SEEDS
 
+    def at(self, index: int) -> CrossedMean:
+        """Return one of several cases along the only axis."""
+        parts = (self.mean, self.seeds_variance, self.documents_variance, self.residual_variance, self.documents_df)
+        return CrossedMean(*(part[index] for part in parts), self.num_seeds, self.num_documents)
+
 
 def crossed_mean(strata: Sequence[Values]) -> CrossedMean:
     """Return the mean of ``strata``, arrays of shape (..., S, n_t) with one S, and the parts of its variance.
