@@ -12,29 +12,37 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from rho1bench.recipe import Selection
+from rho1bench.recipe.models.score_names import rule_spec
 from rho1bench.selection.score_functions import score_function_names
 from rho1bench.selection.selector import Selector, TokenInputs
 from rho1bench.selection.top_k import num_to_keep
 
-NAMES = score_function_names()
+NAMES = [name for name in score_function_names() if rule_spec(name).gives == "scores"]
+INPUTS = sorted({name for rule in NAMES for name in rule_spec(rule).inputs})
+STORES = {"reference": "scores", "base": "base-scores", "earlier": "earlier-scores"}
 RATIOS = st.sampled_from([0.1, 0.29, 0.5, 0.7, 0.9, 1.0])
 SCOPES = st.sampled_from(["sequence", "micro_batch", "global"])
 
 
-def test_the_scores_are_those_of_the_paper_and_the_controls() -> None:
-    assert NAMES == ["excess_loss", "full", "random", "reference_entropy", "reference_loss", "training_loss"]
+def test_every_rule_that_ranks_is_here() -> None:
+    assert len(NAMES) == 15
+    assert {"excess_loss", "full", "random", "reference_entropy", "reference_loss", "training_loss"} < set(NAMES)
 
 
 def tokens(rows: int, columns: int, seed: int) -> TokenInputs:
     generator = torch.Generator().manual_seed(seed)
     eligible = torch.rand(rows, columns, generator=generator) < 0.8
-    names = ("reference.losses", "reference.entropies", "losses")
-    found = {name: torch.rand(rows, columns, generator=generator) for name in names}
-    return {**found, "eligible": eligible, "token_positions": torch.arange(rows * columns).view(rows, columns)}
+    numbers = torch.arange(rows * columns).view(rows, columns)
+    real = ("losses", "entropies", "loss_ranks")
+    found = {
+        name: torch.rand(rows, columns, generator=generator) if name.split(".")[-1] in real else numbers // 3
+        for name in INPUTS
+    }
+    return {**found, "eligible": eligible, "token_positions": numbers}
 
 
 def chosen(selection: dict[str, Any], inputs: TokenInputs) -> Tensor:
-    selector = Selector(Selection.model_validate({**selection, "token_scores": "scores"}), 0)
+    selector = Selector(Selection.model_validate({**selection, "token_scores": STORES}), 0)
     return inputs["eligible"] if selector.is_full else selector.select(selector.scores(inputs), inputs)
 
 
