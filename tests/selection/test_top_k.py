@@ -90,7 +90,7 @@ def test_scores_by_name() -> None:
     }
     for name, scores in expected.items():
         assert torch.equal(score_function(name).compute(given_inputs), scores), name
-    with pytest.raises(ValueError, match="known: .*excess_loss"):
+    with pytest.raises(ValueError, match=r"known: .*excess_loss"):
         score_function("nonsense")
     with pytest.raises(ValueError, match="registered already"):
         register(ScoreFunction("full", lambda given: given["token_positions"]))
