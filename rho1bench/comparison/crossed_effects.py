@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,8 +58,14 @@ class CrossedMean:
 
     def at(self, index: int) -> CrossedMean:
         """Return one of several cases along the only axis."""
-        parts = (self.mean, self.seeds_variance, self.documents_variance, self.residual_variance, self.documents_df)
-        return CrossedMean(*(part[index] for part in parts), self.num_seeds, self.num_documents)
+        return replace(
+            self,
+            mean=self.mean[index],
+            seeds_variance=self.seeds_variance[index],
+            documents_variance=self.documents_variance[index],
+            residual_variance=self.residual_variance[index],
+            documents_df=self.documents_df[index],
+        )
 
 
 def crossed_mean(strata: Sequence[Values]) -> CrossedMean:
