@@ -117,7 +117,12 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
         dev = {task.replace("task", "dev"): values[:20] for task, values in list(answers.items())[:2]}
         suites = {SUITE: TASKS, DEV: list(dev)}
         weights = sha256_bytes(name.encode())
-        write_label(folders["eval"], name, answers | dev, suites, stage=name, weights_sha256=weights)
+        facts = {
+            "stage": name,
+            "weights_sha256": weights,
+            "engine_settings": {"max_model_len": evaluation.max_model_len},
+        }
+        write_label(folders["eval"], name, answers | dev, suites, **facts)
         if any(item.trajectory and name in item.checkpoints for item in evaluation.evaluations):
             _write_checkpoints(folders["eval"], name, answers, generator)
         rule, setting = arm_of(name), "-".join(name.split("-")[2:4])

@@ -209,6 +209,10 @@ MUTATIONS: dict[str, tuple[Callable[[Json], object], str]] = {
     ),
     "no scoring": (lambda data: data["costs"].pop("scores"), "what scores took is not in the record"),
     "needed by nothing": (lambda data: first_run(data)["needed"].pop(0), "by its recipe ['scores', 'arm-excess"),
+    "another context": (
+        lambda data: data["evaluation"]["engine_settings"].update(max_model_len=9),
+        "max_model_len is not that of its recipe",
+    ),
     "a look-alike name": (lambda data: data["evaluation"].update(device="\u0441pu"), "other than printable ASCII"),
 }  # fmt: skip
 

@@ -237,6 +237,8 @@ def _terms_problems(contest: ContestRecord, held: ContestRun) -> Iterator[str]:
     tuning = {one.stage for one in held.members if one.seed in held.contest.tuning_seeds}
     if measured - tuning:
         yield f"{min(measured - tuning)} counts, and yet the choice saw it"
+    if contest.evaluation.engine_settings.get("max_model_len") != held.evaluation.max_model_len:
+        yield "engine_settings.max_model_len is not that of its recipe"
     limits = {
         suite: {one.limit for one in held.evaluation.evaluations if not one.trajectory and suite in one.suites}
         for suite in contest.suites
