@@ -153,6 +153,7 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
                 jobs.append(_Job(title, context, decision, fingerprint, inputs))
         if jobs:
             for job in jobs:
+                _refuse_link(job)
                 checks.check(job.context.stage)
             _withdraw(output)
             seconds = _run_jobs(jobs, recipe.jobs)
@@ -175,6 +176,17 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
         progress=progress,
         options=options,
     )
+
+
+def _refuse_link(job: _Job) -> None:
+    """Raise RunError if the folder of a stage that has to run leads elsewhere, perhaps to what others own."""
+    folder = job.context.folder
+    if folder.is_symlink():
+        raise RunError(
+            f"{folder}: is a symbolic link to {folder.readlink()}, and the stage has to run ({job.decision.reason}). "
+            "What the link leads to is left alone. Remove the link, and the stage is made here; for another disk, link "
+            "the whole run folder."
+        )
 
 
 def _run_jobs(jobs: list[_Job], at_a_time: int) -> dict[str, float]:
