@@ -14,9 +14,14 @@ from rho1bench.leaderboard.pages.build import add_and_build, check_results
 from rho1bench.leaderboard.pages.html import html_page
 from rho1bench.leaderboard.pages.markdown import markdown_page
 from rho1bench.leaderboard.records.contest_checks import read_contests
+from rho1bench.leaderboard.records.contest_from_run import contest_runs
 from rho1bench.leaderboard.records.contest_record import ContestRecord
+from rho1bench.leaderboard.records.from_run import Run, recipe_sha256, run_command
+from rho1bench.leaderboard.records.origin import recipe_of
 from rho1bench.leaderboard.tables.board import make_board
 from rho1bench.leaderboard.tables.maps import contest_maps
+from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.part import part_of
 from rho1bench.rendering.cell_map import map_svg
 
 
@@ -104,3 +109,19 @@ def test_contests_without_a_place_are_on_no_map(record: ContestRecord, tmp_path:
     bare = record.model_copy(deep=True)
     bare.terms.place.clear()
     assert contest_maps([bare]) == ()
+
+
+def test_a_cell_of_a_shipped_map_names_the_command_that_makes_it_alone(tmp_path: Path) -> None:
+    name = "compare-noise80-docs1-cover27"
+    whole = load_recipe("when_it_pays")
+    run = Run(part_of(whole, ["compare-noise80-*"]), tmp_path)
+    parts = contest_runs(run)
+    assert len(parts) == 6
+    (part,) = (one for one in parts if one.recipe.stages[-1].name == name)
+    command = run_command(part)
+    assert command == f"rho1bench run when_it_pays --only {name} --seed 0"
+    assert recipe_of(command, "when_it_pays", recipe_sha256(part.recipe), tmp_path) == part.recipe
+    other = recipe_of(command, "when_it_pays", recipe_sha256(whole), tmp_path)
+    assert "is not that of the shipped recipe" in str(other)
+        recipe_of(command, "when_it_pays", recipe_sha256(whole), tmp_path)
+    )
