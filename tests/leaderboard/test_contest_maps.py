@@ -123,5 +123,3 @@ def test_a_cell_of_a_shipped_map_names_the_command_that_makes_it_alone(tmp_path:
     assert recipe_of(command, "when_it_pays", recipe_sha256(part.recipe), tmp_path) == part.recipe
     other = recipe_of(command, "when_it_pays", recipe_sha256(whole), tmp_path)
     assert "is not that of the shipped recipe" in str(other)
-        recipe_of(command, "when_it_pays", recipe_sha256(whole), tmp_path)
-    )
