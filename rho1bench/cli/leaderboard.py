@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 leaderboard_app = typer.Typer(help="Keep records of results; build and check the leaderboard.", no_args_is_help=True)
 
@@ -22,22 +22,23 @@ def compare(
     treatment: Annotated[str, typer.Argument(metavar="A", help="A record (file, or id), or a folder of `eval`.")],
     baseline: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
     results: Results = RESULTS,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison as JSON.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Compare two checkpoints on the same documents: difference, 95% interval, p, Holm over tasks, n.
 
     Refuses two evaluations that differ in tasks, documents, prompts, decoding or grader, and says in which.
     """
     from rho1bench.leaderboard.records import compare as comparing
-    from rho1bench.system.files import write_json
 
     found = comparing.compare(treatment, baseline, results)
-    for entry in found:
-        console(130).print(comparing.comparison_table(entry))
-        if line := comparing.speed_up_line(entry):
-            typer.echo(line)
-    if json_file is not None:
-        write_json(json_file, [entry.model_dump(mode="json") for entry in found])
+
+    def tables() -> None:
+        for entry in found:
+            console(130).print(comparing.comparison_table(entry))
+            if line := comparing.speed_up_line(entry):
+                typer.echo(line)
+
+    show([entry.model_dump(mode="json") for entry in found], json_file, tables)
 
 
 @leaderboard_app.command()

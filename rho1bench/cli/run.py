@@ -1,4 +1,4 @@
-"""``rho1bench run``, ``sweep``, ``plan`` and ``recipes``: carrying out a recipe, what it takes, and those that ship."""
+"""``rho1bench run``, ``sweep`` and ``plan``: carrying out a recipe, and what it takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, console
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, show
 
 if TYPE_CHECKING:
     from rho1bench.recipe import Recipe
@@ -42,6 +42,9 @@ Only = Annotated[
 ]
 Every = Annotated[bool, typer.Option("--all", help="A row for every variant of a matrix in the plan.")]
 EngineOption = Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")]
+JsonPlan = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="With --dry-run: the plan as JSON; - prints that alone.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
 
 
@@ -58,6 +61,7 @@ def run(
     every: Every = False,
     engine: EngineOption = None,
     threads: Threads = None,
+    json_file: JsonPlan = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
     from rho1bench.recipe.loading.load import load_recipe
@@ -66,7 +70,7 @@ def run(
     loaded = load_recipe(recipe, overrides or [], seed)
     if only:
         loaded = part_of(loaded, only)
-    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
+    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every, json_file=json_file)
 
 
 def sweep(
@@ -86,6 +90,7 @@ def sweep(
     every: Every = False,
     engine: EngineOption = None,
     threads: Threads = None,
+    json_file: JsonPlan = None,
 ) -> None:
     """Carry out a recipe with a stage in many variants: every combination of values, for every seed."""
     from rho1bench.recipe.loading.load import load_recipe
@@ -95,7 +100,7 @@ def sweep(
     loaded = load_recipe(recipe, (), seed, Sweep(settings or (), read_seeds(seeds)))
     if only:
         loaded = part_of(loaded, only)
-    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
+    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every, json_file=json_file)
 
 
 def _carry_out(
@@ -107,20 +112,30 @@ def _carry_out(
     *,
     plan_only: bool,
     every: bool,
+    json_file: Path | None,
 ) -> None:
     """Run a recipe or print its plan."""
+    from rho1bench.errors import RunError
     from rho1bench.pipeline.runner import run_recipe
     from rho1bench.pipeline.stage import RunOptions
+    from rho1bench.plan.preflight import check_machine, obstacles
     from rho1bench.recipe.smoke import smoke
+
+    if json_file is not None and not plan_only:
+        raise RunError("--json goes with --dry-run; a run itself writes summary.json into its folder.")
 
     if scale is Scale.smoke:
         loaded = smoke(loaded)
     folder = output or Path("runs") / (loaded.name if scale is Scale.full else f"{loaded.name}.smoke")
     shown = console()
+    chosen = engine.value if engine else None
     if plan_only:
-        print_dry_run(loaded, folder, shown, every)
+        print_dry_run(loaded, folder, shown, every, json_file)
+        for line in obstacles(loaded, folder, chosen):
+            typer.echo(f"would not start: {line}", err=True)
         return
-    result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
+    check_machine(loaded, folder, chosen)
+    result = run_recipe(loaded, folder, RunOptions(chosen, threads))
     print_result(result, shown)
 
 
@@ -136,38 +151,36 @@ def plan(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
     every: Every = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
-    from rho1bench.plan.tables import print_plan
+    from dataclasses import asdict
+
+    from rho1bench.plan.tables import make_plan, print_plan
     from rho1bench.recipe.loading.load import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    print_plan(loaded, console(WIDTH_OF_FILES + 20), gpu, gpus, mfu, tokens_per_second, every)
+    found = make_plan(loaded, gpu, gpus, mfu, tokens_per_second)
+    totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
+    show(asdict(found) | totals, json_file, lambda: print_plan(found, loaded, console(WIDTH_OF_FILES + 20), every))
 
 
-def recipes() -> None:
-    """List the shipped recipes."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
-
-    table = Table("recipe", "stages", "description")
-    for name in shipped_recipes():
-        loaded = load_recipe(name)
-        table.add_row(name, str(len(loaded.stages)), loaded.description)
-    Console().print(table)
-
-
-def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False) -> None:
+def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False, json_file: Path | None = None) -> None:
     """Print what a run would do with each stage, for each seed; the variants of a matrix in one row, or ``every``."""
     from rho1bench.pipeline.runner import one_seed, preview
-    from rho1bench.plan.dry_run import plan_table
+    from rho1bench.plan.dry_run import plan_rows, plan_table
 
-    runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
-    for one, place in runs:
-        shown.print(plan_table(one, preview(one, place), every))
-    shown.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+    runs = [
+        (one, list(preview(one, place)))
+        for one, place in [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
+    ]
+
+    def tables() -> None:
+        for one, decided in runs:
+            shown.print(plan_table(one, decided, every))
+        shown.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+
+    show([row for one, decided in runs for row in plan_rows(one, decided)], json_file, tables)
 
 
 def print_result(result: Any, shown: Any) -> None:

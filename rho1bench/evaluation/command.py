@@ -15,6 +15,7 @@ from rich.console import Console
 
 from rho1bench.comparison.eval_results import read_results
 from rho1bench.errors import EngineError, RunError
+from rho1bench.evaluation.checkpoint_settings import head_sizes
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.make import make_engine
@@ -151,6 +152,7 @@ def _run(
         data_parallel_size=options.data_parallel_size,
         base_url=options.base_url,
         served_model=options.served_model,
+        head_sizes=head_sizes(checkpoint.folder for checkpoint in checkpoints),
     )
     jobs = [Job(checkpoint, {suite.name: options.limit for suite in suites}) for checkpoint in checkpoints]
     engine = make_engine(options.engine, settings, progress.message)
