@@ -49,7 +49,7 @@ def _missing_packages(stage: StageBase) -> Iterator[str]:
         if stage.distributed is not None and stage.distributed.strategy == "deepspeed":
             wanted.append(("distributed.strategy", "deepspeed"))
     for key, module in wanted:
-        if importlib.util.find_spec(module) is None:
+        if not is_importable(module):
             install = module.replace("_", "-")
             yield f"stages.{stage.name}.{key}: the package {install!r} is not installed; pip install {install}"
     for place, source in enumerate(stage.sources if isinstance(stage, TokenizerStage | CorpusStage) else ()):
@@ -57,6 +57,11 @@ def _missing_packages(stage: StageBase) -> Iterator[str]:
             if not installed_version(name):
                 where = f"stages.{stage.name}.sources.{place}.packages"
                 yield f"{where}: the package {name!r}, whose text is read, is not installed; pip install {name}"
+
+
+def is_importable(module: str) -> bool:
+    """Tell whether a package could be imported, without doing so."""
+    return importlib.util.find_spec(module) is not None
 
 
 def _unfit_engine(stage: EvalStage, recipe: Recipe, engine: str | None) -> Iterator[str]:

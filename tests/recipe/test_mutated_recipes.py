@@ -46,10 +46,13 @@ def mappings(node: Node, value: Any, path: Place) -> Iterator[tuple[Place, Node]
         yield from mappings(node.child(key, value), inner, (*path, key))
 
 
-MAPPINGS = [((), recipe_node())] + [
-    found
-    for place, one in enumerate(WHOLE["stages"])
-    for found in mappings(stage_node(one["kind"]), one, ("stages", place))
+MAPPINGS = [
+    ((), recipe_node()),
+    *(
+        found
+        for place, one in enumerate(WHOLE["stages"])
+        for found in mappings(stage_node(one["kind"]), one, ("stages", place))
+    ),
 ]
 KEYS = [(*path, key) for path, node in MAPPINGS for key in node.keys if key not in ("matrix", "variant")]
 REQUIRED = [(*path, key) for path, node in MAPPINGS for key in node.schema.get("required", ())]
@@ -124,10 +127,11 @@ def test_each_of_a_hundred_broken_recipes_is_told_before_the_first_stage(
 def called(*arguments: object) -> tuple[object, str]:
     """The command in this process: its exit code and what it says on stderr."""
     said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said), pytest.raises(SystemExit) as end:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said):
         patch.setattr("rho1bench.pipeline.runner.run_recipe", lambda *_: pytest.fail("the run has begun"))
         patch.setattr("sys.argv", ["rho1bench", *map(str, arguments)])
-        main()
+        with pytest.raises(SystemExit) as end:
+            main()
     return end.value.code, said.getvalue()
 
 
