@@ -57,11 +57,11 @@ class EvalOptions:
     seed: int = field(default=0, kw_only=True)
 
 
-def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
-    """Evaluate, and end with a table and the files of each checkpoint; see :func:`evaluate`."""
+def print_evaluations(paths: Sequence[Path], options: EvalOptions, tables: Console) -> None:
+    """Print what :func:`evaluate` returned: a table and the files of each checkpoint."""
     from rho1bench.evaluation.result_table import result_table
 
-    for path in evaluate(options, console):
+    for path in paths:
         results = read_results(path.parents[1], path.parent.name)
         asked = {name: suite for name, suite in results.suites.items() if name in _names(options)}
         tables.print(result_table(results.model_copy(update={"suites": asked})))
