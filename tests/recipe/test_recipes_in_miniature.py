@@ -1,4 +1,4 @@
-"""The paper's tables in miniature and the recipe of real text: rows, ratios and claims, fair arms, text of their own."""
+"""The paper's tables in miniature and the recipe of real text: rows, ratios, claims, fair arms, text of its own."""
 
 from __future__ import annotations
 
