@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
+from rho1bench.comparison.bits_per_byte import DocumentBits, Kind, TextBits, file_name, read_bits
 from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
 from rho1bench.comparison.result_files import JsonObject, ResultModel, as_json, read_result_file
 from rho1bench.comparison.statistics import Values
@@ -114,6 +115,10 @@ class EvalResults(ResultModel):
     seconds: float
     code_sha256: str | None = None
     """Of the code of rho1bench that evaluated."""
+    corpora: dict[str, TextBits] = {}
+    """Bits per byte of packed corpora, by name."""
+    gold_answers: dict[str, TextBits] = {}
+    """Bits per byte of the gold answers of tasks."""
     samples_sha256: dict[str, str] = {}
     """Of the file of samples of each task."""
     sha256: str | None = None
@@ -161,6 +166,9 @@ class LabelScores:
 
     results: EvalResults
     tasks: Mapping[str, TaskScores]
+    corpora: Mapping[str, DocumentBits] = field(default_factory=dict)
+    gold_answers: Mapping[str, DocumentBits] = field(default_factory=dict)
+    """Bits per byte of packed corpora and of the gold answers of tasks."""
 
     @property
     def label(self) -> str:
@@ -197,7 +205,16 @@ def read_label(folder: Path, label: str) -> LabelScores:
     tasks = {task: _read_scores(folder / label, task, entry) for task, entry in results.tasks.items()}
     for task, scores in tasks.items():
         _check_mean(folder / label, task, results.tasks[task].score, scores)
-    return LabelScores(results, tasks)
+    corpora, answers = (
+        {name: read_bits(folder / label / file_name(kind, name), entry) for name, entry in entries.items()}
+        for kind, entries in texts_of(results)
+    )
+    return LabelScores(results, tasks, corpora, answers)
+
+
+def texts_of(results: EvalResults) -> tuple[tuple[Kind, dict[str, TextBits]], tuple[Kind, dict[str, TextBits]]]:
+    """Return the measured texts by kind: corpora, then gold answers."""
+    return ("corpus", results.corpora), ("answers", results.gold_answers)
 
 
 def _read_scores(folder: Path, task: str, entry: TaskResult) -> TaskScores:
@@ -266,6 +283,11 @@ def check_unchanged(folder: Path, results: EvalResults) -> None:
         samples = folder / f"samples_{task}.jsonl"
         if not samples.is_file() or sha256_file(samples) != expected:
             raise DataError(f"{samples}: is missing or was changed after the evaluation wrote it. {_OLD}")
+    for kind, entries in texts_of(results):
+        for name, entry in entries.items():
+            samples = folder / file_name(kind, name)
+            if not samples.is_file() or sha256_file(samples) != entry.samples_sha256:
+                raise DataError(f"{samples}: is missing or was changed after the evaluation wrote it. {_OLD}")
 
 
 def common_doc_ids(tasks: Iterable[TaskScores]) -> list[str]:

@@ -15,6 +15,7 @@ from rho1bench.comparison.eval_results import (
     common_doc_ids,
     eval_fingerprint,
     fingerprint_parts,
+    texts_of,
 )
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
@@ -26,6 +27,30 @@ def paired(treatment: TaskScores, baseline: TaskScores) -> tuple[Values, Values]
     """Return both scores of the documents that both have, in one order."""
     doc_ids = common_doc_ids([treatment, baseline])
     return treatment.values(doc_ids), baseline.values(doc_ids)
+
+
+Pairs = dict[str, tuple[Values, Values]]
+"""Both sides' values of the same documents, by text."""
+
+
+def paired_texts(treatment: LabelScores, baseline: LabelScores) -> tuple[Pairs, Pairs]:
+    """Return the bits per byte of the corpora and of the tasks' gold answers that both were measured on.
+
+    Raises ``DataError`` for a text of one name and another content.
+    """
+    kinds = ((treatment.corpora, baseline.corpora), (treatment.gold_answers, baseline.gold_answers))
+    entries = zip(texts_of(treatment.results), texts_of(baseline.results), strict=True)
+    found: list[Pairs] = []
+    for (left, right), ((_, ours), (_, theirs)) in zip(kinds, entries, strict=True):
+        common = [name for name in left if name in right]
+        for name in common:
+            if ours[name].data_sha256 != theirs[name].data_sha256:
+                raise DataError(
+                    f"bits per byte of {name}: {treatment.label!r} and {baseline.label!r} were measured on other blocks "
+                    "or answers. Evaluate both with the same settings."
+                )
+        found.append({name: (left[name].values(), right[name].values()) for name in common})
+    return found[0], found[1]
 
 
 def on_suite(label: LabelScores, suite: str) -> LabelScores:

@@ -48,6 +48,9 @@ def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
                 job = jobs.setdefault(checkpoint.label, Job(checkpoint))
                 for suite in evaluation.suites:
                     job.add(suite, evaluation.limit)
+                job.gold_answers.update(evaluation.suites if evaluation.gold_answers else ())
+                for corpus in evaluation.bits_per_byte:
+                    job.add_corpus(corpus, Path(inputs[corpus]), evaluation.max_blocks)
     return list(jobs.values())
 
 
