@@ -81,6 +81,7 @@ def sweep(
     output: Output = None,
     seed: Seed = None,
     scale: ScaleOption = Scale.full,
+    only: Only = None,
     dry_run: DryRun = False,
     every: Every = False,
     engine: EngineOption = None,
@@ -89,8 +90,11 @@ def sweep(
     """Carry out a recipe with a stage in many variants: every combination of values, for every seed."""
     from rho1bench.recipe.loading.load import load_recipe
     from rho1bench.recipe.loading.sweep import Sweep, read_seeds
+    from rho1bench.recipe.part import part_of
 
     loaded = load_recipe(recipe, (), seed, Sweep(settings or (), read_seeds(seeds)))
+    if only:
+        loaded = part_of(loaded, only)
     _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
 
 

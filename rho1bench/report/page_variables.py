@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
-from rho1bench.comparison.contest.text import findings as contest_findings
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import BitsComparison, PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
@@ -16,7 +15,7 @@ from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, Train
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
-from rho1bench.report.contest_section import contest_figures, contest_view
+from rho1bench.report.contest_section import SuiteSection, contest_suites, contest_view
 from rho1bench.report.figures import Figure
 from rho1bench.report.run_data import RunData
 
@@ -28,13 +27,14 @@ class Charts:
     accuracy: Sequence[Figure]
     costs: Sequence[Figure]
     losses: Sequence[Figure]
-    contests: Mapping[str, Figure]
+    contests: Mapping[tuple[str, str], SuiteSection]
     """By contest and suite."""
 
     @property
     def all(self) -> list[Figure]:
         """All figures in the order of the page."""
-        return [*self.contests.values(), *self.accuracy, *self.costs, *self.losses]
+        contests = [figure for part in self.contests.values() for figure in (part.figure, part.cost) if figure]
+        return [*contests, *self.accuracy, *self.costs, *self.losses]
 
 
 def draw(run: RunData) -> Charts:
@@ -47,13 +47,13 @@ def draw(run: RunData) -> Charts:
         if points
     ]
     losses = figures.loss_figures(run.losses, styles)
-    return Charts(accuracy, _cost_figures(run), losses, contest_figures(run.comparison.contests))
+    return Charts(accuracy, _cost_figures(run), losses, contest_suites(run.comparison.contests))
 
 
 def _cost_figures(run: RunData) -> list[Figure]:
     """Draw every suite on which at least two checkpoints whose operations are known were evaluated."""
     points: dict[str, list[Point]] = {}
-    for label in run.final_labels:
+    for label in run.shown_labels:
         flops = run.costs[label].total.flops if label in run.costs else None
         for suite, entry in run.results[label].suites.items():
             interval = suite_interval([run.results[label].tasks[task] for task in entry.tasks])
@@ -66,8 +66,8 @@ def _cost_figures(run: RunData) -> list[Figure]:
 def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object]:
     """Return the templates' variables."""
     assert summary.engine is not None
-    pairs = summary.comparisons
-    sentences = _contest_sentences(summary)
+    pairs, shown = summary.comparisons, run.shown_labels
+    sentences = [(one.verdict, one.evidence) for part in charts.contests.values() for one in part.view.findings]
     sentences += [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
     return {
         "name": summary.recipe,
@@ -78,18 +78,20 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "evidence": sentences[0][1],
         "conditions": findings.conditions(pairs[0], summary.training) if pairs else "",
         "findings": [f"{verdict}: {evidence}." if evidence else f"{verdict}." for verdict, evidence in sentences[1:]],
-        "contests": [contest_view(contest, dict(charts.contests)) for contest in summary.contests],
+        "contests": [contest_view(contest, charts.contests) for contest in summary.contests],
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
         "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
         "bits": bits_tables(summary),
-        "costs": cost_tables(summary.costs),
+        "costs": cost_tables({label: cost for label, cost in summary.costs.items() if label in shown}),
         "cost_figures": charts.costs,
         "pairs": [_pair(pair, summary.scores) for pair in pairs],
         "accuracy": charts.accuracy,
         "losses": charts.losses,
         "trajectory_n": {suite: fmt.count(points[0].n) for suite, points in run.trajectory.items() if points},
         "probe": _probe(run),
-        "checkpoints": [_checkpoints(suite, entry) for suite, entry in summary.scores.items()],
+        "checkpoints": [
+            table for suite, entry in summary.scores.items() if (table := _checkpoints(suite, entry, shown))
+        ],
         "training": [_training(run, stage, entry) for stage, entry in summary.training.items()],
         "stages": [[name, entry.kind, fmt.seconds(entry.seconds)] for name, entry in summary.stages.items()],
         "total_seconds": fmt.seconds(sum(entry.seconds or 0.0 for entry in summary.stages.values())),
@@ -98,16 +100,6 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "settings": summary.comparison_settings,
         "recipe_yaml": recipe_text(run),
     }
-
-
-def _contest_sentences(summary: RunSummary) -> list[tuple[str, str]]:
-    """Return what contests say, the best control first: a rule that does not beat it is no reason to select."""
-    return [
-        (finding.verdict, finding.evidence)
-        for contest in summary.contests
-        for suite in contest.suites
-        for finding in reversed(contest_findings(suite))
-    ]
 
 
 def recipe_text(run: RunData) -> str:
@@ -254,8 +246,10 @@ def _interval_plot(entry: ScoreDifference, scale: tuple[float, float]) -> Markup
     )
 
 
-def _checkpoints(suite: str, entry: SuiteScoresOfRun) -> dict[str, object]:
-    labels = list(entry.average)
+def _checkpoints(suite: str, entry: SuiteScoresOfRun, shown: Sequence[str]) -> dict[str, object] | None:
+    labels = [label for label in entry.average if label in shown]
+    if not labels:
+        return None
     rows = [
         [task, fmt.count(row.n), *(fmt.percent(row.checkpoints.get(label)) for label in labels)]
         for task, row in entry.tasks.items()

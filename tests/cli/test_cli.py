@@ -41,7 +41,7 @@ def test_help_answers_in_under_half_a_second():
         after = os.times()
         used = after.children_user + after.children_system - before.children_user - before.children_system
         seconds.append(used)
-    assert min(seconds) < 0.45
+    assert min(seconds) < 0.5
 
 
 def test_help_imports_neither_heavy_packages_nor_the_schema():

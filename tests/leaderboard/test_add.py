@@ -195,3 +195,17 @@ def test_a_changed_recipe_is_refused(run: Run) -> None:
     (run.folder / "recipe.yaml").write_text(yaml.safe_dump(data))
     with pytest.raises(DataError, match="stages/slm: the recipe, the code or an input has changed"):
         check_run(Run(load_recipe(str(run.folder / "recipe.yaml")), run.folder))
+
+
+def test_results_may_lie_behind_a_link_but_hold_none(tmp_path: Path, results: Path) -> None:
+    (tmp_path / "link").symlink_to(results)
+    add_and_build(evaluated(tmp_path, "tiny"), tmp_path / "link")
+    assert (results / f"records/{SUITE}/tiny.json").is_file()
+    assert check_results(tmp_path / "link") == []
+    shutil.move(results / "records", tmp_path / "elsewhere")
+    (results / "records").symlink_to(tmp_path / "elsewhere")
+    before = tree(tmp_path / "elsewhere"), tree(results)
+    other = evaluated(tmp_path, "other")
+    with pytest.raises(DataError, match=r"results/records: is a link; results are files of their own"):
+        add_and_build(other, results)
+    assert (tree(tmp_path / "elsewhere"), tree(results)) == before

@@ -112,11 +112,16 @@ def _changed_file(folder: Path) -> str:
 
 
 def pack_run(run: Run) -> Iterator[Record]:
-    """Yield the records of a run; raises DataError where stages are missing, changed or do not fit."""
+    """Yield the records of single models of a run; those that a contest holds alone are in its record.
+
+    Raises DataError where stages are missing, changed or do not fit.
+    """
     check_run(run)
     for stage in run.recipe.stages_of(EvalStage):
         folder = run.stage_folder(stage.name)
-        scores = {label: eval_results.read_label(folder, label) for label in eval_results.labels(folder)}
+        elsewhere = run.recipe.only_in_contests
+        found = [label for label in eval_results.labels(folder) if label.partition("@")[0] not in elsewhere]
+        scores = {label: eval_results.read_label(folder, label) for label in found}
         yield from _pack_evaluation(run, stage, scores)
 
 

@@ -23,6 +23,7 @@ from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings
 from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
+from rho1bench.sizing.cost import Cost
 from rho1bench.sizing.flops import Work, flops_of
 
 _SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)? --seed [0-9]+")
@@ -30,14 +31,14 @@ _SEED = re.compile(r" --seed ([0-9]+)$")
 _KEPT = re.compile(r"rho1bench run results/(recipes/[a-z0-9._-]+\.yaml) --seed [0-9]+")
 
 
-def kept_recipe_problems(record: Record, results: Path) -> Iterator[str]:
+def kept_recipe_problems(command: str, sha256: str, results: Path) -> Iterator[str]:
     """Yield what is wrong with the recipe that is kept for a record because it does not ship."""
-    match = _KEPT.search(record.command)
-    if match is None or record.training is None:
+    match = _KEPT.search(command)
+    if match is None:
         return
     try:
         recipe = _parsed((results / match[1]).read_text(encoding="utf-8"))
-        fits = settings_sha256(recipe) == record.training.recipe_sha256
+        fits = settings_sha256(recipe) == sha256
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         yield f"its recipe {match[1]} cannot be read: {error}"
         return
@@ -85,12 +86,16 @@ def _evaluation_problems(record: Record) -> Iterator[str]:
 
 
 def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe | str:
-    """Return the recipe of a record of a run, or what is wrong."""
+    return recipe_of(command, training.recipe, training.recipe_sha256, results)
+
+
+def recipe_of(command: str, name: str, sha256: str, results: Path) -> Recipe | str:
+    """Return the recipe called ``name`` of a record that ``command`` makes, or what is wrong."""
     if match := _SHIPPED.fullmatch(command):
         recipe = _shipped(match[1], match[2] is not None)
         if recipe is None:
             return f"no recipe called {match[1]} ships"
-        if recipe_sha256(recipe) != training.recipe_sha256:
+        if recipe_sha256(recipe) != sha256:
             return (
                 f"recipe_sha256 is not that of the shipped recipe {match[1]}. "
                 "If the recipe has changed since, run it again, or keep the old one under results/recipes."
@@ -98,7 +103,7 @@ def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe |
         return recipe
     if (match := _KEPT.fullmatch(command)) is None:
         return f"its command is none that `rho1bench leaderboard add` writes for a run: {command}"
-    if match[1] != f"recipes/{slug(training.recipe)}.{training.recipe_sha256[:8]}.yaml":
+    if match[1] != f"recipes/{slug(name)}.{sha256[:8]}.yaml":
         return f"{match[1]} is not named after its recipe and hash"
     try:
         return _kept((results / match[1]).read_text(encoding="utf-8"))
@@ -210,17 +215,23 @@ def _cost_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
     elsewhere = models_from_elsewhere(recipe, [*own, *shared])
     if cost.not_counted != elsewhere:
         yield f"cost.not_counted is {cost.not_counted}, by its recipe {elsewhere}"
-    bounds = _flops_bounds(training, recipe)
-    found = None if cost.own is None else cost.own.flops
+    if cost.own is not None and training.tokens is not None and training.selected_tokens is not None:
+        yield from flops_problems(cost.own, training.stage, training.tokens, training.selected_tokens, recipe)
+
+
+def flops_problems(cost: Cost, name: str, tokens: int, selected: int, recipe: Recipe) -> Iterator[str]:
+    """Yield where no training of the stage ``name`` on so many tokens can take so many operations."""
+    bounds = _flops_bounds(name, tokens, selected, recipe)
+    found = cost.flops
     if bounds is not None and found is not None and not 0.98 * bounds[0] <= found <= 1.02 * bounds[1]:
         yield f"its training took {found:.3g} operations, its model and tokens {bounds[0]:.3g} to {bounds[1]:.3g}"
 
 
-def _flops_bounds(training: TrainingFacts, recipe: Recipe) -> tuple[float, float] | None:
+def _flops_bounds(name: str, tokens: int, selected: int, recipe: Recipe) -> tuple[float, float] | None:
     """Return the fewest and the most operations of a pretraining stage; None where they do not follow."""
-    stage, tokens, selected = recipe.stage(training.stage, TrainStage), training.tokens, training.selected_tokens
+    stage = recipe.stage(name, TrainStage)
     shape = stage.shape(recipe) if isinstance(stage, PretrainStage) else None
-    if shape is None or tokens is None or selected is None:
+    if shape is None:
         return None
     length, passes = stage.sequence_length(recipe), _FORWARD_PASSES * tokens
     least = flops_of(shape, length, Work(tokens, selected))

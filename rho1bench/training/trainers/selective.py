@@ -8,7 +8,7 @@ Shapes: B blocks, S predicted positions.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -117,8 +117,7 @@ class SelectiveTrainer(ResumableTrainer):
         with measuring(self.model_wrapped), self.compute_loss_context_manager():
             scores = [self._scores(batch) for batch in batches]
         if self.selector.scope == "global":
-            together = {"eligible": torch.cat([batch["inputs"]["eligible"] for batch in batches])}
-            selected_BS = self._select(torch.cat(scores), together)
+            selected_BS = self._select(torch.cat(scores), _together([batch["inputs"] for batch in batches]))
             selected = list(selected_BS.split([len(batch["input_ids"]) for batch in batches]))
         else:
             inputs = [batch["inputs"] for batch in batches]
@@ -211,11 +210,15 @@ class SelectiveTrainer(ResumableTrainer):
 
     def _monitored_sums(self, monitor: Selector) -> tuple[float, int]:
         scores, losses, inputs = zip(*self._monitored, strict=True)
-        names = [name for name in ("eligible", "document_ids") if name in inputs[0]]
-        together = {name: torch.cat([one[name] for one in inputs]) for name in names}
-        kept_BS, losses_BS = monitor.select(torch.cat(scores), together), torch.cat(losses)
+        kept_BS, losses_BS = monitor.select(torch.cat(scores), _together(inputs)), torch.cat(losses)
         sums = sum_over_ranks(torch.stack([(losses_BS * kept_BS).sum(), kept_BS.sum().double()]))
         return float(sums[0]), int(sums[1])
+
+
+def _together(inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return what a choice reads of several micro-batches as one."""
+    names = [name for name in ("eligible", "token_positions", "document_ids") if name in inputs[0]]
+    return {name: torch.cat([one[name] for one in inputs]) for name in names}
 
 
 def _num_tokens(batch: Batch) -> int:
