@@ -13,19 +13,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from rho1bench.comparison.result_files import JsonObject, ResultModel
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
+from rho1bench.recipe.texts import TextKind
 from rho1bench.system.files import read_jsonl
 
-Kind = Literal["corpus", "answers"]
-"""``corpus``: blocks of a packed corpus; ``answers``: a task's gold answers, each after the task's own prompt."""
 NATS_PER_BIT = math.log(2.0)
 _TOLERANCE = 1e-6
+_DECIMALS = 6
 
 
 class TextBits(ResultModel):
@@ -54,14 +53,15 @@ class DocumentBits:
     def values(self, doc_ids: Sequence[str] | None = None) -> Values:
         """Return each document's bits over the mean bytes of a document, shape (n,): their mean is bits per byte.
 
-        So the means, intervals and tests of scores serve here too. ``doc_ids``: default all, in sorted order.
+        So the means, intervals and tests of scores serve here too. ``doc_ids``: default all, in sorted order. Rounded
+        to the decimals that records keep.
         """
         chosen = sorted(self.bits) if doc_ids is None else doc_ids
         mean_bytes = sum(self.num_bytes[doc_id] for doc_id in chosen) / len(chosen)
-        return np.array([self.bits[doc_id] / mean_bytes for doc_id in chosen])
+        return np.array([round(self.bits[doc_id] / mean_bytes, _DECIMALS) for doc_id in chosen])
 
 
-def file_name(kind: Kind, name: str) -> str:
+def file_name(kind: TextKind, name: str) -> str:
     """Return the name of the file with the rows of a text, in the folder of a checkpoint."""
     return f"bits_{kind}_{name}.jsonl"
 

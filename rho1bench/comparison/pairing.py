@@ -6,8 +6,9 @@ told by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from rho1bench.comparison.bits_per_byte import TextBits
 from rho1bench.comparison.eval_results import (
     EvalResults,
     LabelScores,
@@ -19,6 +20,7 @@ from rho1bench.comparison.eval_results import (
 )
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
+from rho1bench.recipe.texts import TextKind, text_of
 
 _NAMES_AT_MOST = 5
 
@@ -38,19 +40,27 @@ def paired_texts(treatment: LabelScores, baseline: LabelScores) -> tuple[Pairs, 
 
     Raises ``DataError`` for a text of one name and another content.
     """
-    kinds = ((treatment.corpora, baseline.corpora), (treatment.gold_answers, baseline.gold_answers))
-    entries = zip(texts_of(treatment.results), texts_of(baseline.results), strict=True)
-    found: list[Pairs] = []
-    for (left, right), ((_, ours), (_, theirs)) in zip(kinds, entries, strict=True):
-        common = [name for name in left if name in right]
-        for name in common:
-            if ours[name].data_sha256 != theirs[name].data_sha256:
-                raise DataError(
-                    f"bits per byte of {name}: {treatment.label!r} and {baseline.label!r} were measured on other blocks "
-                    "or answers. Evaluate both with the same settings."
-                )
-        found.append({name: (left[name].values(), right[name].values()) for name in common})
-    return found[0], found[1]
+    kinds: tuple[TextKind, TextKind] = ("corpus", "gold_answers")
+    corpora, answers = (_paired_texts(kind, treatment, baseline) for kind in kinds)
+    return corpora, answers
+
+
+def _paired_texts(kind: TextKind, treatment: LabelScores, baseline: LabelScores) -> Pairs:
+    left, right = treatment.texts[kind], baseline.texts[kind]
+    common = [name for name in left if name in right]
+    check_same_texts(kind, common, treatment, baseline)
+    return {name: (left[name].values(), right[name].values()) for name in common}
+
+
+def check_same_texts(kind: TextKind, names: Iterable[str], left: LabelScores, right: LabelScores) -> None:
+    """Raise ``DataError`` for a text of one name of which the two were measured on other content."""
+    ours, theirs = texts_of(left.results)[kind], texts_of(right.results)[kind]
+    for name in names:
+        if ours[name].data_sha256 != theirs[name].data_sha256:
+            raise DataError(
+                f"bits per byte of {name}: {left.label!r} and {right.label!r} were measured on other blocks or "
+                "answers. Evaluate both with the same settings."
+            )
 
 
 def on_suite(label: LabelScores, suite: str) -> LabelScores:
@@ -65,6 +75,35 @@ def on_suite(label: LabelScores, suite: str) -> LabelScores:
         ),
     }
     return LabelScores(results.model_copy(update=update), {name: label.tasks[name] for name in tasks})
+
+
+def texts_on(results: EvalResults, suite: str) -> dict[str, TextBits]:
+    """Return what a checkpoint was measured on under ``corpus:STAGE`` or ``gold_answers:SUITE``, by name."""
+    kind, name = text_of(suite) or ("suite", suite)
+    if kind == "corpus":
+        return {name: results.corpora[name]} if name in results.corpora else {}
+    tasks = results.suites[name].tasks if kind == "gold_answers" and name in results.suites else []
+    return {task: results.gold_answers[task] for task in tasks if task in results.gold_answers}
+
+
+def values_on(label: LabelScores, suite: str) -> dict[str, Values]:
+    """Return a checkpoint's scores by task, or bits per byte by text, each document's in sorted order of the ids."""
+    text = text_of(suite)
+    if text is None:
+        return {task: label.tasks[task].values() for task in label.suites.get(suite, ())}
+    return {name: label.texts[text[0]][name].values() for name in texts_on(label.results, suite)}
+
+
+def check_comparable_on(suite: str, treatment: LabelScores, baseline: LabelScores) -> None:
+    """Raise ``DataError`` with what keeps the two from being paired on one suite, or on the texts of one."""
+    text = text_of(suite)
+    if text is None:
+        check_comparable(on_suite(treatment, suite), on_suite(baseline, suite))
+        return
+    names = texts_on(baseline.results, suite)
+    if not names or list(texts_on(treatment.results, suite)) != list(names):
+        raise DataError(f"{treatment.label!r} and {baseline.label!r} have no bits per byte of the same {suite}.")
+    check_same_texts(text[0], names, treatment, baseline)
 
 
 def check_comparable(treatment: LabelScores, baseline: LabelScores) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rho1bench.comparison.bits_per_byte import NATS_PER_BIT, Kind, TextBits, file_name, text_bits
+from rho1bench.comparison.bits_per_byte import NATS_PER_BIT, TextBits, file_name, text_bits
 from rho1bench.comparison.result_files import JsonObject, as_json
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.corpus.token_bytes import token_bytes
@@ -26,6 +26,7 @@ from rho1bench.evaluation.engines import Tick
 from rho1bench.evaluation.harness.lm_eval_types import EvalTask, LMRequest
 from rho1bench.evaluation.tasks.gold_answers import GoldAnswer, gold_answers
 from rho1bench.modeling.build import check_tokenizer
+from rho1bench.recipe.texts import TextKind
 from rho1bench.system.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
 
 Rows = list[JsonObject]
@@ -45,7 +46,7 @@ class CorpusText:
 class TextUnit:
     """One text and checkpoint; ``measure`` makes its rows, and says by a hash what it measured."""
 
-    kind: Kind
+    kind: TextKind
     name: str
     folder: Path
     fingerprint: str
@@ -76,9 +77,9 @@ class TextUnit:
         return found
 
 
-def finished_texts(folder: Path) -> dict[Kind, dict[str, TextBits]]:
+def finished_texts(folder: Path) -> dict[TextKind, dict[str, TextBits]]:
     """Return what all finished texts in a checkpoint's folder came to, by kind and name."""
-    found: dict[Kind, dict[str, TextBits]] = {"corpus": {}, "answers": {}}
+    found: dict[TextKind, dict[str, TextBits]] = {"corpus": {}, "gold_answers": {}}
     for path in sorted(folder.glob("bits_*.json")):
         unit = read_json(path)
         if unit["result"] is not None:
@@ -151,7 +152,7 @@ def answers_unit(name: str, tasks: dict[str, EvalTask], folder: Path, made_from:
 
     several = [task for task in tasks.values() if task.OUTPUT_TYPE != "multiple_choice"]
     num = sum(min(len(task.eval_docs), limit or len(task.eval_docs)) for task in several)
-    return TextUnit("answers", name, folder, sha256_json([made_from, name]), num, measure)
+    return TextUnit("gold_answers", name, folder, sha256_json([made_from, name]), num, measure)
 
 
 def _answer_rows(name: str, answers: Sequence[GoldAnswer], model: CachedModel, tick: Tick) -> Rows:

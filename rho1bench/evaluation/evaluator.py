@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rho1bench.comparison.eval_results import read_results
+from rho1bench.comparison.eval_results import read_results, texts_of
 from rho1bench.evaluation.answer_cache import AnswerCache
 from rho1bench.evaluation.bits_per_byte import CorpusText, TextUnit, answers_unit, corpus_unit, finished_texts
 from rho1bench.evaluation.cached_model import CachedModel
@@ -30,6 +30,7 @@ from rho1bench.evaluation.records import (
 from rho1bench.paper.suites import Suite, find_suites, split_work
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
+from rho1bench.recipe.texts import MAX_BLOCKS
 from rho1bench.sandbox import isolation_in_force
 from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
@@ -53,10 +54,10 @@ class Job:
             limit = known if known is None else max(known, limit)
         self.limits[suite] = limit
 
-    def add_corpus(self, name: str, folder: Path, max_blocks: int) -> None:
+    def add_corpus(self, name: str, folder: Path, limit: int | None) -> None:
         """Ask for bits per byte of a packed corpus; of two numbers of blocks the larger one holds."""
         known = self.corpora.get(name)
-        self.corpora[name] = CorpusText(name, folder, max(max_blocks, known.max_blocks if known else 0))
+        self.corpora[name] = CorpusText(name, folder, max(limit or MAX_BLOCKS, known.max_blocks if known else 0))
 
 
 def by_swap_key(jobs: Iterable[Job]) -> list[Job]:
@@ -131,8 +132,10 @@ class Evaluator:
         checkpoint, folder = job.checkpoint, self.folder / job.checkpoint.label
         code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
         identity = sha256_json([self.identity(checkpoint), code])
-        length = context_length(checkpoint.folder, self.engine.settings) - 1  # an engine writes a token of its own
-        found = [corpus_unit(text, checkpoint, folder, length, identity) for text in job.corpora.values()]
+        found = []
+        if job.corpora:
+            length = context_length(checkpoint.folder, self.engine.settings) - 1  # an engine writes a token of its own
+            found = [corpus_unit(text, checkpoint, folder, length, identity) for text in job.corpora.values()]
         wanted = {task for suite in job.gold_answers for task in self.suites[suite].tasks}
         for unit in units:
             for name in unit.tasks:
@@ -208,9 +211,12 @@ class Evaluator:
             )
 
     def _has_results(self, job: Job) -> bool:
-        """Tell whether ``results.json`` holds every suite of the job."""
-        path = self.folder / job.checkpoint.label / "results.json"
-        return path.exists() and set(job.limits) <= set(read_results(self.folder, job.checkpoint.label).suites)
+        """Tell whether ``results.json`` holds every suite and text of the job."""
+        folder = self.folder / job.checkpoint.label
+        if not (folder / "results.json").exists():
+            return False
+        results = read_results(self.folder, job.checkpoint.label)
+        return set(job.limits) <= set(results.suites) and texts_of(results) == finished_texts(folder)
 
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
         """Write the results of the job's units, and of those that earlier requests with the same settings left."""

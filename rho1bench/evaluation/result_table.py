@@ -43,8 +43,8 @@ def bits_table(results: EvalResults) -> Table | None:
     texts = {f"{name} (corpus)": entry for name, entry in results.corpora.items()} | results.gold_answers
     if not texts:
         return None
-    table = Table(title=f"{results.label}: bits per byte of gold answers", title_justify="left")
-    table.add_column("task", no_wrap=True)
+    table = Table(title=f"{results.label}: bits per byte, lower is better", title_justify="left")
+    table.add_column("text", no_wrap=True)
     for name in ("bits per byte", "documents", "bytes", "cut off"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, entry in texts.items():

@@ -35,12 +35,6 @@ class Evaluation(Model):
     """True: the checkpoints along the way; False: the last one."""
     limit: PositiveInt | None = None
     """Documents a task at most."""
-    gold_answers: bool = False
-    """Measure bits per byte of the suites' gold answers too, each after its task's own prompt."""
-    bits_per_byte: list[Annotated[Name, StageRef(("corpus",))]] = []
-    """Packed corpora whose bits per byte are measured too: clean held-out text, or the training text (forgetting)."""
-    max_blocks: PositiveInt = 256
-    """Blocks of each corpus at most, evenly spread."""
 
 
 class EvalStage(StageBase):
