@@ -163,7 +163,7 @@ def _answer_rows(name: str, answers: Sequence[GoldAnswer], model: CachedModel, t
         answer = found.get(one.doc_id)
         nats = -(one.loglikelihood or 0.0) if answer is None else -answer.value
         is_cut = one.truncated if answer is None else not answer.fits
-        rows.append(_row(one.doc_id, nats, len(one.answer.encode("utf-8")), is_cut))
+        rows.append(_row(one.doc_id, nats, one.num_bytes, is_cut))
     return rows
 
 

@@ -38,6 +38,12 @@ class GoldAnswer:
     truncated: bool = False
     """Of such a request: whether the prompt had to be cut."""
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that are predicted: the answer, and the blanks before it, which lm-eval takes from the prompt's end."""
+        blanks = self.prompt[len(self.prompt.rstrip()) :]
+        return len((blanks + self.answer).encode("utf-8"))
+
 
 def gold_answers(task: EvalTask, rows: Sequence[JsonObject]) -> list[GoldAnswer]:
     """Return the gold answers of a task's samples, ``rows``; none where its data set has none."""
