@@ -24,7 +24,7 @@ from rho1bench.system.files import read_jsonl
 
 NATS_PER_BIT = math.log(2.0)
 _TOLERANCE = 1e-6
-_DECIMALS = 6
+_DECIMALS = 4
 
 
 class TextBits(ResultModel):

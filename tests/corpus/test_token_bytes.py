@@ -37,4 +37,5 @@ def test_the_bytes_of_tokens_are_those_of_the_text(make: object) -> None:
     assert len(lengths) == tokenizer.get_vocab_size()
     assert int(lengths[tokens].sum()) == len(TEXT.encode())
     special = [token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special]
-    assert special and not lengths[special].any()
+    assert special
+    assert not lengths[special].any()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from vllm_worker import TOKEN_PAIRS
 
 from rho1bench import mini_world
@@ -18,6 +21,7 @@ from rho1bench.errors import CheckpointError, DataError
 from rho1bench.evaluation import cached_model
 from rho1bench.evaluation import stage as stage_module
 from rho1bench.evaluation.checkpoints import Checkpoint
+from rho1bench.evaluation.command import EvalOptions, run_eval
 from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.hf import HFEngine
 from rho1bench.evaluation.harness.lm_eval_internals import token_loglikelihoods
@@ -210,6 +214,27 @@ def test_what_was_changed_or_does_not_fit_is_named(measured: Path, inputs: dict[
     write_json(other / "corpus.json", meta | {"tokenizer_sha256": "0" * 64})
     with pytest.raises(CheckpointError, match="need the tokenizer that they were packed with"):
         stage_module.run(context_for(inputs | {"clean": other}, tmp_path / "eval", ["mini_gsm8k", "corpus:clean"]))
+
+
+def test_the_command_measures_them_too(
+    measured: Path, inputs: dict[str, Path], checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    suites = ["gold_answers:mini_gsm8k", f"corpus:{inputs['clean']}"]
+    place = str(checkpoints["late"])
+    options = EvalOptions([place], tmp_path, suites, limit=3, engine="hf", max_model_len=256, num_threads=1)
+    printed = StringIO()
+    run_eval(options, Console(file=StringIO()), Console(file=printed, width=120))
+    found, expected = (read_label(*at).results for at in ((tmp_path, "late"), (measured, "slm")))
+    for ours, theirs in (
+        (found.corpora["clean"], expected.corpora["clean"]),
+        (found.gold_answers["mini_gsm8k"], expected.gold_answers["mini_gsm8k"]),
+    ):
+        assert ours.bits_per_byte == pytest.approx(theirs.bits_per_byte, rel=1e-5)
+        assert ours.data_sha256 == theirs.data_sha256
+        assert f"{ours.bits_per_byte:.4f}" in printed.getvalue()
+    assert "clean (corpus)" in printed.getvalue()
+    with pytest.raises(DataError, match="holds no packed corpus"):
+        run_eval(replace(options, suites=[f"corpus:{tmp_path}"]), Console(file=StringIO()), Console(file=printed))
 
 
 @pytest.mark.vllm

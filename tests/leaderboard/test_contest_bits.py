@@ -36,17 +36,23 @@ PAIR = {"treatment": "arm-excess-lr2e-3-seed1", "baseline": "arm-full-lr2e-3-see
 def with_texts(data: dict[str, Any]) -> None:
     fewer(data)
     stage(data, "eval")["evaluations"][0]["suites"] = [SUITE, DEV, GOLD, WEB]
+
+
+def with_a_pair(data: dict[str, Any]) -> None:
+    with_texts(data)
     stage(data, "compare")["pairs"] = [PAIR]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; its page shows a pair too, of which no record is made."""
     folder = tmp_path_factory.mktemp("run")
-    recipe = contest_recipe(folder, with_texts)
+    recipe = contest_recipe(folder, with_a_pair)
     folders = write_run(folder / "stages", recipe, rows=30)
     for name, entry in (("compare", comparison_stage.run), ("report", report_stage.run)):
         folders[name].mkdir()
         entry(StageContext(recipe, recipe.stage(name), folders[name], folders, recipe.seed, SilentProgress()))
+    recipe = contest_recipe(folder, with_texts)
     (folder / "recipe.yaml").write_text(dump_yaml(recipe.model_dump(mode="json")))
     write_json(folder / "summary.json", {})
     finish(folder, recipe)
@@ -84,7 +90,7 @@ def test_bits_are_compared_as_scores_are_and_lower_is_better(run: Path, result: 
         for seed in (1, 2, 3)
     ]
     by_hand = [sum(row["bits"] for row in one) / sum(row["num_bytes"] for row in one) for one in rows]
-    assert list(on(result, WEB).arm("excess").seeds.values()) == pytest.approx(by_hand, abs=1e-6)
+    assert list(on(result, WEB).arm("excess").seeds.values()) == pytest.approx(by_hand, abs=1e-4)
 
 
 def test_accuracy_is_judged_as_if_nothing_else_were_measured(run: Path, result: ContestResult) -> None:
@@ -112,10 +118,11 @@ def test_the_page_shows_bits_of_arms_and_of_the_pair(run: Path, result: ContestR
     publish = run / "stages" / "report" / "publish"
     summary = read_run_summary(publish / "summary.json")
     (pair,) = summary.comparisons
-    assert pair.bits_per_byte is not None and summary.bits_per_byte is not None
+    assert pair.bits_per_byte is not None
+    assert summary.bits_per_byte is not None
     found = pair.bits_per_byte.corpora["web"]
     values = summary.bits_per_byte.corpora["web"].checkpoints
-    assert found.difference == pytest.approx(values[PAIR["treatment"]] - values[PAIR["baseline"]], abs=1e-6)
+    assert found.difference == pytest.approx(values[PAIR["treatment"]] - values[PAIR["baseline"]], abs=1e-4)
     for name in ("report.html", "report.md"):
         text = (publish / name).read_text(encoding="utf-8").replace("\\_", "_")
         assert fmt.signed(found.difference, 4) in text
