@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rho1bench.paper.suites import SHORT_NAMES, suites_called
+from rho1bench.paper.suites import suites_called
 from rho1bench.recipe.loading.layers import Path_, RawRecipe
 
 
@@ -19,8 +19,8 @@ def expand_suites(raw: RawRecipe) -> None:
             if isinstance(holder.get("suites"), list):
                 holder["suites"] = _expanded(raw, holder["suites"], (*path, "suites"))
             chosen = holder.get("choose_by")
-            if isinstance(chosen, str) and len(SHORT_NAMES.get(chosen, ())) == 1:
-                holder["choose_by"] = SHORT_NAMES[chosen][0]
+            if isinstance(chosen, str) and len(names := _full_names(chosen)) == 1:
+                holder["choose_by"] = names[0]
 
 
 def _holders(stage: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path_]]:
@@ -35,11 +35,17 @@ def _holders(stage: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path_]]:
             yield item, ("stages", stage["name"], key, str(index))
 
 
+def _full_names(word: str) -> list[str]:
+    """Return what a word stands for; in ``gold_answers:math`` the word after the colon."""
+    head, colon, name = word.rpartition(":")
+    return [f"{head}{colon}{full}" for full in suites_called([name])]
+
+
 def _expanded(raw: RawRecipe, suites: list[Any], path: Path_) -> list[Any]:
     found: list[tuple[Any, Path_]] = []
     for index, word in enumerate(suites):
         place = raw.written((*path, str(index)))
-        names = suites_called([word]) if isinstance(word, str) else [word]
+        names = _full_names(word) if isinstance(word, str) else [word]
         given = [name for name, _ in found]
         found += [(name, place) for name in names if not (name != word and (name in given or name in suites))]
     raw.moved |= {(*path, str(index)): place for index, (_, place) in enumerate(found)}

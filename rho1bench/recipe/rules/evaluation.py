@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rho1bench.paper.suites import SHORT_NAMES, SUITES, shipped_names
 from rho1bench.recipe.loading.layers import nearest
+from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, ReportStage
 from rho1bench.recipe.models.training import TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
 from rho1bench.recipe.rules.training import positions
+from rho1bench.recipe.texts import text_of
 
 
 @rule(EvalStage)
@@ -29,13 +31,28 @@ def suites_are_known(stage: EvalStage, earlier: Earlier) -> Problems:
     known = shipped_names()
     for index, evaluation in enumerate(stage.evaluations):
         for place, name in enumerate(evaluation.suites):
-            if name not in known:
+            if text_of(name) is None and name not in known:
                 close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
                 yield (
                     ("evaluations", str(index), "suites", str(place)),
                     f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
                     "`rho1bench tasks list` shows the tasks",
                 )
+
+
+@rule(EvalStage)
+def texts_are_there(stage: EvalStage, earlier: Earlier) -> Problems:
+    """Gold answers are those of a suite that is evaluated beside them, corpora are earlier stages."""
+    for index, item in enumerate(stage.evaluations):
+        for place, suite in enumerate(item.suites):
+            kind, name = text_of(suite) or ("suite", suite)
+            path = ("evaluations", str(index), "suites", str(place))
+            if kind == "gold_answers" and name not in item.suites:
+                yield path, f"{name!r} is not among these suites{nearest(name, item.suites)}; add it, its prompts serve"
+            elif kind == "corpus":
+                corpora = [other for other, found in earlier.by_name.items() if isinstance(found, CorpusStage)]
+                if name not in corpora:
+                    yield path, f"there is no earlier stage {name!r} of kind corpus{nearest(name, corpora)}"
 
 
 @rule(CompareStage)
