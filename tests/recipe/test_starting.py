@@ -116,7 +116,7 @@ def test_the_reference_is_fresh_and_tells_every_documented_key():
     assert (recipes_dir() / "REFERENCE.md").read_text(encoding="utf-8") == reference()
     keys = documented_keys(PretrainStage)
     assert keys["micro_batch_size"].startswith("Blocks in one forward pass")
-    assert all(text in reference() for text in keys.values())
+    assert [text for text in keys.values() if text.replace("|", "\\|") not in reference()] == []
 
 
 @pytest.mark.parametrize(
