@@ -43,8 +43,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finish(folder: Path, recipe: Recipe) -> None:
     """Give every stage the manifest that the runner writes."""
-    known: dict[str, str] = {}
-    from rho1bench.pipeline.fingerprint import stage_fingerprint
+    known: dict[str, Fingerprint] = {}
+    from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 
     for stage in recipe.stages:
         place = folder / "stages" / stage.name
@@ -52,7 +52,7 @@ def finish(folder: Path, recipe: Recipe) -> None:
         (place / "done.txt").write_text(stage.name)
         inputs = dict(known) if stage.spec.reads_all else {name: known[name] for _, name, _ in references(stage)}
         known[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
-        Attempt(place, known[stage.name]).finish(stage.name, stage.kind, inputs)
+        Attempt(place, known[stage.name]).finish(stage.name, stage.kind)
     assert {decision.action for _, decision in preview(recipe, folder)} == {"skip"}
 
 
