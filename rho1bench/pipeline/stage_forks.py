@@ -19,6 +19,7 @@ import sys
 from contextlib import suppress
 from importlib.metadata import version
 
+from rho1bench.errors import RunError
 from rho1bench.pipeline import stage_process
 
 
@@ -33,14 +34,30 @@ class StageForks:
         """Start a process that reads its job from the first descriptor and tells of itself through the second.
 
         ``module`` is imported before the fork. The last line of the second descriptor is the exit code:
-        ``{"event": "exit", "arguments": [code]}``. Raises ``OSError`` if the server is gone.
+        ``{"event": "exit", "arguments": [code]}``. Raises ``RunError`` if the server is gone.
         """
         if self._socket is None:
             self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 command = [sys.executable, "-m", __name__, str(theirs.fileno())]
                 self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),))
-        socket.send_fds(self._socket, [module.encode()], descriptors)
+        try:
+            socket.send_fds(self._socket, [module.encode()], descriptors)
+        except BrokenPipeError:
+            raise RunError(
+                f"the process that starts stages was {self._ended()} (9: often for want of memory). What is done is "
+                "kept; run the same command again, with a smaller jobs if memory was short."
+            ) from None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, if there is one."""
+        return self._server.pid if self._server else None
+
+    def _ended(self) -> str:
+        assert self._server is not None
+        code = self._server.wait()
+        return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
 
     def close(self) -> None:
         """End the server; processes that it has started go on."""

@@ -63,6 +63,7 @@ class ContestRun:
             choose=contest.choose,
             choose_by=contest.choose_by,
             margin=contest.margin,
+            place=contest.place,
             shared_stages=shared_stages(contest, {stage.name: stage for stage in self.recipe.stages}),
         )
 

@@ -144,6 +144,8 @@ class ContestTerms(ResultModel):
     """``validation_loss``, or the suite whose average decided."""
     margin: float
     """Of the tests of equivalence, in points of a score."""
+    place: dict[str, str] = {}
+    """Where it lies on a map of contests, by axis; empty: on none."""
     shared_stages: list[str]
     """Stages behind the arms that were made once for all seeds, which no spread over seeds covers."""
 

@@ -20,6 +20,7 @@ from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering import scatter_chart
 from rho1bench.rendering.axes import FIGURE_STYLE
+from rho1bench.rendering.cell_map import map_svg
 from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import Chart, Series, svg
 from rho1bench.rendering.templates import html_environment
@@ -39,6 +40,7 @@ def html_page(board: Board) -> str:
         cells=_cells,
         panels=_panels,
         forest=forest_svg,
+        cell_map=map_svg,
         scatter=scatter_chart.svg,
         count=fmt.count,
         self_reported=SELF_REPORTED,

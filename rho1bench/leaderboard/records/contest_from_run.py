@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rho1bench.comparison.contest.choice import Trial
 from rho1bench.comparison.contest.contest import hold
@@ -26,10 +27,22 @@ from rho1bench.leaderboard.records.from_run import Run, recipe_sha256, run_comma
 from rho1bench.leaderboard.records.record import SCHEMA, UNHASHED, EvaluationFacts, Scale, Scores, encode
 from rho1bench.recipe import CompareStage, Contest, EvalStage, TrainStage
 from rho1bench.recipe.models.contest import Member
+from rho1bench.recipe.part import part_of
+
+
+def contest_runs(run: Run) -> list[Run]:
+    """Return the run once for each ``compare`` stage that holds contests, each with no more than what that one needs.
+
+    So the record of a cell of a map names its own command, whichever cells were run with it.
+    """
+    stages = run.recipe.stages_of(CompareStage)
+    if len(stages) == 1:
+        return [run] if stages[0].contests else []
+    return [replace(run, recipe=part_of(run.recipe, [stage.name])) for stage in stages if stage.contests]
 
 
 def pack_contests(run: Run) -> Iterator[ContestRecord]:
-    """Yield the record of every contest of a run, whose stages have been checked; raises DataError."""
+    """Yield the record of every contest of one of the :func:`contest_runs`, checked before; raises DataError."""
     for stage in run.recipe.stages_of(CompareStage):
         for contest in stage.contests:
             yield _pack(run, stage, contest)
