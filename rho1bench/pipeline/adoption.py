@@ -88,8 +88,9 @@ def _adopt(place: Place, source: Path, tell: Tell) -> bool:
         _check(option, source, manifest, place.now)
     elif not (stage.spec.takes_files and source.is_dir()):
         raise RunError(f"{option}: there is no finished stage (expected a folder with {MANIFEST}).")
-    if not (folder.exists() and folder.samefile(source)):
-        _take(source, folder, manifest)
+    real = source.resolve()
+    if folder.is_symlink() or folder.resolve() != real:
+        _take(real, folder, manifest)
     if manifest is None:
         tell(f"{place.key}: files taken from {source}; the stage checks whether they fit")
         return True
@@ -99,7 +100,7 @@ def _adopt(place: Place, source: Path, tell: Tell) -> bool:
         fingerprint=place.now.sha256,
         made_of={**manifest.made_of, "inputs": place.now.inputs},
         accepted=place.now.packages,
-        adopted_from=str(source.absolute()),
+        adopted_from=str(real),
         other_code=manifest.other_code or bool(other),
     )
     save_manifest(folder, adopted)

@@ -200,9 +200,14 @@ def test_a_result_of_another_run_is_taken_in(run, calls, tmp_path, other_code):
 
 def test_what_other_code_made_may_stay_where_it_is(run, calls, other_code):
     other_code()
+    (run / "stages/slm").rename(run / "elsewhere")
+    (run / "stages/slm").symlink_to(run / "elsewhere")
+    linked = contents(run / "elsewhere")
     go(run, adopt={name: run / "stages" / name for name in ("tokenizer", "web", "base", "scores", "clm", "slm")})
     assert calls() == ["eval", "compare", "report"]
-    assert {old.stage for old in old_stages(run)} == {"eval", "compare", "report"}
+    assert {old.stage for old in old_stages(run)} == {"slm", "eval", "compare", "report"}
+    assert contents(run / "elsewhere") == linked  # what a link leads to may be others'
+    assert not (run / "stages/slm").is_symlink()
 
 
 def test_an_old_result_comes_back(run, calls):

@@ -56,7 +56,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "Evaluation": ("checkpoints suites trajectory limit", ""),
     "Pair": ("treatment baseline", ""),
     "Contest": (
-        "name arms arm_axes full random controls choose choose_by tuning_seeds suites margin",
+        "name arms arm_axes full random controls choose choose_by tuning_seeds suites margin place",
         "",
     ),
 }

@@ -105,7 +105,7 @@ class StageSpec:
     entry: str
     """``"module:function"``; the modules that it imports inside the package enter the fingerprint."""
     packages: tuple[str, ...] = ()
-    """Distributions whose versions enter the fingerprint."""
+    """Distributions that the result may depend on: where one has another version, the user is asked."""
     shipped: tuple[str, ...] = ()
     """Shipped folders whose files enter the fingerprint, with the modules that they name (``"tasks"``)."""
     parallel_safe: bool = False
