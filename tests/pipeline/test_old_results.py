@@ -210,14 +210,20 @@ def test_what_other_code_made_may_stay_where_it_is(run, calls, other_code):
     assert not (run / "stages/slm").is_symlink()
 
 
-def test_an_old_result_comes_back(run, calls):
+def test_an_old_result_comes_back_by_the_command_line(run, calls):
     before = results(run / "stages/slm")
     go(run, "stages.slm.max_steps=3")
     calls()
-    go(run, adopt={"slm": run / "stages/slm.old-1"})
-    assert calls() == ["eval", "compare", "report"]
+    options = [part for item in SHORT for part in ("--set", item)]
+    options += ["--only", "slm", "--accept-versions", "--adopt", f"slm={run}/stages/slm.old-1"]
+    shown = CliRunner().invoke(app, ["run", str(SMALL), "--output", str(run), *options]).output
+    assert f"old results kept: 5 ({sum(old.bytes for old in old_stages(run)) / 1000:.3g} kB)" in shown
+    assert f"`rho1bench runs prune {run}` deletes them" in shown
     assert results(run / "stages/slm") == before
     assert len(read_jsonl(run / "stages/slm.old-2/metrics.jsonl")) == 3
+    assert calls() == []
+    go(run)
+    assert calls() == ["eval", "compare", "report"]
 
 
 def test_scores_made_beforehand_are_taken_in_for_the_stage_to_check(run, calls, tmp_path):

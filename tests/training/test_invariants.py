@@ -290,7 +290,7 @@ def test_a_killed_stage_goes_on_with_other_operational_settings(
     other = {"micro_batch_size": 2, "save_steps": 3, "logging_steps": 4, "gradient_checkpointing": True}
     stages = [stage | (other if stage["name"] == "slm" else {}) for stage in world.compared()]
     world.run_stages(stages, out, only=["slm"])
-    assert largest_difference(out / "slm", run / "slm") < 2e-6
+    assert largest_difference(out / "slm", run / "slm") < 2e-4  # as of accumulation
     assert logged(out / "slm", "tokens")[-1] == logged(run / "slm", "tokens")[-1]
 
 
