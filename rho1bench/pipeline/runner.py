@@ -29,6 +29,7 @@ from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_children import Children, run_all
 from rho1bench.recipe import Recipe, StageBase, references
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
+from rho1bench.recipe.texts import stages_read
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import remove_temporaries, write_text
 from rho1bench.system.packages import load, missing_packages
@@ -270,7 +271,7 @@ def _fingerprints(recipe: Recipe) -> Iterator[tuple[StageBase, Fingerprint]]:
 
 
 def _fingerprint(recipe: Recipe, stage: StageBase, known: Mapping[str, Fingerprint]) -> Fingerprint:
-    read = known if stage.spec.reads_all else [name for _, name, _ in references(stage)]
+    read = known if stage.spec.reads_all else stages_read(stage)
     return stage_fingerprint(stage, recipe.seed_of(stage), {name: known[name] for name in read})
 
 
