@@ -1,12 +1,15 @@
-"""The paper's tables in miniature: rows, ratios and claims, and arms that differ in what they say alone."""
+"""The paper's tables in miniature and the recipe of real text: rows, ratios, claims, fair arms, text of its own."""
 
 from __future__ import annotations
 
 import re
+from importlib.metadata import requires
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from rho1bench.recipe import CompareStage, PretrainStage, Recipe, ScoreStage
+from rho1bench.recipe import CompareStage, CorpusStage, PackageSource, PretrainStage, Recipe, ScoreStage
 from rho1bench.recipe.differences import differing_keys
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.models.contest import members
@@ -19,7 +22,7 @@ WORDS = {"reference_loss": "loss", "reference_entropy": "entropy"}
 
 @pytest.fixture(scope="module")
 def recipes() -> dict[str, Recipe]:
-    return {name: load_recipe(name) for name in TABLES}
+    return {name: load_recipe(name) for name in (*TABLES, "real_text")}
 
 
 def arm(recipe: Recipe, name: str) -> PretrainStage:
@@ -47,7 +50,7 @@ def header(name: str) -> str:
     return re.sub(r"\n#\s+", " ", shipped_recipes()[name].read_text().partition("\nname:")[0])
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [*TABLES, "real_text"])
 def test_a_contest_has_three_counted_seeds_full_random_and_controls(recipes: dict[str, Recipe], name: str) -> None:
     first = recipes[name].stage("compare", CompareStage).contests[0]
     assert first.full
@@ -121,6 +124,9 @@ def test_figure_9_goes_from_40_to_100_percent(recipes: dict[str, Recipe]) -> Non
         ("table_4", "ct", ("mixed",), "corpus"),
         ("table_5", "arm-full", ("mixed", "strong_reference"), "corpus"),
         ("figure_9", "arm-full", ("mixed", "reference"), "corpus"),
+        ("real_text", "arm-full", ("control-mixed", "control-curated"), "corpus"),
+        ("real_text", "arm-full", ("control-from_reference",), "init"),
+        ("real_text", "arm-full", ("control-web_twice",), "max_steps"),
     ],
 )
 def test_rows_differ_in_what_they_say_alone(
@@ -130,6 +136,37 @@ def test_rows_differ_in_what_they_say_alone(
         first = arm(recipes[name], f"{baseline}-seed{seed}")
         for other in others:
             assert differing_keys(first, arm(recipes[name], f"{other}-seed{seed}")) == [key]
+
+
+def test_anyone_has_the_real_text_and_no_corpus_has_another_s_files(recipes: dict[str, Recipe]) -> None:
+    recipe = recipes["real_text"]
+    stages = {stage.name: stage for stage in recipe.stages_of(CorpusStage)}
+    spans: dict[str, set[tuple[float, float]]] = {}
+    for name, stage in stages.items():
+        for source in stage.sources:
+            assert isinstance(source, PackageSource)
+            assert set(source.packages) <= dependencies()
+            spans.setdefault(name, set()).add((source.files_from, source.files_to))
+    assert spans.pop("mixed-text") == spans["curated-text"] | spans["web"]
+    assert spans.pop("held-out") == spans.pop("web-held-out") == {(0.85, 1.0)}
+    ends = sorted(span for found in spans.values() for span in found)
+    assert len(ends) == 3
+    assert all(one[1] <= other[0] for one, other in zip(ends, [*ends[1:], (0.85, 1.0)], strict=True))
+    assert stages["held-out"].sources[0].packages == stages["curated-text"].sources[0].packages  # type: ignore[union-attr]
+
+
+def dependencies() -> set[str]:
+    """Everything that comes with rho1bench itself, extras left out."""
+    found: set[str] = set()
+    waiting = ["rho1bench"]
+    while waiting:
+        for line in requires(waiting.pop()) or []:
+            requirement = Requirement(line)
+            name = canonicalize_name(requirement.name)
+            if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+                found.add(name)
+                waiting.append(name)
+    return found
 
 
 def tables(shared_data) -> dict[str, list[dict]]:
