@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rho1bench.errors import RunError
 from rho1bench.install import installed_version
-from rho1bench.pipeline.runner import one_seed, preview
+from rho1bench.pipeline.runner import preview, runs_of
 from rho1bench.plan.estimate import BYTES_PER_RESUMED_WEIGHT
 from rho1bench.recipe import CorpusStage, EvalStage, PackageSource, Recipe, StageBase, TokenizerStage, TrainStage
 from rho1bench.sizing.attention_heads import VLLM_CPU_HEAD_SIZES, has_vllm, unserved_head_size
@@ -87,7 +87,7 @@ def _unfit_engine(stage: EvalStage, recipe: Recipe, engine: str | None) -> Itera
 def _full_disk(recipe: Recipe, folder: Path) -> Iterator[str]:
     """Compare the plan's bytes with what is free; stages that are done already are counted only where it matters."""
     free = free_megabytes(folder) * MEGABYTE
-    runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
+    runs = list(runs_of(recipe, folder))
     if len(runs) * bytes_needed(recipe, recipe.stages) <= free:
         return
     needed = sum(
