@@ -88,8 +88,8 @@ def _full_disk(recipe: Recipe, folder: Path) -> Iterator[str]:
     """Compare the plan's bytes with what is free; stages that are done already are counted only where it matters."""
     free = free_megabytes(folder) * MEGABYTE
     runs = list(runs_of(recipe, folder))
-    if len(runs) * bytes_needed(recipe, recipe.stages) <= free:
-        return
+    if not free or len(runs) * bytes_needed(recipe, recipe.stages) <= free:
+        return  # /proc and its like have no room at all, and the run says better why
     needed = sum(
         bytes_needed(one, [stage for stage, decision in preview(one, place) if decision.action != "skip"])
         for one, place in runs
