@@ -12,6 +12,7 @@ from rho1bench import __version__
 from rho1bench.cli.bench import bench_app
 from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
+from rho1bench.cli.inspect import inspect_app
 from rho1bench.cli.leaderboard import compare, leaderboard_app
 from rho1bench.cli.power import power
 from rho1bench.cli.rules import rules
@@ -72,6 +73,7 @@ app.command()(score)
 app.command()(grade)
 app.command()(replay)
 app.command()(convert)
+app.add_typer(inspect_app, name="inspect")
 app.add_typer(leaderboard_app, name="leaderboard")
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(sandbox_app, name="sandbox")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
+from rho1bench.answers.page import address
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
@@ -130,6 +131,7 @@ def _pair(pair: PairComparison, scores: Mapping[str, SuiteScoresOfRun]) -> dict[
         "baseline": fmt.label_name(pair.baseline),
         "scale": fmt.interval(scale),
         "suites": suites,
+        "answers": address(a=pair.treatment, b=pair.baseline),
     }
 
 
