@@ -26,6 +26,7 @@ from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_children import Children, run_all
 from rho1bench.recipe import Recipe, StageBase, references
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
+from rho1bench.recipe.texts import stages_read
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import atomic_path, read_json, remove_temporaries, write_json, write_text
 from rho1bench.system.packages import load, missing_packages
@@ -292,7 +293,7 @@ def _copy(source: Path, target: Path) -> None:
 def _input_fingerprints(stage: StageBase, fingerprints: Mapping[str, str]) -> dict[str, str]:
     if stage.spec.reads_all:
         return dict(fingerprints)
-    return {name: fingerprints[name] for _, name, _ in references(stage)}
+    return {name: fingerprints[name] for name in stages_read(stage)}
 
 
 def _word(decision: Decision) -> str:

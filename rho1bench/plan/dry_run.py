@@ -13,9 +13,10 @@ from rich.table import Table
 from rho1bench.pipeline.manifest import Decision
 from rho1bench.plan.estimate import reference_shape
 from rho1bench.plan.tables import known_sum, short
-from rho1bench.recipe import Recipe, ScoreStage, StageBase, TrainStage, references
+from rho1bench.recipe import Recipe, ScoreStage, StageBase, TrainStage
 from rho1bench.recipe.differences import keys_by_axis, labels_in
 from rho1bench.recipe.models.corpus import CorpusStage
+from rho1bench.recipe.texts import stages_read
 from rho1bench.sizing.flops import FORWARD, flops_per_token
 
 NUMBERS = ("steps", "tokens", "blocks", "weights", "FLOPs", "disk")
@@ -95,7 +96,7 @@ def flops_of(stage: StageBase, recipe: Recipe) -> float | None:
 
 def _row(stage: StageBase, decision: Decision, recipe: Recipe, every: bool) -> Row:
     sizes = stage.sizes(recipe)
-    read = (recipe.stage(name) for _, name, _ in references(stage))
+    read = (recipe.stage(name) for name in stages_read(stage))
     return Row(
         name=stage.name if every else _title(stage),
         kind=stage.kind,
