@@ -59,7 +59,7 @@ def counts_table(pairs: Sequence[AnswerPair], left: str, right: str) -> Table:
     table = Table(title=Text(f"{left} and {right}, questions that both were asked"), title_justify="left")
     table.add_column("task", no_wrap=True)
     for column in ("n", "both right", f"only {left}", f"only {right}", "neither", "same text"):
-        table.add_column(Text(column), justify="right")  # type: ignore[arg-type]
+        table.add_column(Text(column), justify="right")
     tasks: dict[str, list[AnswerPair]] = {}
     for pair in pairs:
         tasks.setdefault(pair.left.question.task, []).append(pair)
@@ -85,7 +85,7 @@ def differing_table(pairs: Sequence[AnswerPair], left: str, right: str, most: in
     table = Table(title=Text(title), title_justify="left")
     table.add_column("question", no_wrap=True)
     for column in ("gold", left, right):
-        table.add_column(Text(column), overflow="fold")  # type: ignore[arg-type]
+        table.add_column(Text(column), overflow="fold")
     for pair in found[:most]:
         question = pair.left.question
         cells = (question.gold, _short(pair.left), _short(pair.right))

@@ -110,7 +110,7 @@ def test_two_models_are_counted_question_by_question(evaluation: Path) -> None:
     text = console.export_text()
     assert re.search(r"sums\s+│ 3 │\s+1 │\s+1 │\s+1 │\s+0 │\s+1 ", text)
     assert "2 of 3 answers differ" in text
-    assert re.search(r"sums 2 │ 3\s+│ ✗ 9 \(incorrect.*│ ✓ 3", text)
+    assert re.search(r"sums 2\s+│ 3\s+│ ✗ 9 \(incorrect.*│ ✓ 3", text)
 
 
 def test_models_of_one_name_are_told_apart_and_strangers_refused(evaluation: Path, tmp_path: Path) -> None:
