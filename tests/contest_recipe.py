@@ -13,7 +13,7 @@ import yaml
 from eval_folders import write_bits, write_label
 from small_recipe import SMALL, stage
 
-from rho1bench.pipeline.fingerprint import stage_fingerprint
+from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import EvalStage, PretrainStage, Recipe, ScoreStage, TrainStage
@@ -151,14 +151,14 @@ def _write_texts(folder: Path, chance: float, generator: np.random.Generator, ro
 
 def finish(folder: Path, recipe: Recipe) -> None:
     """Give every stage of a run the manifest that the runner writes."""
-    known: dict[str, str] = {}
+    known: dict[str, Fingerprint] = {}
     for one in recipe.stages:
         place = folder / "stages" / one.name
         place.mkdir(exist_ok=True)
         (place / "done.txt").write_text(one.name)
         inputs = dict(known) if one.spec.reads_all else {name: known[name] for name in stages_read(one)}
         known[one.name] = stage_fingerprint(one, recipe.seed_of(one), inputs)
-        Attempt(place, known[one.name]).finish(one.name, one.kind, inputs)
+        Attempt(place, known[one.name]).finish(one.name, one.kind)
     assert {decision.action for _, decision in preview(recipe, folder)} == {"skip"}
 
 

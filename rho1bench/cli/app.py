@@ -17,6 +17,7 @@ from rho1bench.cli.leaderboard import compare, leaderboard_app
 from rho1bench.cli.power import power
 from rho1bench.cli.rules import rules
 from rho1bench.cli.run import plan, recipes, run, sweep
+from rho1bench.cli.runs import runs_app
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
@@ -74,6 +75,7 @@ app.command()(grade)
 app.command()(replay)
 app.command()(convert)
 app.add_typer(inspect_app, name="inspect")
+app.add_typer(runs_app, name="runs")
 app.add_typer(leaderboard_app, name="leaderboard")
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(sandbox_app, name="sandbox")

@@ -10,7 +10,7 @@ from itertools import groupby
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from rho1bench.pipeline.manifest import Decision
+from rho1bench.pipeline.decision import Decision
 from rho1bench.plan.estimate import reference_shape
 from rho1bench.plan.tables import known_sum, short
 from rho1bench.recipe import Recipe, ScoreStage, StageBase, TrainStage
@@ -108,7 +108,7 @@ def _row(stage: StageBase, decision: Decision, recipe: Recipe, every: bool) -> R
         weights=sizes.weights,
         flops=flops_of(stage, recipe),
         bytes=sizes.bytes,
-        would=Counter(["redo" if decision.wipe else decision.action]),
+        would=Counter([decision.word]),
     )
 
 
@@ -169,9 +169,11 @@ def _some(labels: Sequence[str]) -> str:
 
 
 def _reasons(decided: Sequence[tuple[StageBase, Decision]], every: bool) -> list[str]:
-    """Return why stages would run again, the same reason of several variants once."""
+    """Return why stages would run again, or what is to be accepted; the same reason of several variants once."""
     words = [
-        f"{stage.name if every else _title(stage)}: {decision.reason}" for stage, decision in decided if decision.wipe
+        f"{stage.name if every else _title(stage)}: {decision.reason}"
+        for stage, decision in decided
+        if decision.set_aside or decision.versions
     ]
     return list(dict.fromkeys(words))
 

@@ -92,7 +92,7 @@ def check_run(run: Run) -> None:
         if isinstance(stage, ReportStage):
             continue
         folder = run.stage_folder(stage.name)
-        fault = "" if decision.action == "skip" else decision.reason
+        fault = "" if decision.action == "skip" and not decision.versions else decision.reason
         fault = fault or _changed_file(folder)
         if fault:
             raise DataError(
@@ -106,6 +106,8 @@ def _changed_file(folder: Path) -> str:
     manifest = read_manifest(folder)
     if manifest is None:
         return "it is not finished"
+    if manifest.other_code:
+        return f"it was adopted from {manifest.adopted_from}, and other code than this made it"
     changed = changed_files(folder, manifest.hashes)
     if changed:
         return f"{changed[0]} has another content"
