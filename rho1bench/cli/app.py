@@ -14,6 +14,7 @@ from rho1bench.cli.bench import bench_app
 from rho1bench.cli.console import JsonFile, show
 from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
+from rho1bench.cli.inspect import inspect_app
 from rho1bench.cli.leaderboard import compare, leaderboard_app
 from rho1bench.cli.power import power
 from rho1bench.cli.recipe import init, recipes, schema, validate
@@ -86,6 +87,7 @@ app.command()(score)
 app.command()(grade)
 app.command()(replay)
 app.command()(convert)
+app.add_typer(inspect_app, name="inspect")
 app.add_typer(runs_app, name="runs")
 app.add_typer(leaderboard_app, name="leaderboard")
 app.add_typer(tasks_app, name="tasks")

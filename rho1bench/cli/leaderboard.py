@@ -23,13 +23,19 @@ def compare(
     baseline: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
     results: Results = RESULTS,
     json_file: JsonFile = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Also write a page of the answers; A and B are folders.")
+    ] = None,
 ) -> None:
     """Compare two checkpoints on the same documents: difference, 95% interval, p, Holm over tasks, n.
 
     Refuses two evaluations that differ in tasks, documents, prompts, decoding or grader, and says in which.
     """
+    from rho1bench.answers.page import write_pair_page
+    from rho1bench.answers.sources import find_pair
     from rho1bench.leaderboard.records import compare as comparing
 
+    pair = find_pair(treatment, baseline) if html is not None else None
     found = comparing.compare(treatment, baseline, results)
 
     def tables() -> None:
@@ -39,6 +45,8 @@ def compare(
                 typer.echo(line)
 
     show([entry.model_dump(mode="json") for entry in found], json_file, tables)
+    if html is not None and pair is not None:
+        typer.echo(f"answers: {write_pair_page(html, *pair)}", err=json_file == Path("-"))
 
 
 @leaderboard_app.command()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rho1bench.answers.page import PAGE, write_page
+from rho1bench.answers.sources import evaluation_sources
 from rho1bench.comparison.eval_results import read_results
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import EngineError, RunError
@@ -75,6 +77,9 @@ def print_evaluations(paths: Sequence[Path], options: EvalOptions, tables: Conso
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
         tables.print(f"record: {path}", highlight=False, soft_wrap=True)
         tables.print(f"samples: {path.parent}/samples_*.jsonl", highlight=False, soft_wrap=True)
+    page = options.output / PAGE
+    write_page(page, evaluation_sources(options.output), f"Answers in {options.output.resolve().name}")
+    tables.print(f"answers to read: {page}", highlight=False, soft_wrap=True)
 
 
 def evaluate(options: EvalOptions, console: Console) -> list[Path]:

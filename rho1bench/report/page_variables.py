@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
+from rho1bench.answers.page import address
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
@@ -132,6 +133,7 @@ def _pair(pair: PairComparison, scores: Mapping[str, SuiteScoresOfRun]) -> dict[
         "baseline": fmt.label_name(pair.baseline),
         "scale": fmt.interval(scale),
         "suites": suites,
+        "answers": address(a=pair.treatment, b=pair.baseline),
     }
 
 
@@ -188,7 +190,7 @@ def _interval_plot(entry: ScoreDifference, scale: tuple[float, float]) -> Markup
     low, high = entry.ci or (entry.difference, entry.difference)
     room = (_PLOT_WIDTH - 10) / (scale[1] - scale[0])
     zero, x, left, right = (5 + room * (value - scale[0]) for value in (0.0, entry.difference, low, high))
-    style = 0 if entry.difference > 0 else 1
+    style = 1 if entry.difference < 0 else 0 if entry.difference > 0 else 2
     y = _PLOT_HEIGHT // 2
     return Markup(
         f'<svg class="chart whisker" viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" width="{_PLOT_WIDTH}" '
