@@ -18,6 +18,8 @@ from rho1bench.recipe.starter.own_text import OwnText, read_own_text
 from rho1bench.system.files import write_json, write_text
 
 SCHEMA = "recipe.schema.json"
+PLENTY = 2000
+"""Documents that surely give a vocabulary of 1,000; of fewer, bytes and some pairs."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _HERE = Path(__file__).parent
 
@@ -103,7 +105,7 @@ def _over_own_text(name: str, path: Path, text: Sequence[str], curated: Sequence
         file=path,
         what=", ".join(own.paths).replace("\n", " ") + f" ({own.num_documents:,} documents or more)",
         reference_words=words,
-        vocab_size=1000,
+        vocab_size=1000 if own.num_documents >= PLENTY else 300,
         first_documents=_sources(own, min(own.num_documents, 2000)),
         held_out=_sources(target, held),
         curated=_sources(target, learnt, held),
