@@ -89,7 +89,7 @@ def read_answers(
     lines = _lines(path)
     for number, line in lines:
         try:
-            row = line if isinstance(line, dict) else _parse(line, path, number)
+            row = _parse(line, path, number) if isinstance(line, str) else line
             answers.append(as_answer(row, f"{path}, line {number}", data_set, path, lookup))
             rows.append((number, row))
         except DataError as fault:
@@ -124,7 +124,7 @@ def _lines(path: Path) -> list[tuple[int, str | Row]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
     if path.suffix.lower() in DELIMITERS:
-        rows = list(read_table(text, path))
+        rows: list[tuple[int, str | Row]] = [*read_table(text, path)]
         if not rows:
             raise DataError(f"{path}: holds no rows below its header; expected one answer a row.")
         return rows
