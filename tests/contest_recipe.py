@@ -100,7 +100,7 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
     folders = {one.name: folder / one.name for one in recipe.stages}
     for one in recipe.stages_of(TrainStage):
         tokens = one.max_steps * one.batch_size * 16
-        selected = tokens if one.selection is None else tokens * 6 // 10
+        selected = tokens * 15 // 16 if one.selection is None else tokens * 6 // 10
         facts = {"tokens": tokens, "selected_tokens": selected, "max_steps": one.max_steps, "num_parameters": 1000}
         folders[one.name].mkdir(parents=True, exist_ok=True)
         facts |= {"init": one.init_stage or {}, "cost": _cost(one, recipe, tokens, selected)}
