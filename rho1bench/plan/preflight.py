@@ -7,7 +7,7 @@ Nothing is imported or downloaded: packages are looked up by name, disk is that 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rho1bench.errors import RunError
@@ -101,7 +101,7 @@ def _full_disk(recipe: Recipe, folder: Path) -> Iterator[str]:
         )
 
 
-def bytes_needed(recipe: Recipe, stages: list[StageBase]) -> int:
+def bytes_needed(recipe: Recipe, stages: Sequence[StageBase]) -> int:
     """Return what ``stages`` leave on disk where that is known, and the largest resume points that exist at a time."""
     sizes = [stage.sizes(recipe) for stage in stages]
     resume = sorted(

@@ -65,7 +65,8 @@ def _has_place(stage: dict[str, Any], key: Path_) -> bool:
     """Tell whether a stage's kind knows the key, and the mapping or list that it lies in is there."""
     if not isinstance(stage.get("kind"), str) or stage["kind"] not in stage_models():
         return False
-    node, here = stage_node(stage["kind"]), stage
+    node = stage_node(stage["kind"])
+    here: Any = stage
     for depth, part in enumerate(key):
         node = node.resolve(here)
         if isinstance(here, list):
