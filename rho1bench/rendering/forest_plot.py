@@ -13,11 +13,11 @@ from markupsafe import escape
 from rho1bench.rendering.axes import marker, svg_head, ticks
 from rho1bench.rendering.line_chart import legend_entry
 
-WIDTH = 620
-_LEFT, _RIGHT, _TOP, _BOTTOM = 170, 14, 34, 42
+WIDTH = 660
+_LEFT, _RIGHT, _TOP, _BOTTOM = 204, 14, 34, 42
 _MARK, _GAP = 13, 9
 """Height of a mark's line, and room between rows."""
-_LETTERS = 24
+_LETTERS = 27
 """Of a row's name; longer ones are cut, their whole name is in the title."""
 
 

@@ -151,7 +151,8 @@ def _is_negligible(value: ArmDifference) -> bool:
 
 
 def _names(arms: Sequence[ArmResult], part: str, suite: ContestSuite) -> str:
-    return ", ".join(f"{one.arm} {difference_text(one.against[part].difference, suite)}" for one in arms)
+    unit = "points" if suite.unit == "share" else suite.unit
+    return ", ".join(f"{one.arm} {difference_text(one.against[part].difference, suite)}" for one in arms) + f" {unit}"
 
 
 def coverage(result: ContestResult, suite: ContestSuite) -> list[str]:
