@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,6 +40,8 @@ class Scatter:
     x_text: Callable[[float], str]
     y_text: Callable[[float], str]
     size: tuple[int, int] = SIZE
+    named: Collection[str] | None = None
+    """Points whose names are written, beside those of the front; the others are told to who points at them."""
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
@@ -67,7 +69,7 @@ def svg(chart: Scatter, *, standalone: bool = False) -> str:
         text = f"{point.name}: {chart.y_text(point.y)} {chart.y_name}, {chart.x_text(point.x)} {chart.x_name}"
         style = _ON_FRONT if point in front else _BEHIND
         parts.append(marker(style, frame.left(point.x), frame.top(point.y), text))
-    return "\n".join([*parts, *_labels(chart.points, frame, corners), "</svg>"])
+    return "\n".join([*parts, *_labels(chart, front, frame, corners), "</svg>"])
 
 
 def _frame(chart: Scatter) -> Frame:
@@ -93,9 +95,12 @@ def _staircase(front: Sequence[Point], frame: Frame) -> list[tuple[float, float]
     return [(frame.left(x), frame.top(y)) for x, y in corners]
 
 
-def _labels(points: Sequence[Point], frame: Frame, corners: Sequence[tuple[float, float]]) -> Iterator[str]:
+def _labels(
+    chart: Scatter, front: Sequence[Point], frame: Frame, corners: Sequence[tuple[float, float]]
+) -> Iterator[str]:
     """Yield each name beside its point, where it overlaps lines, points and other names least."""
     taken: list[_Box] = []
+    points = chart.points
     for (left, top), (right, bottom) in pairwise(corners):
         taken.append((left - 2, min(top, bottom) - 2, right + 2, max(top, bottom) + 2))
     for point in points:
@@ -104,6 +109,8 @@ def _labels(points: Sequence[Point], frame: Frame, corners: Sequence[tuple[float
         if point.bounds is not None:
             taken.append((left - 1, frame.top(point.bounds[1]), left + 1, frame.top(point.bounds[0])))
     for point in points:
+        if chart.named is not None and point.name not in chart.named and point not in front:
+            continue
         boxes = list(_places(point.name, frame.left(point.x), frame.top(point.y)))
         costs = [sum(_overlap(box, other) for other in taken) + _outside(box, frame) for box in boxes]
         box = boxes[costs.index(min(costs))]

@@ -20,6 +20,9 @@ from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.forest_plot import ForestPlot, ForestRow, Mark
 from rho1bench.rendering.scatter_chart import Point, Scatter
 
+_MOST_NAMES = 12
+"""Points that may all have their names written; of more, the best and worst rule, the baselines and the front."""
+
 
 @dataclass(frozen=True)
 class SuiteView:
@@ -80,7 +83,18 @@ def _cost(suite: ContestSuite, title: str) -> Scatter | None:
     if len(points) < 2 or suite.unit != "share":
         return None
     words = "Operations with everything that each arm alone needed; bars from the lowest to the highest seed."
-    return Scatter(title, words, "operations", "% correct", points, fmt.flops, lambda value: fmt.percent(value, 0))
+    rules = [one.arm for one in suite.arms if one.role == "rule"]
+    named = {one.arm for one in suite.arms if one.role in ("full", "random")} | {*rules[:1], *rules[-1:]}
+    return Scatter(
+        title,
+        words,
+        "operations",
+        "% correct",
+        points,
+        fmt.flops,
+        lambda value: fmt.percent(value, 0),
+        named=named if len(points) > _MOST_NAMES else None,
+    )
 
 
 def _plot(suite: ContestSuite, title: str, margin: float) -> ForestPlot:

@@ -1,7 +1,8 @@
 """``results/figures/``: the pages' pictures as files of their own, for a README or a talk.
 
-Forest plots of contests, and accuracy against tokens: there, other stages of the same recipe that were evaluated on the
-same suite are drawn as levels, so that a treatment never stands beside its baseline alone.
+Forest plots of contests and their scores against operations, and accuracy against tokens: there, other stages of the
+same recipe that were evaluated on the same suite are drawn as levels, so that a treatment never stands beside its
+baseline alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rho1bench.rendering.cell_map import map_svg
 from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import svg
 from rho1bench.rendering.numbers import label_name
+from rho1bench.rendering.scatter_chart import svg as scatter_svg
 
 FIGURES = "figures"
 
@@ -34,12 +36,15 @@ def figure_files(figures: Sequence[Figure], records: Sequence[RecordSummary]) ->
 
 
 def contest_files(contests: Sequence[ContestBoard]) -> dict[str, str]:
-    """Return the forest plots of contests by their paths under ``results/``."""
-    return {
-        f"{FIGURES}/{slug(contest.stem)}.{slug(view.suite)}.svg": forest_svg(view.plot, standalone=True) + "\n"
-        for contest in contests
-        for view in contest.suites
-    }
+    """Return the pictures of contests by their paths under ``results/``: differences, and scores against operations."""
+    files = {}
+    for contest in contests:
+        for view in contest.suites:
+            stem = f"{FIGURES}/{slug(contest.stem)}.{slug(view.suite)}"
+            files[f"{stem}.svg"] = forest_svg(view.plot, standalone=True) + "\n"
+            if view.cost is not None:
+                files[f"{stem}.cost.svg"] = scatter_svg(view.cost, standalone=True) + "\n"
+    return files
 
 
 def map_files(maps: Sequence[ContestMap]) -> dict[str, str]:
