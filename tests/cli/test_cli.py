@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from rich.console import Console
@@ -60,9 +59,9 @@ def test_help_imports_neither_heavy_packages_nor_the_schema():
 def test_a_run_that_has_nothing_to_do_is_quick_and_imports_nothing_heavy(tmp_path):
     folder = tmp_path / "run"
     assert rho1bench("run", SMALL, "--output", folder, fake=True).returncode == 0
-    began = time.perf_counter()
+    before = os.times()
     again = rho1bench("run", SMALL, "--output", folder, fake=True)
-    assert time.perf_counter() - began < 5
+    assert os.times().children_user - before.children_user < 5  # of CPU time: other processes hardly change it
     assert again.returncode == 0
     arguments = ["rho1bench", "run", str(SMALL), "--output", str(folder)]
     code = (

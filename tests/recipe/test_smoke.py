@@ -69,7 +69,7 @@ def test_nothing_of_a_smoke_recipe_needs_a_network_or_a_gpu(pairs):
                 for item in stage.evaluations:
                     assert item.limit is not None
                     assert item.limit <= 2
-                    assert all(suite.startswith("mini_") for suite in item.suites)
+                    assert all(suite.startswith(("mini_", "gold_answers:mini_", "corpus:")) for suite in item.suites)
 
 
 def test_a_smoke_recipe_passes_the_checks_and_is_its_own_smoke(pairs, tmp_path):

@@ -18,6 +18,7 @@ from rho1bench.sandbox import run_program
 from rho1bench.sandbox.fork_server import ForkServer
 
 DAEMON_SECONDS = "86399.25"
+ABSTRACT = f"rho1bench-test-{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     sockets = [socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)]
     sockets += [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
     for one, address in zip(
-        sockets, [("127.0.0.1", 0), ("127.0.0.1", 0), str(folder / "unix"), "\0rho1bench-test"], strict=True
+        sockets, [("127.0.0.1", 0), ("127.0.0.1", 0), str(folder / "unix"), f"\0{ABSTRACT}"], strict=True
     ):
         one.bind(address)
         if one.type == socket.SOCK_STREAM:
@@ -40,7 +41,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         "UDP_PORT": str(sockets[1].getsockname()[1]),
         "PORT": str(sockets[0].getsockname()[1]),
         "UNIX_PATH": str(folder / "unix"),
-        "ABSTRACT": "rho1bench-test",
+        "ABSTRACT": ABSTRACT,
         "HOST_PID": str(sentinel.pid),
         "WORD": "swordfish",
         "HOME": str(Path.home()),
