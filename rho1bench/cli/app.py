@@ -14,6 +14,7 @@ from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
 from rho1bench.cli.leaderboard import compare, leaderboard_app
 from rho1bench.cli.power import power
+from rho1bench.cli.rules import rules
 from rho1bench.cli.run import plan, recipes, run, sweep
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
@@ -63,6 +64,7 @@ app.command()(run)
 app.command()(sweep)
 app.command()(plan)
 app.command()(recipes)
+app.command()(rules)
 app.command(name="eval")(evaluate)
 app.command()(compare)
 app.command()(power)

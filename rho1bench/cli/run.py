@@ -34,6 +34,12 @@ Output = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<re
 Seed = Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")]
 ScaleOption = Annotated[Scale, typer.Option(help="smoke: every stage, tiny, to try a recipe out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STAGE", help="Do these stages and what they need; a name, pattern or matrix; may be repeated."
+    ),
+]
 Every = Annotated[bool, typer.Option("--all", help="A row for every variant of a matrix in the plan.")]
 EngineOption = Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
@@ -47,6 +53,7 @@ def run(
     ] = None,
     seed: Seed = None,
     scale: ScaleOption = Scale.full,
+    only: Only = None,
     dry_run: DryRun = False,
     every: Every = False,
     engine: EngineOption = None,
@@ -54,8 +61,11 @@ def run(
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
     from rho1bench.recipe.loading.load import load_recipe
+    from rho1bench.recipe.part import part_of
 
     loaded = load_recipe(recipe, overrides or [], seed)
+    if only:
+        loaded = part_of(loaded, only)
     _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
 
 
@@ -71,6 +81,7 @@ def sweep(
     output: Output = None,
     seed: Seed = None,
     scale: ScaleOption = Scale.full,
+    only: Only = None,
     dry_run: DryRun = False,
     every: Every = False,
     engine: EngineOption = None,
@@ -79,8 +90,11 @@ def sweep(
     """Carry out a recipe with a stage in many variants: every combination of values, for every seed."""
     from rho1bench.recipe.loading.load import load_recipe
     from rho1bench.recipe.loading.sweep import Sweep, read_seeds
+    from rho1bench.recipe.part import part_of
 
     loaded = load_recipe(recipe, (), seed, Sweep(settings or (), read_seeds(seeds)))
+    if only:
+        loaded = part_of(loaded, only)
     _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from rho1bench.comparison import statistics
 from rho1bench.comparison.contest.results import ContestResult
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.result_files import ResultModel, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
@@ -75,6 +76,8 @@ class Comparison(ResultModel):
     pairs: list[PairComparison]
     settings: ComparisonSettings
     contests: list[ContestResult] = []
+    costs: dict[str, CheckpointCost] = {}
+    """By evaluated checkpoint; of runs with stages of earlier versions, those that are known."""
 
 
 def compare_scores(pairs: Sequence[tuple[Values, Values]], *, seed: int, num_resamples: int = 2000) -> ScoreDifference:

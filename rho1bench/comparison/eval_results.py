@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
 from rho1bench.comparison.result_files import JsonObject, ResultModel, as_json, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
@@ -56,6 +57,13 @@ class TaskResult(ResultModel):
     weight_by_size: bool | None = None
     members: dict[str, MemberResult] = {}
     """Of a benchmark: its tasks."""
+
+    @property
+    def interval(self) -> Interval:
+        """The 95% interval of the score."""
+        if self.binary:
+            return wilson_interval(self.score, self.n)
+        return normal_interval(self.score, self.stdev, self.n)
 
 
 class MemberResult(TaskResult):
@@ -115,6 +123,11 @@ class EvalResults(ResultModel):
     def content_sha256(self) -> str:
         """What ``sha256`` has to be."""
         return sha256_json({key: value for key, value in as_json(self).items() if key != "sha256"})
+
+
+def suite_interval(tasks: Sequence[TaskResult]) -> Interval:
+    """Return the 95% interval of the plain mean of independent tasks."""
+    return average_interval([task.score for task in tasks], [task.interval for task in tasks])
 
 
 def fingerprint_parts(tasks: Mapping[str, Mapping[str, object]], decoding: object, grader: int) -> dict[str, object]:

@@ -12,9 +12,12 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from rho1bench.comparison.contest.results import ContestResult
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
+from rho1bench.comparison.equal_flops import CountedTokens, EqualFlops
 from rho1bench.comparison.result_files import JsonObject, ResultModel, read_result_file
 from rho1bench.errors import DataError
+from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import read_json
 
 _RUN = "the summary of a finished run"
@@ -44,6 +47,8 @@ class TrajectoryPoint(ResultModel):
     step: int
     tokens: int
     selected_tokens: int
+    flops: float | None = None
+    """Operations up to here with everything that the checkpoint alone needed; None where they are not known."""
     suite: str
     average: float
     ci: tuple[float, float] | None
@@ -64,6 +69,17 @@ class SpeedUpEntry(ResultModel):
     share_ci: tuple[float, float | None] | None
     num_checkpoints: int
     n: int
+    counted: CountedTokens | None = None
+    """The same with the treatment's reference and scoring counted; None where their cost is not known."""
+
+
+class EqualFlopsEntry(ResultModel):
+    """Both sides of a compared pair after the same number of operations; see ``equal_flops``."""
+
+    suite: str
+    treatment: str
+    baseline: str
+    reading: EqualFlops
 
 
 class TrainingSummary(ResultModel):
@@ -82,6 +98,8 @@ class TrainingSummary(ResultModel):
     """Of the weights before the first step; of pretraining only, like the next."""
     data_sha256: str | None = None
     """Of the blocks that were read, in their order."""
+    cost: Cost | None = None
+    """None in the folders of earlier versions."""
 
     @property
     def init_stage(self) -> str | None:
@@ -120,6 +138,9 @@ class RunSummary(ResultModel):
     contests: list[ContestResult] = []
     trajectory: list[TrajectoryPoint] = []
     tokens_to_baseline: list[SpeedUpEntry] = []
+    equal_flops: list[EqualFlopsEntry] = []
+    costs: dict[str, CheckpointCost] = {}
+    """By evaluated checkpoint, where its stages tell."""
     training: dict[str, TrainingSummary] = {}
     validation_losses: dict[str, float] = {}
     """Last loss on clean held-out text by stage."""

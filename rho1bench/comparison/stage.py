@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from rho1bench.comparison import statistics
 from rho1bench.comparison.contest.from_run import ContestRun, contest_of_run
 from rho1bench.comparison.contest.results import ContestResult
+from rho1bench.comparison.costs import checkpoint_costs
 from rho1bench.comparison.differences import (
     CONFIDENCE,
     Comparison,
@@ -50,7 +51,13 @@ def run(context: StageContext) -> None:
             )
         )
     settings = ComparisonSettings(confidence=CONFIDENCE, num_resamples=stage.num_resamples, seed=context.seed)
-    comparison = Comparison(schema=SCHEMA, pairs=pairs, settings=settings, contests=_hold_contests(stage, context))
+    comparison = Comparison(
+        schema=SCHEMA,
+        pairs=pairs,
+        settings=settings,
+        contests=_hold_contests(stage, context),
+        costs=checkpoint_costs(context.recipe, context.inputs),
+    )
     write_json(context.folder / "comparison.json", as_json(comparison))
 
 

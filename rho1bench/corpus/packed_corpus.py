@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rho1bench.errors import DataError
-from rho1bench.system.files import first_changed_file, read_json
+from rho1bench.system.files import changed_files, read_json
 
 Array = npt.NDArray[np.generic]
 """Of token ids (uint16 or uint32), kinds or document ids; or of whatever else is kept in shards."""
@@ -141,11 +141,11 @@ class PackedCorpus:
 
     def check_files(self) -> None:
         """Raise DataError if a shard is not the file that the corpus stage wrote; older corpora have no hashes."""
-        changed = first_changed_file(self.folder, self.meta.get("sha256", {}))
-        if changed is not None:
+        changed = changed_files(self.folder, self.meta.get("sha256", {}))
+        if changed:
             raise DataError(
-                f"{self.folder / changed}: is missing or was changed after the corpus stage wrote it (corpus.json has "
-                "another SHA-256). Remove the folder and run the corpus stage again."
+                f"{self.folder / changed[0]}: is missing or was changed after the corpus stage wrote it (corpus.json "
+                "has another SHA-256). Remove the folder and run the corpus stage again."
             )
 
     def __len__(self) -> int:

@@ -24,7 +24,7 @@ from rho1bench.corpus.tokenizer import tokenizer_sha256, vocabulary_size
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CorpusStage, Source
-from rho1bench.system.files import atomic_path, sha256_file, sha256_json, write_json
+from rho1bench.system.files import atomic_path, content_hashes, sha256_json, write_json
 
 _FORMAT = 1
 _HASHED_BLOCKS = 2**16
@@ -125,12 +125,10 @@ def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> d
     arrays: dict[str, Array] = {"blocks": shard.tokens, "kinds": shard.kinds}
     if stage.document_masking:
         arrays["documents"] = document_ids(shard.starts)
-    hashes = {}
-    for prefix, array in arrays.items():
-        path = folder / shard_name(prefix, index)
-        save_array(path, array)
-        hashes[path.name] = sha256_file(path)
-    return hashes
+    names = {shard_name(prefix, index): array for prefix, array in arrays.items()}
+    for name, array in names.items():
+        save_array(folder / name, array)
+    return content_hashes(folder, names)
 
 
 def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture, sources: Sequence[TokenSource]) -> None:

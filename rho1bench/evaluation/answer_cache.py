@@ -1,7 +1,7 @@
 """What a model has answered so far, as JSON lines: a killed evaluation resumes without repeating requests.
 
-One line for each answer, appended when the answer is complete. The key of an answer is a hash of everything that it
-depends on: weights, engine, context length, prompt, stop strings, limit on new tokens, and sampling.
+One line for each answer, appended when the answer is complete, with a checksum. The key of an answer is a hash of
+everything that it depends on: weights, engine, context length, prompt, stop strings, limit on new tokens, and sampling.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from rho1bench.system.files import append_jsonl, read_jsonl, sha256_json
 FILE = "answers.jsonl"
 FORMER_FILE = "journal.jsonl"
 """The file's name in folders of earlier versions; it is renamed."""
+
+_CHECK = "sha256"
 
 CachedAnswer = dict[str, Any]
 """The fields of a ``Generation`` or a ``LogLikelihood``, its ``key`` and, for readers, its ``source``."""
@@ -41,6 +43,12 @@ class AnswerCache:
             raise RunError(
                 f"{self.path}: a line is not JSON ({error}). Remove the file; its answers are then computed again."
             ) from error
+        for number, entry in enumerate(entries, start=1):
+            if entry.pop(_CHECK, None) not in (None, _checksum(entry)):  # none in lines of earlier versions
+                raise RunError(
+                    f"{self.path}: the answer in line {number} was changed after it was written (its checksum is of "
+                    "another one). Remove the file; its answers are then computed again."
+                )
         return entries
 
     def key(self, *question: object) -> str:
@@ -54,4 +62,8 @@ class AnswerCache:
     def add(self, key: str, entry: CachedAnswer) -> None:
         """Store an answer; it is on disk when this returns."""
         self._entries[key] = {"key": key, **entry}
-        append_jsonl(self.path, self._entries[key])
+        append_jsonl(self.path, {**self._entries[key], _CHECK: _checksum(self._entries[key])})
+
+
+def _checksum(entry: CachedAnswer) -> str:
+    return sha256_json(entry)[:16]

@@ -24,6 +24,7 @@ from rho1bench.evaluation.kept_results import select_settings
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.pipeline.inputs import check_made_by_stage
 from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json
@@ -108,6 +109,7 @@ def _check_server(options: EvalOptions) -> None:
 def _check(checkpoint: Checkpoint, options: EvalOptions, message: Callable[[str], None]) -> None:
     if options.engine == "openai" and not checkpoint.has_weights:
         return
+    check_made_by_stage(checkpoint.folder)
     checkpoint.check()
     from transformers.utils import logging
 

@@ -11,21 +11,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from rho1bench.comparison.eval_results import EvalResults, TaskResult
-from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
+from rho1bench.comparison.eval_results import EvalResults, TaskResult, suite_interval
 from rho1bench.paper.tables import PaperRow, nearest_rows
-
-
-def task_interval(task: TaskResult) -> Interval:
-    """Return the 95% interval of a task's score, as fractions."""
-    if task.binary:
-        return wilson_interval(task.score, task.n)
-    return normal_interval(task.score, task.stdev, task.n)
-
-
-def suite_interval(tasks: Sequence[TaskResult]) -> Interval:
-    """Return the 95% interval of the plain mean of independent tasks."""
-    return average_interval([task.score for task in tasks], [task_interval(task) for task in tasks])
 
 
 def result_table(results: EvalResults) -> Table:

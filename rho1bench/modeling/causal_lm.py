@@ -188,22 +188,31 @@ class LoadedSize:
     """The :class:`~rho1bench.sizing.flops.ModelSize` of a model in memory."""
 
     num_parameters: int
-    idle_parameters: int
+    matrix_parameters: int
+    head_parameters: int
     attention_width: int
 
 
 def size_of_model(lm: PreTrainedModel) -> LoadedSize:
-    """Count the weights of a model; of a mixture of experts those that a token is not sent to are idle."""
+    """Count the weights of a model; of a mixture of experts only as many as a token is sent to are multiplied."""
     config = lm.config.get_text_config()
-    embedding, head = lm.get_input_embeddings().get_parameter("weight"), output_head(lm).weight_VD
-    idle = 0 if embedding is head else embedding.numel()
+    head = output_head(lm).weight_VD
+    looked_up = {id(module.weight) for module in lm.modules() if isinstance(module, nn.Embedding)}
+    matrices = {
+        name: weight.numel()
+        for name, weight in lm.named_parameters()
+        if weight.dim() > 1 and weight is not head and id(weight) not in looked_up
+    }
     num_experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
-    if num_experts:
-        experts = sum(weight.numel() for name, weight in lm.named_parameters() if ".experts." in name)
-        idle += experts - experts * config.num_experts_per_tok // num_experts
+    experts = sum(numel for name, numel in matrices.items() if ".experts." in name) if num_experts else 0
+    idle = experts - experts * config.num_experts_per_tok // num_experts if num_experts else 0
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    width = config.num_hidden_layers * config.num_attention_heads * head_size
-    return LoadedSize(sum(weight.numel() for weight in lm.parameters()), idle, width)
+    return LoadedSize(
+        num_parameters=sum(weight.numel() for weight in lm.parameters()),
+        matrix_parameters=sum(matrices.values()) - idle,
+        head_parameters=head.numel(),
+        attention_width=config.num_hidden_layers * config.num_attention_heads * head_size,
+    )
 
 
 @contextmanager

@@ -16,14 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rho1bench.system.files import read_json, sha256_file, write_json
+from rho1bench.system.files import content_hashes, read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
-HASHED_BYTES = 100 * 1024 * 1024
-"""Larger files are listed without a hash."""
 CHECKED_BYTES = 1024 * 1024
-"""Before a stage is skipped, files up to this size are hashed again, larger ones compared by size."""
+"""Before a stage is skipped, files up to this size are hashed again, larger ones compared by size.
+
+Whatever another stage reads is hashed again before it is read (``pipeline.inputs``).
+"""
 SECONDS_BETWEEN_BEATS = 2.0
 
 
@@ -38,7 +39,13 @@ class Manifest:
     seconds: float
     attempts: int
     files: dict[str, str | None]
+    """Hashes (``system.files.content_hashes``); None for large files of earlier versions."""
     sizes: dict[str, int]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hashes that are known."""
+        return {name: found for name, found in self.files.items() if found is not None}
 
 
 @dataclass(frozen=True)
@@ -132,11 +139,9 @@ class Attempt:
     def finish(self, stage: str, kind: str, inputs: Mapping[str, str]) -> Manifest:
         """Write ``manifest.json`` over everything in the folder and remove ``started.json``."""
         paths = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
-        kept = {
-            path.relative_to(self.folder).as_posix(): path for path in paths if path.name not in (MANIFEST, STARTED)
-        }
-        sizes = {name: path.stat().st_size for name, path in kept.items()}
-        files = {name: sha256_file(path) if sizes[name] < HASHED_BYTES else None for name, path in kept.items()}
+        kept = [path for path in paths if path.name not in (MANIFEST, STARTED)]
+        sizes = {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in kept}
+        files: dict[str, str | None] = {**content_hashes(self.folder, sizes)}
         seconds = round(self.seconds, 3)
         manifest = Manifest(stage, kind, self.fingerprint, dict(inputs), seconds, self.attempts, files, sizes)
         write_json(self.folder / MANIFEST, asdict(manifest))

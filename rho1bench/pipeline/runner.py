@@ -20,6 +20,7 @@ from rich.console import Console
 from rho1bench.errors import RunError
 from rho1bench.pipeline.fingerprint import stage_fingerprint
 from rho1bench.pipeline.folder_lock import run_lock
+from rho1bench.pipeline.inputs import InputChecks
 from rho1bench.pipeline.manifest import Attempt, Decision, decide, read_manifest, wipe
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_process import Children, run_all
@@ -135,6 +136,7 @@ class _Job:
 def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
     result = RunResult(output)
     fingerprints: dict[str, str] = {}
+    checks = InputChecks(recipe, output / "stages")
     names = [stage.name for stage in recipe.stages]
     for group in groups(recipe):
         jobs: list[_Job] = []
@@ -150,8 +152,12 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
                 context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
                 jobs.append(_Job(title, context, decision, fingerprint, inputs))
         if jobs:
+            for job in jobs:
+                _refuse_link(job)
+                checks.check(job.context.stage)
             _withdraw(output)
             seconds = _run_jobs(jobs, recipe.jobs)
+            checks.made(seconds)
             result.stages = [
                 replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
             ]
@@ -170,6 +176,17 @@ def _context(recipe: Recipe, stage: StageBase, output: Path, options: RunOptions
         progress=progress,
         options=options,
     )
+
+
+def _refuse_link(job: _Job) -> None:
+    """Raise RunError if the folder of a stage that has to run leads elsewhere, perhaps to what others own."""
+    folder = job.context.folder
+    if folder.is_symlink():
+        raise RunError(
+            f"{folder}: is a symbolic link to {folder.readlink()}, and the stage has to run ({job.decision.reason}). "
+            "What the link leads to is left alone. Remove the link, and the stage is made here; for another disk, link "
+            "the whole run folder."
+        )
 
 
 def _run_jobs(jobs: list[_Job], at_a_time: int) -> dict[str, float]:

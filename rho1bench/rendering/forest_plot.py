@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import escape
 
-from rho1bench.rendering.line_chart import legend_entry, marker, svg_head, ticks
+from rho1bench.rendering.axes import marker, svg_head, ticks
+from rho1bench.rendering.line_chart import legend_entry
 
 WIDTH = 620
 _LEFT, _RIGHT, _TOP, _BOTTOM = 170, 14, 34, 42

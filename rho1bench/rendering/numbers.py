@@ -60,6 +60,14 @@ def short_count(value: float) -> str:
     return f"{value:.3g}"
 
 
+def flops(value: float | None) -> str:
+    """Write a number of operations: ``0``, ``3.12e12``."""
+    if value is None:
+        return NONE
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{float(digits):g}e{int(power)}" if value else "0"
+
+
 def seconds(value: float | None) -> str:
     """Write a duration: ``0.4 s``, ``48 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if value is None:

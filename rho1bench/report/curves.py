@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rho1bench.comparison.equal_flops import ArmCost, Curve, EqualFlops, at_equal_flops
 from rho1bench.comparison.eval_results import LabelScores, common_doc_ids
 from rho1bench.comparison.intervals import Interval
 from rho1bench.comparison.run_summary import TrajectoryPoint
@@ -117,6 +118,19 @@ def read_speedup(
     )
 
 
+def read_equal_flops(
+    suite: str, sources: Sequence[PointSource], sides: tuple[str, str], costs: tuple[ArmCost, ArmCost], *, seed: int
+) -> EqualFlops:
+    """Compare treatment and baseline, both with curves, after as many operations as the cheaper one took in all."""
+    doc_ids = _common_documents(suite, [source.scores for source in sources])
+    found = []
+    for side, cost in zip(sides, costs, strict=True):
+        points = [source for source in sources if source.stage == side]
+        strata = [_strata(source.scores, doc_ids) for source in points]
+        found.append(Curve([source.tokens for source in points], strata, cost))
+    return at_equal_flops(found[0], found[1], seed=seed)
+
+
 def _common_documents(suite: str, checkpoints: Sequence[LabelScores]) -> dict[str, list[str]]:
     """Return ``{task: doc_ids}`` that every checkpoint was evaluated on."""
     documents = {}
@@ -133,14 +147,15 @@ def _strata(scores: LabelScores, doc_ids: Mapping[str, Sequence[str]]) -> list[V
     return [scores.tasks[task].values(ids) for task, ids in doc_ids.items()]
 
 
-def trajectory_point(suite: str, point: AccuracyPoint) -> TrajectoryPoint:
-    """Return one entry of summary.json's ``trajectory``."""
+def trajectory_point(suite: str, point: AccuracyPoint, cost: ArmCost | None) -> TrajectoryPoint:
+    """Return one entry of summary.json's ``trajectory``; ``cost`` is its stage's."""
     return TrajectoryPoint(
         label=point.label,
         stage=point.stage,
         step=point.step,
         tokens=point.tokens,
         selected_tokens=point.selected_tokens,
+        flops=None if cost is None else cost.at(point.tokens),
         suite=suite,
         average=point.average,
         ci=(point.ci.low, point.ci.high) if point.ci else None,

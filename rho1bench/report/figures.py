@@ -1,4 +1,4 @@
-"""The charts of the report: losses against tokens (paper figure 6), accuracy against tokens (figure 1)."""
+"""The charts of the report: losses and accuracy against tokens (paper figures 6 and 1), accuracy against cost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering import scatter_chart
 from rho1bench.rendering.forest_plot import ForestPlot, forest_svg
 from rho1bench.rendering.line_chart import PANEL, Chart, Series, svg
+from rho1bench.rendering.scatter_chart import Point, Scatter, pareto_front
 from rho1bench.report.curves import AccuracyPoint, Points, rolling_mean
 
 LOSS_TITLES = {
@@ -24,7 +26,7 @@ class Figure:
 
     name: str
     title: str
-    chart: Chart | ForestPlot
+    chart: Chart | Scatter | ForestPlot
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
@@ -37,6 +39,8 @@ class Figure:
         return self._svg(standalone=True) + "\n"
 
     def _svg(self, *, standalone: bool) -> str:
+        if isinstance(self.chart, Scatter):
+            return scatter_chart.svg(self.chart, standalone=standalone)
         if isinstance(self.chart, ForestPlot):
             return forest_svg(self.chart, standalone=standalone)
         return svg(self.chart, standalone=standalone)
@@ -91,8 +95,33 @@ def accuracy_figure(
     return Figure(f"figure-1-{suite}", title, chart, ("stage", "step", "tokens", "average, %", "95% CI"), rows)
 
 
+def cost_figure(suite: str, points: Sequence[Point]) -> Figure:
+    """Return the averages of one suite (0 to 1) against the operations that each checkpoint took."""
+    front = pareto_front(points)
+    names = ", ".join(point.name for point in front)
+    title = f"Average of {suite} against operations"
+    chart = Scatter(
+        title,
+        f"On the front, by operations: {names}.",
+        "operations",
+        "% correct",
+        points,
+        fmt.flops,
+        _percent_tick,
+    )
+    rows = [
+        [point.name, fmt.flops(point.x), fmt.percent(point.y), _ends(point.bounds), "yes" if point in front else "no"]
+        for point in sorted(points, key=lambda point: point.x)
+    ]
+    return Figure(f"cost-{suite}", title, chart, ("checkpoint", "operations", "average, %", "95% CI", "front"), rows)
+
+
+def _ends(bounds: tuple[float, float] | None) -> str:
+    return fmt.NONE if bounds is None else f"{fmt.percent(bounds[0])} to {fmt.percent(bounds[1])}"
+
+
 def _bounds(point: AccuracyPoint) -> str:
-    return f"{fmt.percent(point.ci.low)} to {fmt.percent(point.ci.high)}" if point.ci else fmt.NONE
+    return _ends((point.ci.low, point.ci.high) if point.ci else None)
 
 
 def _percent_tick(value: float) -> str:

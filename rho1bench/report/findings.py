@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
-from rho1bench.comparison.run_summary import SpeedUpEntry, TrainingSummary
+from rho1bench.comparison.run_summary import EqualFlopsEntry, SpeedUpEntry, TrainingSummary
 from rho1bench.rendering import numbers as fmt
 from rho1bench.report.token_passages import KindShare
 
@@ -71,7 +71,40 @@ def speedup(entry: SpeedUpEntry) -> str:
             return f"{goal} is no better than where both began, so there is no number of tokens to reach it ({basis})."
         return f"{treatment} is at {goal} by its first evaluated checkpoint, after {share}% of the tokens ({basis})."
     text = f"{treatment} reaches {goal} after {share}% of {baseline}'s tokens"
-    return f"{text} (95% CI {_shares(entry.share_ci)}; {basis}, interpolated)."
+    text = f"{text} (95% CI {_shares(entry.share_ci)}; {basis}, interpolated)"
+    return f"{text}{_counted(entry, baseline)}."
+
+
+def _counted(entry: SpeedUpEntry, baseline: str) -> str:
+    """Return how the same reads with everything counted that the treatment needed; empty where that is not known."""
+    found = entry.counted
+    if found is None or found.share is None:
+        return ""
+    if found.ahead_share == 0:
+        return f"; in operations, after {fmt.percent(found.share, 0)}% of {baseline}'s"
+    return (
+        f"; with its reference and scoring counted, which took {fmt.percent(found.ahead_share, 0)}% of what {baseline} "
+        f"took, after {fmt.percent(found.share, 0)}% of {baseline}'s operations (95% CI {_shares(found.share_ci)})"
+    )
+
+
+def equal_flops(entry: EqualFlopsEntry) -> str:
+    """Return both sides' scores after the same number of operations, references and scoring counted."""
+    reading, names = entry.reading, (fmt.label_name(entry.treatment), fmt.label_name(entry.baseline))
+    head = f"After the same {fmt.flops(reading.flops)} operations, references and scoring counted"
+    read = reading.treatment_tokens, reading.baseline_tokens
+    for name, count in zip(names, read, strict=True):
+        if count is None:
+            return f"{head}, {name} has no checkpoint yet: what it needs before its training took more."
+    scores = reading.scores
+    assert scores is not None, "both sides have checkpoints"
+    tokens = " and ".join(fmt.short_count(count or 0) for count in read)
+    return (
+        f"{head} ({tokens} tokens), {names[0]} has {fmt.percent(scores.treatment)}% and {names[1]} "
+        f"{fmt.percent(scores.baseline)}% on {entry.suite}: {fmt.points(scores.difference)} points "
+        f"({_interval(scores.ci)}{fmt.p_clause(scores.p)}, n = {fmt.count(scores.n)}; the dearer one is read along its "
+        "way, before its learning rate has run down)."
+    )
 
 
 def _shares(bounds: Sequence[float | None] | None) -> str:

@@ -9,9 +9,12 @@ import yaml
 from markupsafe import Markup
 
 from rho1bench.comparison.contest.text import findings as contest_findings
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
+from rho1bench.comparison.eval_results import suite_interval
 from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, TrainingSummary
 from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
 from rho1bench.report.contest_section import contest_figures, contest_view
 from rho1bench.report.figures import Figure
@@ -23,6 +26,7 @@ class Charts:
     """The figures of a run, drawn once for both pages."""
 
     accuracy: Sequence[Figure]
+    costs: Sequence[Figure]
     losses: Sequence[Figure]
     contests: Mapping[str, Figure]
     """By contest and suite."""
@@ -30,7 +34,7 @@ class Charts:
     @property
     def all(self) -> list[Figure]:
         """All figures in the order of the page."""
-        return [*self.contests.values(), *self.accuracy, *self.losses]
+        return [*self.contests.values(), *self.accuracy, *self.costs, *self.losses]
 
 
 def draw(run: RunData) -> Charts:
@@ -42,7 +46,21 @@ def draw(run: RunData) -> Charts:
         for suite, points in run.trajectory.items()
         if points
     ]
-    return Charts(accuracy, figures.loss_figures(run.losses, styles), contest_figures(run.comparison.contests))
+    losses = figures.loss_figures(run.losses, styles)
+    return Charts(accuracy, _cost_figures(run), losses, contest_figures(run.comparison.contests))
+
+
+def _cost_figures(run: RunData) -> list[Figure]:
+    """Draw every suite on which at least two checkpoints whose operations are known were evaluated."""
+    points: dict[str, list[Point]] = {}
+    for label in run.final_labels:
+        flops = run.costs[label].total.flops if label in run.costs else None
+        for suite, entry in run.results[label].suites.items():
+            interval = suite_interval([run.results[label].tasks[task] for task in entry.tasks])
+            if flops is not None:
+                point = Point(fmt.label_name(label), flops, entry.average, (interval.low, interval.high))
+                points.setdefault(suite, []).append(point)
+    return [figures.cost_figure(suite, found) for suite, found in points.items() if len(found) > 1]
 
 
 def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object]:
@@ -62,6 +80,9 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "findings": [f"{verdict}: {evidence}." if evidence else f"{verdict}." for verdict, evidence in sentences[1:]],
         "contests": [contest_view(contest, dict(charts.contests)) for contest in summary.contests],
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
+        "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
+        "costs": cost_tables(summary.costs),
+        "cost_figures": charts.costs,
         "pairs": [_pair(pair, summary.scores) for pair in pairs],
         "accuracy": charts.accuracy,
         "losses": charts.losses,
@@ -134,6 +155,35 @@ def _row(name: str, entry: ScoreDifference, scale: tuple[float, float]) -> dict[
         "significant": (entry.p if entry.p_holm is None else entry.p_holm) < fmt.SIGNIFICANT,
         "plot": _interval_plot(entry, scale),
     }
+
+
+def cost_tables(costs: Mapping[str, CheckpointCost]) -> dict[str, object] | None:
+    """Return what each checkpoint and each of its stages took, as rows; None where nothing is known."""
+    if not costs:
+        return None
+    stages = {part.stage: part for cost in costs.values() for part in (*cost.shared, *cost.stages)}
+    shared = {part.stage for cost in costs.values() for part in cost.shared}
+    return {
+        "checkpoints": [_cost_row(label, cost) for label, cost in costs.items()],
+        "stages": [
+            [name, part.kind, fmt.flops(part.cost.flops), fmt.seconds(part.cost.seconds), part.cost.hardware]
+            for name, part in stages.items()
+        ],
+        "shared": " and ".join(name for name in stages if name in shared),
+        "not_counted": ", ".join(dict.fromkeys(name for cost in costs.values() for name in cost.not_counted)),
+    }
+
+
+def _cost_row(label: str, cost: CheckpointCost) -> list[str]:
+    own, needed = cost.own, ", ".join(part.stage for part in cost.stages[:-1])
+    return [
+        fmt.label_name(label),
+        fmt.flops(own.flops if own else 0.0),
+        needed or fmt.NONE,
+        fmt.flops(cost.ahead_flops if own else 0.0),
+        fmt.flops(cost.total.flops),
+        fmt.seconds(cost.total.seconds),
+    ]
 
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 116, 18

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from rho1bench.rendering.line_chart import FIGURE_STYLE
+from rho1bench.rendering.axes import FIGURE_STYLE
 from rho1bench.rendering.templates import html_environment, markdown_environment
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import Comparison, read_comparison
+from rho1bench.comparison.equal_flops import ArmCost, CountedTokens, EqualFlops, arm_cost, counted_tokens
 from rho1bench.comparison.eval_results import EvalResults, LabelScores, labels, read_label, read_results
 from rho1bench.comparison.run_summary import TrainingSummary, read_training
 from rho1bench.comparison.tokens_to_baseline import TokensToBaseline
@@ -25,6 +27,10 @@ class Speedup:
     treatment: str
     baseline: str
     reading: TokensToBaseline
+    counted: CountedTokens | None
+    """With reference and scoring counted; None where their cost is not known."""
+    equal: EqualFlops | None
+    """Both sides at equal operations, likewise."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,17 @@ class RunData:
     trajectory: Mapping[str, Sequence[AccuracyPoint]]
     """By suite."""
     speedups: Sequence[Speedup]
+    costs: Mapping[str, CheckpointCost]
+    """By evaluated checkpoint, where its stages tell."""
     losses: Mapping[str, Mapping[str, Points]]
     training: Mapping[str, TrainingSummary]
     seconds: Mapping[str, float | None]
     probe_stage: str | None
     probe: Sequence[token_passages.Passage]
+
+    def arm_cost(self, stage: str) -> ArmCost | None:
+        """Return the operations of a stage's training and of what it needed; None where they are not known."""
+        return arm_cost(self.costs.get(stage), self.training[stage].tokens if stage in self.training else None)
 
     @property
     def final_labels(self) -> list[str]:
@@ -70,7 +82,8 @@ def read_run(context: StageContext) -> RunData:
         comparison=comparison,
         results=results,
         trajectory={suite: curves.accuracy_points(suite, found, seed=context.seed) for suite, found in sources.items()},
-        speedups=_speedups(comparison, sources, context.seed),
+        speedups=_speedups(comparison, sources, training, context.seed),
+        costs=comparison.costs,
         losses={name: curves.read_losses(context.input(name)) for name in drawn},
         training=training,
         seconds={name: _seconds(context.input(name)) for name in order if name in context.inputs},
@@ -128,13 +141,24 @@ def _curve(
     return sorted(points, key=lambda point: point.tokens)
 
 
-def _speedups(comparison: Comparison, sources: Mapping[str, Sequence[PointSource]], seed: int) -> list[Speedup]:
+def _speedups(
+    comparison: Comparison,
+    sources: Mapping[str, Sequence[PointSource]],
+    training: Mapping[str, TrainingSummary],
+    seed: int,
+) -> list[Speedup]:
     speedups = []
     for pair in comparison.pairs:
+        sides = pair.treatment, pair.baseline
+        costs = [arm_cost(comparison.costs.get(side), training[side].tokens) for side in sides if side in training]
         for suite, found in sources.items():
-            reading = curves.read_speedup(suite, found, pair.treatment, pair.baseline, seed=seed)
+            reading = curves.read_speedup(suite, found, *sides, seed=seed)
             if reading:
-                speedups.append(Speedup(suite, pair.treatment, pair.baseline, reading))
+                counted = equal = None
+                if len(costs) == 2 and costs[0] and costs[1]:
+                    counted = counted_tokens(reading, costs[0], costs[1])
+                    equal = curves.read_equal_flops(suite, found, sides, (costs[0], costs[1]), seed=seed)
+                speedups.append(Speedup(suite, *sides, reading, counted, equal))
     return speedups
 
 

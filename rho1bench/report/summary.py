@@ -8,6 +8,7 @@ from rho1bench import __version__
 from rho1bench.comparison.result_files import SCHEMA
 from rho1bench.comparison.run_summary import (
     EngineSummary,
+    EqualFlopsEntry,
     RunSummary,
     SpeedUpEntry,
     StageSummary,
@@ -45,8 +46,18 @@ def build(run: RunData) -> RunSummary:
         comparisons=run.comparison.pairs,
         comparison_settings=run.comparison.settings,
         contests=run.comparison.contests,
-        trajectory=[trajectory_point(suite, point) for suite, points in run.trajectory.items() for point in points],
+        trajectory=[
+            trajectory_point(suite, point, run.arm_cost(point.stage))
+            for suite, points in run.trajectory.items()
+            for point in points
+        ],
         tokens_to_baseline=[_speedup(speedup) for speedup in run.speedups],
+        equal_flops=[
+            EqualFlopsEntry(suite=one.suite, treatment=one.treatment, baseline=one.baseline, reading=one.equal)
+            for one in run.speedups
+            if one.equal is not None
+        ],
+        costs=dict(run.costs),
         training=dict(run.training),
         validation_losses={
             stage: losses["validation_loss"][-1][1]
@@ -95,6 +106,7 @@ def _speedup(speedup: Speedup) -> SpeedUpEntry:
         share_ci=reading.share_ci,
         num_checkpoints=reading.num_checkpoints,
         n=reading.n,
+        counted=speedup.counted,
     )
 
 

@@ -23,10 +23,12 @@ from rho1bench.modeling.causal_lm import (
     context_length,
     load_model,
     output_head,
+    size_of_model,
     vocabulary_size,
     weights_sha256,
 )
 from rho1bench.selection.loss import token_losses_and_entropies
+from rho1bench.sizing.flops import ModelSize, Work, flops_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -77,6 +79,16 @@ class LocalReference:
         ``report`` hears how many of them are done. Raises CheckpointError if a loss is not finite.
         """
         return score_span(self._model, corpus, first, last, self._batch_size, report, str(self._folder))
+
+    def flops(self, corpus: PackedCorpus) -> float:
+        """Return the operations of scoring the whole corpus."""
+        return scoring_flops(size_of_model(self._model), len(corpus), corpus.block_size)
+
+
+def scoring_flops(size: ModelSize, num_blocks: int, block_size: int) -> float:
+    """Return the operations of scoring blocks: a forward pass, with logits at every position but each block's last."""
+    work = Work(forward_tokens=num_blocks * block_size, forward_rows=num_blocks * (block_size - 1))
+    return flops_of(size, block_size, work)
 
 
 def score_span(

@@ -1,7 +1,8 @@
 """Stored reference scores: loss and entropy of every token of a packed corpus, made once (``selection.scoring``).
 
 A store names the reference, tokenizer and packing that it was made with; using it with others is an error, never a
-silent rescore. ``scoring.json`` says whose shards a folder holds, ``scores.json`` (the same) that all are there.
+silent rescore. ``scoring.json`` says whose shards a folder holds; ``scores.json`` says the same when all are there,
+with their hashes and what the scoring took.
 """
 
 from __future__ import annotations
@@ -16,16 +17,35 @@ import numpy.typing as npt
 from rho1bench.corpus.packed_corpus import PackedCorpus, Shards, shard_name
 from rho1bench.errors import ScoreStoreError
 from rho1bench.recipe.models.rule_specs import LOSS_RANKS, LOSSES
-from rho1bench.system.files import read_json
+from rho1bench.system.files import changed_files, content_hashes, read_json, write_text
 
 TOKENS_PER_SHARD = 2**20
 """Tokens in one file: the most that a kill can cost, and what one of several processes takes at a time."""
 NOTE, FINISHED = "scoring.json", "scores.json"
+_HASH = ".sha256"
 
 
 def shard_paths(folder: Path, num_blocks: int, shard_blocks: int) -> list[Path]:
     """Return the files of a store in order."""
     return [folder / shard_name("scores", index) for index in range(-(-num_blocks // shard_blocks))]
+
+
+def note_hash(path: Path) -> None:
+    """Note the hash of a shard beside it, until ``scores.json`` takes it over."""
+    write_text(path.with_suffix(_HASH), content_hashes(path.parent, [path.name])[path.name])
+
+
+def noted_hashes(folder: Path) -> dict[str, str]:
+    """Return the hashes of the shards of a store, finished or not."""
+    finished = read_json(folder / FINISHED).get("sha256", {}) if (folder / FINISHED).is_file() else {}
+    notes = {path.with_suffix(".npy").name: path.read_text(encoding="utf-8") for path in folder.glob(f"*{_HASH}")}
+    return {**finished, **notes}
+
+
+def remove_notes(folder: Path) -> None:
+    """Remove what :func:`note_hash` wrote."""
+    for path in folder.glob(f"*{_HASH}"):
+        path.unlink()
 
 
 def corpus_identity(corpus: PackedCorpus) -> dict[str, Any]:
@@ -96,6 +116,15 @@ class TokenScores:
         The entropies of a store made by a server are all NaN.
         """
         return self.scores[index].astype(np.float32)
+
+    def check_files(self) -> None:
+        """Raise ScoreStoreError if a shard is not the file that was written; older stores have no hashes."""
+        changed = changed_files(self.folder, self.meta.get("sha256", {}))
+        if changed:
+            raise ScoreStoreError(
+                f"{self.folder / changed[0]}: is missing or was changed after it was written ({FINISHED} has another "
+                "SHA-256). Remove the folder and score the corpus again."
+            )
 
     def values(self, index: int, kind: str) -> npt.NDArray[np.float32]:
         """Return ``losses``, ``entropies`` or ``loss_ranks`` of one block, ``(block_size,)``; position 0 is NaN."""

@@ -2,8 +2,8 @@
 
 What is known of tokens travels by the names of inputs (``recipe.models.rule_specs``): those that training holds from
 the start (``reference.losses``, ``document_ids``), and those that a forward pass adds (``losses``, ``entropies``).
-Shapes: B blocks of this process, S = T - 1 predicted positions of a block. With several processes, ``micro_batch`` and
-``global`` rank over the tokens of all of them.
+Shapes: B blocks of this process, A those of all, S = T - 1 predicted positions of a block. With several processes,
+``micro_batch`` and ``global`` rank over the tokens of all of them.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ class Selector:
     def select(self, scores: Tensor, inputs: TokenInputs) -> Tensor:
         """Return the mask of kept tokens of this process's rows, ranked over every process's rows.
 
-        ``scores`` as :meth:`scores` gives them. Of weights, those above zero are kept.
+        ``scores`` as :meth:`scores` gives them. Equal ones are kept in the order of the stream of training, however it
+        is dealt out to processes. Of weights, those above zero are kept.
         """
         eligible_BS, documents_BS = inputs["eligible"], inputs.get("document_ids")
         if self.is_full:
@@ -148,8 +149,13 @@ class Selector:
             return scores > 0
         if self.scope in ("sequence", "document"):
             return self._select(scores, eligible_BS, documents_BS)
-        selected = self._select(all_rows(scores), all_rows(eligible_BS), None)
-        return selected[own_rows(len(scores))]
+        every, eligible_AS = all_rows(scores), all_rows(eligible_BS)
+        order_A = torch.arange(len(every), device=every.device)
+        if len(every) > len(scores) and "token_positions" in inputs:
+            order_A = all_rows(inputs["token_positions"][:, 0]).argsort()
+        selected_AS = torch.empty_like(eligible_AS)
+        selected_AS[order_A] = self._select(every[order_A], eligible_AS[order_A], None)
+        return selected_AS[own_rows(len(scores))]
 
     def _select(self, scores: Tensor, eligible_BS: Tensor, documents_BS: Tensor | None) -> Tensor:
         parts = scores.unbind(dim=-1) if len(self._parts) > 1 else (scores,)

@@ -57,6 +57,9 @@ class ServedReference:
             report(done)
         return scores
 
+    def flops(self, corpus: PackedCorpus) -> None:
+        """Return None: the server's model is not known here."""
+
     def _losses(self, tokens: list[int]) -> list[float]:
         reply = self._server.complete(self._model, tokens, 0, echo=True, logprobs=0)
         logprobs = reply.choices[0].logprobs

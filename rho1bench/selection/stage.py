@@ -6,7 +6,8 @@ missing. Several processes (``accelerate launch``) take whole shards, so they ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,15 +18,35 @@ import torch
 from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import ScoreStoreError
 from rho1bench.modeling.distributed import Processes
+from rho1bench.pipeline.inputs import check_made_by_stage
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CorpusStage, PretrainedModel, ScoreStage
 from rho1bench.selection.local_reference import LocalReference
-from rho1bench.selection.score_store import FINISHED, NOTE, TOKENS_PER_SHARD, corpus_identity, differences, shard_paths
+from rho1bench.selection.score_store import (
+    FINISHED,
+    NOTE,
+    TOKENS_PER_SHARD,
+    corpus_identity,
+    differences,
+    note_hash,
+    noted_hashes,
+    remove_notes,
+    shard_paths,
+)
 from rho1bench.selection.server_reference import ServedReference
+from rho1bench.sizing.cost import Cost
 from rho1bench.system.disk_errors import disk_errors
-from rho1bench.system.files import atomic_path, read_json, remove_temporaries, write_json
+from rho1bench.system.files import (
+    atomic_path,
+    changed_files,
+    content_hashes,
+    read_json,
+    remove_temporaries,
+    write_json,
+)
 from rho1bench.system.hub import find_model
 from rho1bench.system.progress import Progress, SilentProgress
+from rho1bench.system.provenance import device
 
 
 class Reference(Protocol):
@@ -35,6 +56,10 @@ class Reference(Protocol):
 
     def scores(self, corpus: PackedCorpus, first: int, last: int, report: Callable[[int], None]) -> Array:
         """Return float16 loss and entropy of blocks ``first`` to ``last``, shape (blocks, T, 2)."""
+        ...
+
+    def flops(self, corpus: PackedCorpus) -> float | None:
+        """Return the operations of scoring the whole corpus; None where they are not known."""
         ...
 
 
@@ -88,6 +113,8 @@ def run(context: StageContext) -> None:
 
 def run_score(options: ScoreOptions) -> None:
     """Carry out ``rho1bench score``; the same command again continues or is done. Raises as :func:`run` does."""
+    if options.reference is not None and Path(options.reference).is_dir():
+        check_made_by_stage(Path(options.reference))
     with disk_errors(options.output):
         score(options, Progress("score"))
 
@@ -134,23 +161,71 @@ def write_store(
     missing: list[int] = []
     if processes.is_main:
         _claim(options.output, identity)
-        missing = [index for index, path in enumerate(paths) if not path.exists()]
-        if 0 < len(missing) < len(paths):
-            progress.message(f"{len(paths) - len(missing)} of {len(paths)} shards are there")
+        missing = _missing(options.output, paths, progress)
     missing = processes.from_main(missing)
     own = missing[processes.index :: processes.count]
     shown = progress if processes.is_main else SilentProgress()
     shown.start(sum(_size(index, shard_blocks, corpus) for index in own), "blocks")
-    done = 0
+    done, clock = 0, ShardClock(options.output, processes.is_main)
     for index in own:
         first = index * shard_blocks
         last = first + _size(index, shard_blocks, corpus)
         _write(paths[index], reference.scores(corpus, first, last, _reporter(shown, done, corpus.block_size)))
+        note_hash(paths[index])
         done += last - first
+        clock.shard_is_done()
     shown.close()
     processes.wait()
     if processes.is_main:
-        write_json(options.output / FINISHED, identity)
+        cost = Cost(flops=reference.flops(corpus), seconds=clock.seconds, hardware=device())
+        _finish(options.output, {**identity, "cost": cost.model_dump()}, paths)
+        clock.remove()
+
+
+def _missing(folder: Path, paths: Sequence[Path], progress: Progress) -> list[int]:
+    """Return the shards that are to be written, those that have changed since they were written too."""
+    changed = changed_files(folder, noted_hashes(folder))
+    missing = [index for index, path in enumerate(paths) if not path.exists() or path.name in changed]
+    if damaged := [path.name for path in paths if path.exists() and path.name in changed]:
+        progress.message(f"{', '.join(damaged)}: changed after the shard was written; scored again")
+    if 0 < len(missing) < len(paths):
+        progress.message(f"{len(paths) - len(missing)} of {len(paths)} shards are there")
+    return missing
+
+
+def _finish(folder: Path, identity: Mapping[str, object], paths: Sequence[Path]) -> None:
+    noted = noted_hashes(folder)
+    found = noted | content_hashes(folder, [path.name for path in paths if path.name not in noted])
+    write_json(folder / FINISHED, {**identity, "sha256": {path.name: found[path.name] for path in paths}})
+    remove_notes(folder)
+
+
+class ShardClock:
+    """Wall seconds of a store's shards over all attempts, in a file of its own until the store is finished."""
+
+    def __init__(self, folder: Path, is_main: bool) -> None:
+        self._path, self._is_main = folder / "seconds.json", is_main
+        self.seconds = _seconds(folder / FINISHED, self._path)
+        self._began = time.monotonic()
+
+    def shard_is_done(self) -> None:
+        """Add the time since the last shard; the main process stands for those that work beside it."""
+        now = time.monotonic()
+        self.seconds, self._began = round(self.seconds + now - self._began, 3), now
+        if self._is_main:
+            write_json(self._path, {"seconds": self.seconds})
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self._path.unlink(missing_ok=True)
+
+
+def _seconds(finished: Path, under_way: Path) -> float:
+    """Return the seconds of earlier attempts; stores of earlier versions tell none."""
+    found = read_json(under_way) if under_way.is_file() else {}
+    if finished.is_file():
+        found = read_json(finished).get("cost", {})
+    return float(found.get("seconds", 0.0))
 
 
 def _claim(folder: Path, identity: dict[str, Any]) -> None:

@@ -1,14 +1,25 @@
-"""How long training and scoring take: operations a token, and the share of a GPU's peak that is reached (MFU).
+"""Floating-point operations of training and scoring, and the share of a GPU's peak that is reached (MFU).
 
-Operations are the model's own, as in appendix B of the PaLM paper (Chowdhery et al. 2022, arXiv 2204.02311):
-6 for each weight that a token meets, and ``12 * L * H * Q * T`` for attention (L layers, H heads of width Q, sequences
-of T tokens; the causal half is not taken off). The input embedding is looked up, not multiplied, and is left out. A
-third of it is the forward pass. Work done twice (gradient checkpointing) does not count, so an MFU tells what reaches
-the model.
+Operations are the model's own, counted as matrix products, as in appendix B of the PaLM paper (Chowdhery et al. 2022,
+arXiv 2204.02311). With B weights in the layers' matrices, V * D in the output head, L layers of H heads of width Q, and
+sequences of T tokens, a forward pass takes
+
+    2 B + 4 L H Q T      for each token (attention is counted whole, its causal half is not taken off)
+    2 V D                for each row of the head: a position whose logits are made
+
+and a backward pass twice as much. Embeddings are looked up, norms and biases are not counted. The selective loss sends
+K of N rows backward (paper section 2.2): its head takes ``6 V D K + 2 V D S``, where S rows have logits without a
+gradient. S = N if the ranking needs the current losses (they are made first, and again for the K rows), else N - K (the
+losses of the others, for the metrics). Every token takes part in the layers' backward pass, selected or not. The tests
+hold all of this against torch's own counter.
+
+Work done twice to save memory (gradient checkpointing) does not count, nor do padding and measurements (validation,
+probes).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from rho1bench.sizing.gpus import gpu_of_device
@@ -25,17 +36,42 @@ class ModelSize(Protocol):
         """Number of weights; tied embeddings count once."""
 
     @property
-    def idle_parameters(self) -> int:
-        """Those of them that a token is not multiplied with: an input embedding that is not the head too, for one."""
+    def matrix_parameters(self) -> int:
+        """Weights of the layers' matrices that a token is multiplied with; neither embeddings nor head."""
+
+    @property
+    def head_parameters(self) -> int:
+        """Weights of the output head, vocabulary times hidden size; tied to the input embedding or not."""
 
     @property
     def attention_width(self) -> int:
         """Width of all heads of all layers."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a stage does to a model, in tokens and rows of the output head."""
+
+    trained_tokens: float = 0
+    """Tokens through the layers, forward and backward."""
+    trained_rows: float = 0
+    """Rows of the head, forward and backward: those whose loss is trained on."""
+    forward_tokens: float = 0
+    """Tokens through the layers, forward only."""
+    forward_rows: float = 0
+    """Rows of the head, forward only."""
+
+
+def flops_of(size: ModelSize, length: float, work: Work) -> float:
+    """Return the operations of ``work`` on sequences of ``length`` tokens."""
+    token = 2.0 * size.matrix_parameters + 4.0 * size.attention_width * length
+    row = 2.0 * size.head_parameters
+    return token * (3 * work.trained_tokens + work.forward_tokens) + row * (3 * work.trained_rows + work.forward_rows)
+
+
 def flops_per_token(size: ModelSize, length: float) -> float:
-    """Return the operations of forward and backward pass a token, in sequences of ``length`` tokens."""
-    return float(6 * (size.num_parameters - size.idle_parameters) + 12 * size.attention_width * length)
+    """Return the operations of forward and backward pass a token that is trained on."""
+    return flops_of(size, length, Work(trained_tokens=1, trained_rows=1))
 
 
 def mfu(tokens_per_second: float, size: ModelSize, length: float, peak_flops: float) -> float:

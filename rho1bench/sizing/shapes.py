@@ -50,9 +50,14 @@ class ModelShape:
         return self.num_hidden_layers * self.layer_parameters + self.hidden_size
 
     @property
-    def idle_parameters(self) -> int:
-        """Number of weights that no token is multiplied with: those of an input embedding that is not the head too."""
-        return 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
+    def matrix_parameters(self) -> int:
+        """Number of weights of the layers' matrices, which every token is multiplied with."""
+        return self.num_hidden_layers * (self.layer_parameters - 2 * self.hidden_size)
+
+    @property
+    def head_parameters(self) -> int:
+        """Number of weights of the output head."""
+        return self.vocab_size * self.hidden_size
 
     @property
     def attention_width(self) -> int:

@@ -97,20 +97,45 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def first_changed_file(folder: Path, hashes: Mapping[str, str]) -> str | None:
-    """Return the first file of ``folder`` that is missing or has another SHA-256 than ``hashes`` say; None if none is.
+PIECE_BYTES = 100 * 2**20
+"""Of a larger file, the pieces are hashed."""
 
-    Files are read in parallel.
+
+def content_hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return a hash of each file of ``folder``, read in parallel, large files too.
+
+    It is the SHA-256 of its bytes, and of a file of more than :data:`PIECE_BYTES` that of the SHA-256s of its pieces.
     """
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        running = {
+            name: [pool.submit(_piece_sha256, folder / name, start) for start in _pieces(folder / name)]
+            for name in names
+        }
+        found = {name: [piece.result() for piece in pieces] for name, pieces in running.items()}
+    return {
+        name: pieces[0].hex() if len(pieces) == 1 else sha256_bytes(b"".join(pieces)) for name, pieces in found.items()
+    }
 
-    def is_same(name: str) -> bool:
-        try:
-            return sha256_file(folder / name) == hashes[name]
-        except OSError:
-            return False
 
-    with ThreadPoolExecutor() as pool:
-        return next((name for name, same in zip(hashes, pool.map(is_same, hashes), strict=True) if not same), None)
+def _pieces(path: Path) -> range:
+    return range(0, max(path.stat().st_size, 1), PIECE_BYTES)
+
+
+def _piece_sha256(path: Path, start: int) -> bytes:
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(2**20))
+    with path.open("rb", buffering=0) as handle:
+        handle.seek(start)
+        left = PIECE_BYTES
+        while left > 0 and (read := handle.readinto(buffer[:left])):
+            digest.update(buffer[:read])
+            left -= read
+    return digest.digest()
+
+
+def changed_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:
+    """Return the files of ``folder`` that are missing or not those whose :func:`content_hashes` are ``hashes``."""
+    found = content_hashes(folder, [name for name in hashes if (folder / name).is_file()])
+    return [name for name in hashes if found.get(name) != hashes[name]]
 
 
 def sha256_json(value: object) -> str:

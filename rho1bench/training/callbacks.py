@@ -19,8 +19,10 @@ from rho1bench.modeling.distributed import is_main, num_processes, wait_for_ever
 from rho1bench.modeling.weights import save_model
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TrainStage
-from rho1bench.sizing.flops import ModelSize, flops_per_token, peak_of_run
+from rho1bench.sizing.cost import Cost, total_cost
+from rho1bench.sizing.flops import ModelSize, flops_of, flops_per_token, peak_of_run
 from rho1bench.system.files import append_jsonl, read_jsonl, write_jsonl
+from rho1bench.system.provenance import device
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainers.resumable import ResumableTrainer, StageState
 
@@ -57,7 +59,9 @@ class StageCallback(TrainerCallback):
         self.hooks: list[Hook] = []
         self.facts: dict[str, str] = {}
         """What else the stage's ``training.json`` says."""
-        self._flops_per_token = flops_per_token(size, length)
+        self._size, self._length = size, length
+        self.scoring: Cost | None = None
+        """Of a reference that scored the stage's samples before training."""
         self._step_sums = LossSums()
         self._pre_pass_seconds = 0.0
         self._steps_seen = 0
@@ -78,6 +82,15 @@ class StageCallback(TrainerCallback):
     def seconds(self) -> float:
         """Return the seconds of training in this attempt and in the part of earlier ones that was kept."""
         return self.seconds_before + time.monotonic() - self._began
+
+    def flops(self) -> float:
+        """Return the operations of training so far, without those of measurements."""
+        return flops_of(self._size, self._length, self.loss_sums.work)
+
+    def cost(self) -> Cost:
+        """Return what the stage took, the scoring of its samples included."""
+        training = Cost(flops=self.flops(), seconds=round(self.seconds(), 3), hardware=device())
+        return total_cost([training] if self.scoring is None else [training, self.scoring])
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -161,8 +174,9 @@ class StageCallback(TrainerCallback):
             **self.interval.row(),
             "grad_norm": self.trainer.last_grad_norm,
             **({"pre_pass_seconds": round(spent, 3)} if (spent := self.interval.pre_pass_seconds) else {}),
+            "flops": self.flops(),
             "tokens_per_second": round(speed, 1),
-            "mfu": None if peak is None else round(speed * self._flops_per_token / peak, 4),
+            "mfu": None if peak is None else round(speed * flops_per_token(self._size, self._length) / peak, 4),
         }
         if is_main():
             append_jsonl(self.metrics_path, row)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+from rho1bench.sizing.flops import Work
+
 
 @dataclass
 class LossSums:
@@ -28,6 +30,17 @@ class LossSums:
     weight_sum: float = 0.0
     """Sum of the weights, which ``selected_sum`` is divided by; 0 for a choice, which divides by its number."""
     weight_square_sum: float = 0.0
+    trained_rows: int = 0
+    """Rows of the output head that went backward."""
+    forward_rows: int = 0
+    """Rows of the output head without a gradient: for the ranking, or for the losses on record."""
+    forward_tokens: int = 0
+    """Tokens of further forward passes of the whole model: the score-only pass, for one."""
+
+    @property
+    def work(self) -> Work:
+        """What ``sizing.flops`` counts operations of."""
+        return Work(self.tokens, self.trained_rows, self.forward_tokens, self.forward_rows + self.forward_tokens)
 
     def add(self, other: LossSums) -> None:
         """Add a later step's sums to these."""

@@ -11,13 +11,13 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rho1bench.modeling.causal_lm import measuring
+from rho1bench.modeling.causal_lm import backbone, output_head
 from rho1bench.recipe import TrainStage
 from rho1bench.recipe.models.rule_specs import EARLIER, ENTROPIES, LOSSES
-from rho1bench.selection.local_reference import score_blocks
+from rho1bench.selection.loss import token_measures
 from rho1bench.training.datasets import Batch
 
 
@@ -25,14 +25,18 @@ def moving_average(stage: TrainStage, lm: PreTrainedModel, device: torch.device)
     """Return the moving average that a stage's selection asks for and reads; None without one."""
     if stage.selection is None or stage.selection.moving_average is None or not stage.selection.keeps_average:
         return None
-    return MovingAverage(lm, stage.selection.moving_average, device)
+    read = [name for part in stage.selection.parts for name in part.spec.inputs]
+    with_entropies = f"{EARLIER}.{ENTROPIES}" in read
+    return MovingAverage(lm, stage.selection.moving_average, device, with_entropies=with_entropies)
 
 
 class MovingAverage(TrainerCallback):
     """The average of ``lm``'s weights on ``device``: after each step, ``decay`` of the old and the rest of the new."""
 
-    def __init__(self, lm: PreTrainedModel, decay: float, device: torch.device) -> None:
-        self._lm, self._decay = lm, decay
+    def __init__(
+        self, lm: PreTrainedModel, decay: float, device: torch.device, *, with_entropies: bool = False
+    ) -> None:
+        self._lm, self._decay, self._with_entropies = lm, decay, with_entropies
         self.model: PreTrainedModel = nn.Module.to(copy.deepcopy(lm).eval().requires_grad_(False), device)
 
     @torch.no_grad()
@@ -43,16 +47,21 @@ class MovingAverage(TrainerCallback):
         for average, weight in zip(self.model.parameters(), self._lm.parameters(), strict=True):
             average.lerp_(weight.detach().to(average.dtype), 1.0 - self._decay)
 
+    @torch.no_grad()
     def complete(self, batch: Batch) -> None:
-        """Add its losses and entropies to the inputs of a batch: float32 nats, (B, S)."""
-        scores_BS2 = self._scores(batch["input_ids"], batch.get("position_ids"))
-        for kind, place in ((LOSSES, 0), (ENTROPIES, 1)):
-            batch["inputs"][f"{EARLIER}.{kind}"] = scores_BS2[..., place].to(batch["input_ids"].device)
+        """Add its losses to the inputs of a batch, and its entropies if wanted: float32 nats, (B, S).
 
-    def _scores(self, blocks_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
-        device = self.model.device
-        with measuring(self.model):
-            scores = score_blocks(
-                self.model, blocks_BT.to(device), None if positions_BT is None else positions_BT.to(device)
-            )
-        return scores.clone()
+        Made as the losses of the model itself are, so that before the first step both are equal to the last bit, and
+        no ranking follows rounding errors.
+        """
+        device, positions_BT = self.model.device, batch.get("position_ids")
+        blocks_BT = batch["input_ids"].to(device)
+        masking = None if positions_BT is None else positions_BT.to(device)
+        hidden_BTD = backbone(self.model)(input_ids=blocks_BT, position_ids=masking, use_cache=False).last_hidden_state
+        hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
+        targets_N = blocks_BT[:, 1:].reshape(-1)
+        found = token_measures(hidden_ND, output_head(self.model), targets_N, with_entropies=self._with_entropies)
+        for kind, values_N in ((LOSSES, found.losses_N), (ENTROPIES, found.entropies_N)):
+            if values_N is not None:
+                values_BS = values_N.view(len(blocks_BT), -1)
+                batch["inputs"][f"{EARLIER}.{kind}"] = values_BS.to(batch["input_ids"].device)

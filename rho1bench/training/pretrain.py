@@ -165,6 +165,8 @@ def _stores(
                 )
     found = {store: TokenScores(context.input(name)) for store, name in names.items()}
     for scores in found.values():
+        if is_main():
+            scores.check_files()
         scores.check(corpus)
     for selector in selectors.both:
         selector.check_stores(found)

@@ -26,7 +26,7 @@ from rho1bench.system.files import sha256_json
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import as_is, block_order
 from rho1bench.training.sft_data import TokenisedSample, fitting_samples
-from rho1bench.training.sft_selection import SampleDataset, stored_scores
+from rho1bench.training.sft_selection import SCORES, SampleDataset, scoring_cost, stored_scores
 from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def run(context: StageContext) -> None:
         trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
     mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
     callback = StageCallback(context, trainer, size_of_model(model), mean_length)
+    if stage.reference is not None and not selector.is_full:
+        callback.scoring = scoring_cost(context.folder / SCORES)
     callback.hooks.append(checkpoint_hook(context, model, tokenizer_folder))
     train_and_save(context, callback, tokenizer_folder)
 
@@ -127,7 +129,7 @@ def _selective_trainer(
     if stage.reference is not None:  # after the arguments: the ranks wait for the one that scores
         micro_batch_size = stage.micro_batch_size or stage.batch_size
         load = partial(_reference, context, stage.reference, tokenizer_folder, stage.trust_remote_code)
-        scores = stored_scores(context.folder / "reference_scores.npy", load, samples, micro_batch_size)
+        scores = stored_scores(context.folder / SCORES, load, samples, micro_batch_size)
     pad_id = special_tokens(tokenizer_folder).pad
     order, wanted = _order(context, stage, samples), model.selector.needs
     dataset = SampleDataset(samples, order, stage.batch_size, pad_id, scores, wanted)

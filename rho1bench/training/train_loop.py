@@ -17,7 +17,7 @@ from rho1bench.recipe import TrainStage
 from rho1bench.system.files import write_json
 from rho1bench.training.callbacks import StageCallback, cut_rows
 from rho1bench.training.trainer_args import quiet_libraries, training_arguments
-from rho1bench.training.trainers.resumable import latest_resume_point, read_stage_state
+from rho1bench.training.trainers.resumable import check_resume_point, latest_resume_point, read_stage_state
 from rho1bench.training.tuned_rate import learning_rate
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def train_and_save(context: StageContext, callback: StageCallback, tokenizer_fol
     point = latest_resume_point(folder / "trainer")
     step = None
     if point is not None:
+        if is_main():
+            check_resume_point(point)
         state = read_stage_state(point)
         step = int(state["step"])
         callback.restore(state)
@@ -90,7 +92,7 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "learning_rate": callback.trainer.args.learning_rate,
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.fixed_ratio if selection is not None else 1.0,
-            "seconds": round(callback.seconds(), 3),
+            "cost": callback.cost().model_dump(),
             **callback.facts,
         },
     )

@@ -136,6 +136,16 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_of_a_part_leaves_the_rest_out(tmp_path):
+    done = rho1bench("run", SMALL, "--output", tmp_path / "run", "--dry-run", "--only", "scores", "--only", "base")
+    assert done.returncode == 0, done.stderr
+    assert "scores" in done.stdout
+    assert "slm" not in done.stdout
+    done = rho1bench("run", SMALL, "--dry-run", "--only", "slmm")
+    assert done.returncode == 2
+    assert "--only slmm: the recipe 'small' has no such stage" in done.stderr
+
+
 def test_dry_run_says_what_would_be_skipped_and_why_not(tmp_path):
     folder = tmp_path / "run"
     assert rho1bench("run", SMALL, "--output", folder, fake=True).returncode == 0

@@ -33,6 +33,23 @@ def test_the_file_of_earlier_versions_is_taken_over(tmp_path: Path):
     assert AnswerCache(tmp_path, {}).find(key) is not None
 
 
+def test_a_changed_answer_is_reported_with_its_line(tmp_path: Path):
+    cache = AnswerCache(tmp_path, {})
+    for text in ("6", "7 \u00e9\ud800"):
+        cache.add(cache.key(text), {"text": text, "value": -0.1, "source": ("task", 3)})
+    path = tmp_path / "answers.jsonl"
+    assert AnswerCache(tmp_path, {}).find(cache.key("6")) is not None
+    whole = path.read_text()
+    for changed in (
+        whole.replace('"7 ', '"8 '),
+        whole.replace("-0.1", "-0.2"),
+        whole.replace('"sha256": "', '"sha256": "0'),
+    ):
+        path.write_text(changed)
+        with pytest.raises(RunError, match=r"answers\.jsonl: the answer in line \d was changed.* Remove the file"):
+            AnswerCache(tmp_path, {})
+
+
 def test_a_broken_file_is_reported_with_the_way_out(tmp_path: Path):
     (tmp_path / "answers.jsonl").write_text("{broken\n")
     with pytest.raises(RunError, match="Remove the file; its answers are then computed again"):

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from statsmodels.stats.proportion import proportion_confint
 
-from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult
-from rho1bench.evaluation.result_table import result_table, suite_interval, task_interval
+from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult, suite_interval
+from rho1bench.evaluation.result_table import result_table
 from rho1bench.paper.suites import SUITES, find_suites, suites_called
 from rho1bench.paper.tables import nearest_rows, paper_tables
 
@@ -64,20 +64,20 @@ def results(name: str, suites: dict[str, list[str]], tasks: dict[str, TaskResult
 @pytest.mark.parametrize(("right", "n"), [(0, 8), (8, 8), (3, 10), (475, 1319), (1, 1)])
 def test_intervals_of_right_and_wrong_answers_are_wilsons(right: int, n: int):
     expected = proportion_confint(right, n, method="wilson")
-    assert task_interval(summary(right, n)).as_list() == pytest.approx(list(expected), abs=1e-9)
+    assert summary(right, n).interval.as_list() == pytest.approx(list(expected), abs=1e-9)
     assert suite_interval([summary(right, n)]).as_list() == pytest.approx(list(expected), abs=1e-9)
 
 
 def test_intervals_of_partial_scores_are_normal():
-    found = task_interval(partly(0.5, 100, 0.2)).as_list()
+    found = partly(0.5, 100, 0.2).interval.as_list()
     assert found == pytest.approx([0.5 - 0.0392, 0.5 + 0.0392], abs=1e-4)
 
 
 def test_the_mean_of_tasks_has_a_narrower_interval_that_keeps_its_distance_from_zero():
     interval = suite_interval([summary(0, 8)] * 9)
     assert interval.low == 0.0
-    assert 0.0 < interval.high < task_interval(summary(0, 8)).high
-    interval, wide = suite_interval([summary(5, 10)] * 4), task_interval(summary(5, 10))
+    assert 0.0 < interval.high < summary(0, 8).interval.high
+    interval, wide = suite_interval([summary(5, 10)] * 4), summary(5, 10).interval
     assert interval.high - interval.low == pytest.approx((wide.high - wide.low) / 2)
 
 

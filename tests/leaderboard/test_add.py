@@ -8,12 +8,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from eval_folders import write_label
+from fake_evaluations import SUITE, evaluated, rehashed
 from fake_records import write_results
 from small_recipe import SMALL
 
@@ -21,36 +19,12 @@ from rho1bench.errors import DataError, RunError
 from rho1bench.leaderboard.pages.build import add_and_build, check_results, write_pages
 from rho1bench.leaderboard.records.add import add
 from rho1bench.leaderboard.records.from_run import Run, check_run
-from rho1bench.leaderboard.records.pins import task_pins
-from rho1bench.paper.suites import SUITES
 from rho1bench.pipeline.fingerprint import stage_fingerprint
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import Recipe, references
 from rho1bench.recipe.loading.load import load_recipe
-from rho1bench.system.files import read_json, sha256_json, write_json
-
-SUITE = "mini_tir7"
-
-
-def evaluated(folder: Path, label: str, *, seed: int = 0) -> Path:
-    """Write what ``rho1bench eval`` leaves of a model on all rows of a suite, with the pinned data and prompts."""
-    generator = np.random.default_rng(seed)
-    scores = {task: [float(value) for value in generator.random(120) < 0.5] for task in SUITES[SUITE]}
-    write_label(folder, label, scores, {SUITE: list(scores)}, weights_sha256=f"{seed}" * 64, code_sha256="c" * 64)
-    path = folder / label / "results.json"
-    data = read_json(path)
-    for name, task in data["rho1bench"]["tasks"].items():
-        ((version, pin),) = task_pins()[name].items()
-        task |= pin.model_dump() | {"version": json.loads(version), "verdicts": None}
-    write_json(path, rehashed(data))
-    return folder / label
-
-
-def rehashed(data: dict[str, Any]) -> dict[str, Any]:
-    """Return results.json with the hash of its content, as an evaluation with other settings writes it."""
-    content = {key: value for key, value in data["rho1bench"].items() if key != "sha256"}
-    return data | {"rho1bench": content | {"sha256": sha256_json(content)}}
+from rho1bench.system.files import read_json, write_json
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -221,3 +195,17 @@ def test_a_changed_recipe_is_refused(run: Run) -> None:
     (run.folder / "recipe.yaml").write_text(yaml.safe_dump(data))
     with pytest.raises(DataError, match="stages/slm: the recipe, the code or an input has changed"):
         check_run(Run(load_recipe(str(run.folder / "recipe.yaml")), run.folder))
+
+
+def test_results_may_lie_behind_a_link_but_hold_none(tmp_path: Path, results: Path) -> None:
+    (tmp_path / "link").symlink_to(results)
+    add_and_build(evaluated(tmp_path, "tiny"), tmp_path / "link")
+    assert (results / f"records/{SUITE}/tiny.json").is_file()
+    assert check_results(tmp_path / "link") == []
+    shutil.move(results / "records", tmp_path / "elsewhere")
+    (results / "records").symlink_to(tmp_path / "elsewhere")
+    before = tree(tmp_path / "elsewhere"), tree(results)
+    other = evaluated(tmp_path, "other")
+    with pytest.raises(DataError, match=r"results/records: is a link; results are files of their own"):
+        add_and_build(other, results)
+    assert (tree(tmp_path / "elsewhere"), tree(results)) == before

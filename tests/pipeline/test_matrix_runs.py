@@ -13,10 +13,12 @@ from matrix_recipe import as_matrix
 from rich.console import Console
 from small_recipe import SMALL, command, surroundings
 
+from rho1bench.errors import RecipeError
 from rho1bench.pipeline.runner import preview, run_recipe
 from rho1bench.plan.dry_run import plan_table
 from rho1bench.recipe import PretrainStage
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.part import part_of
 from rho1bench.system.files import read_json, read_jsonl
 
 SHARED = ["tokenizer", "web", "base-seed0", "base-seed1", "scores-seed0", "scores-seed1"]
@@ -140,3 +142,24 @@ def test_a_dry_run_shows_variants_in_one_row_or_each_in_its_own(matrix, tmp_path
         "redo",
         "redo",
     ]
+
+
+def test_a_part_runs_what_it_needs_and_the_whole_runs_the_rest(matrix, tmp_path, calls):
+    recipe = load_recipe(str(matrix))
+    part = part_of(recipe, ["arm-excess-lr1e-3-seed1"])
+    one = ["tokenizer", "web", "base-seed1", "scores-seed1", "arm-excess-lr1e-3-seed1"]
+    assert [stage.name for stage in part.stages] == one
+    run_recipe(part, tmp_path / "run", console=Console(quiet=True))
+    assert calls() == one
+    run_recipe(part_of(recipe, ["base", "arm-full-*-seed1"]), tmp_path / "run", console=Console(quiet=True))
+    assert calls() == ["base-seed0", "arm-full-lr1e-3-seed1", "arm-full-lr2e-3-seed1"]
+    go(matrix, tmp_path / "run")
+    assert Counter(calls()) == Counter(
+        {"scores-seed0", "eval", "compare", "report"} | set(arms(matrix))
+        - {"arm-excess-lr1e-3-seed1", "arm-full-lr1e-3-seed1", "arm-full-lr2e-3-seed1"}
+    )  # fmt: skip
+
+
+def test_a_part_of_nothing_is_told(matrix):
+    with pytest.raises(RecipeError, match=r"--only amr-\*: the recipe .* has no such stage.*there are: .*base.*arm"):
+        part_of(load_recipe(str(matrix)), ["arm-*", "amr-*"])

@@ -199,6 +199,42 @@ def test_a_kill_while_wiping_leaves_nothing_that_looks_whole(run, calls, monkeyp
     assert manifest.decide(run / "stages" / "slm", "any").action == "run"
 
 
+def test_a_stage_folder_that_is_a_link_is_read_and_never_written(run, calls, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(run / "stages" / "slm", elsewhere)
+    (run / "stages" / "slm").symlink_to(elsewhere)
+    assert not go(run).changed
+    before = tree(elsewhere), tree(run)
+    with pytest.raises(RunError, match=r"slm: is a symbolic link to .*elsewhere.* Remove the link"):
+        go(run, "stages.slm.max_steps=5")
+    assert calls() == []
+    assert tree(elsewhere) == before[0]
+    assert (run / "summary.json").read_bytes() == before[1]["summary.json"]
+    (elsewhere / "manifest.json").unlink()
+    with pytest.raises(RunError, match=r"symbolic link .*\(not run yet\)"):
+        go(run)
+    shutil.rmtree(elsewhere)
+    with pytest.raises(RunError, match="symbolic link"):
+        go(run)
+    (run / "stages" / "slm").unlink()
+    go(run)
+    assert "slm" in calls()
+
+
+def test_a_run_folder_and_its_stages_may_lie_behind_links(run, calls, tmp_path):
+    (tmp_path / "link").symlink_to(run)
+    shutil.move(run / "stages", tmp_path / "large")
+    (run / "stages").symlink_to(tmp_path / "large")
+    assert not go(tmp_path / "link").changed
+    go(tmp_path / "link", "stages.slm.max_steps=5")
+    assert calls() == ["slm", "eval", "compare", "report"]
+    assert len(read_jsonl(tmp_path / "large/slm/metrics.jsonl")) == 5
+    assert (tmp_path / "link").is_symlink()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    with pytest.raises(RunError, match=r"cannot write to the run folder .*nowhere"):
+        go(tmp_path / "nowhere")
+
+
 def test_published_files_that_were_removed_come_back(run, calls):
     (run / "summary.json").unlink()
     (run / "report.md").unlink()

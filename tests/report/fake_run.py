@@ -35,6 +35,7 @@ GENERAL13 = [
 ]
 SUITES = {"mini_math9": MATH9, "mini_tir7": TIR7, "mini_general15": [*GENERAL13, "mini_gsm8k", "mini_math500"]}
 STEPS, TOKENS_A_STEP, CHECKPOINTS = 200, 48 * 128, (40, 80, 120, 160)
+FLOPS_A_TOKEN, SCORING_FLOPS = 6e6, 1.2e12
 NOISE = (
     ("Views: 99 Likes: 0 Shares: 7 Score: 07\n", "counters"),
     ("http://localhost/yogurt/YbOwbE2G4?id=9087171\n", "url"),
@@ -56,6 +57,7 @@ def recipe(name: str = "quickstart", treatment: str = "slm") -> Recipe:
     shape = {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4}
     source = {"type": "mini_world", "text": "web", "num_documents": 100}
     sft = {"kind": "sft", "tokenizer": "tokenizer", "sources": [source], "max_length": 128, "batch_size": 48}
+    evaluated = ["base", "clm", treatment, "clm-sft", f"{treatment}-sft"]
     stages: list[dict[str, Any]] = [
         {"name": "tokenizer", "kind": "tokenizer", "vocab_size": 512, "sources": [source]},
         {"name": "web", "kind": "corpus", "tokenizer": "tokenizer", "sources": [source], "block_size": 128},
@@ -66,7 +68,7 @@ def recipe(name: str = "quickstart", treatment: str = "slm") -> Recipe:
         {**train, "name": treatment, "init": "base", "validation": "web", "selection": ranking},
         {**sft, "name": "clm-sft", "init": "clm", "optimizer": optimizer, "max_steps": 40},
         {**sft, "name": f"{treatment}-sft", "init": treatment, "optimizer": optimizer, "max_steps": 40},
-        {"name": "eval", "kind": "eval", "evaluations": [{"checkpoints": ["base"], "suites": ["mini_math9"]}]},
+        {"name": "eval", "kind": "eval", "evaluations": [{"checkpoints": evaluated, "suites": ["mini_math9"]}]},
         {
             "name": "compare",
             "kind": "compare",
@@ -131,7 +133,7 @@ def write_training(folder: Path, init: str | None, steps: int, ratio: float | No
         "max_steps": steps,
         "init": init,
         "select_ratio": ratio,
-        "seconds": 0.35 * steps,
+        "cost": {"flops": FLOPS_A_TOKEN * tokens, "seconds": 0.35 * steps, "hardware": "cpu, x86_64, 2 cores"},
     }
     write_json(folder / "training.json", row)
     generator = np.random.default_rng(num)
@@ -195,6 +197,8 @@ def write_run(folder: Path, run_recipe: Recipe | None = None, treatment: str = "
     ends |= {f"{name}-sft": (name, 40, None, 1) for name in ("clm", treatment)}
     for name, (init, steps, ratio, num) in ends.items():
         write_training(inputs[name], init, steps, ratio, num)
+    scoring = {"flops": SCORING_FLOPS, "seconds": 12.5, "hardware": "cpu, x86_64, 2 cores"}
+    write_json(inputs["scores"] / "scores.json", {"reference": "stage reference", "cost": scoring})
     write_jsonl(inputs[treatment] / "selected_tokens.jsonl", probe_rows())
     write_evaluations(inputs["eval"], treatment)
     for index, (name, path) in enumerate(inputs.items()):

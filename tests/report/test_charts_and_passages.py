@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rho1bench.comparison.differences import PairComparison
-from rho1bench.comparison.run_summary import SpeedUpEntry, TrainingSummary
+from rho1bench.comparison.run_summary import EqualFlopsEntry, SpeedUpEntry, TrainingSummary
 from rho1bench.errors import DataError
-from rho1bench.rendering.line_chart import Chart, Series, svg, ticks
+from rho1bench.rendering import scatter_chart
+from rho1bench.rendering.axes import ticks
+from rho1bench.rendering.line_chart import Chart, Series, svg
+from rho1bench.rendering.scatter_chart import Point, Scatter, pareto_front
 from rho1bench.report import curves, findings, token_passages
 from rho1bench.system.files import write_jsonl
 
@@ -60,6 +63,32 @@ def test_chart_of_one_point_and_of_none() -> None:
     assert len(list(root.iter(f"{SVG}circle"))) == 1
     with pytest.raises(ValueError, match="at least one point"):
         svg(chart(Series("SLM", 0, [])))
+
+
+def point(name: str, x: float, y: float) -> Point:
+    return Point(name, x, y, (y - 0.02, y + 0.02))
+
+
+POINTS = [point("base", 0, 0.1), point("dear", 3, 0.5), point("good & cheap", 1, 0.5), point("best", 4, 0.8)]
+
+
+def test_the_front_leaves_out_what_another_beats() -> None:
+    assert [one.name for one in pareto_front(POINTS)] == ["base", "good & cheap", "best"]
+    assert [one.name for one in pareto_front([point("a", 1, 0.2), point("b", 1, 0.3)])] == ["b"]
+
+
+def test_scatter_labels_every_point_inside_the_drawing() -> None:
+    drawn = Scatter("A & B", "On the front.", "operations", "% correct", POINTS, str, str)
+    root = ET.fromstring(scatter_chart.svg(drawn, standalone=True))
+    assert root.get("aria-label") == "A & B. On the front."
+    names = [node for node in root.iter(f"{SVG}text") if node.get("class") == "name"]
+    assert [node.text for node in names] == [one.name for one in POINTS]
+    assert all(0 <= float(node.get("x", -1)) <= 560 and 0 <= float(node.get("y", -1)) <= 360 for node in names)
+    assert (len(list(root.iter(f"{SVG}circle"))), len(list(root.iter(f"{SVG}rect")))) == (3, 2)  # one is the paper
+    (front,) = root.iter(f"{SVG}polyline")
+    assert len((front.get("points") or "").split()) == 2 * 3
+    with pytest.raises(ValueError, match="at least one point"):
+        scatter_chart.svg(Scatter("A", "B", "x", "y", [], str, str))
 
 
 @given(st.lists(st.tuples(finite, finite), min_size=1, max_size=40), st.sampled_from([1, 3, 7]))
@@ -183,3 +212,26 @@ def test_speedup_sentence(reading: dict[str, Any], part: str) -> None:
     entry = {"treatment": "slm", "baseline": "clm", "suite": "s", "target": 0.5, "n": 360, "num_checkpoints": 6}
     tokens = reading["share"] and 1e6 * reading["share"]
     assert part in findings.speedup(SpeedUpEntry.model_validate(entry | reading | {"tokens": tokens}))
+
+
+def test_speedup_sentence_counts_the_reference() -> None:
+    counted = {"ahead_share": 0.9, "flops": 13e9, "tokens": 1.3e6, "share": 1.32, "share_ci": [1.27, None]}
+    entry = {"treatment": "slm", "baseline": "clm", "suite": "s", "target": 0.5, "n": 360, "num_checkpoints": 6}
+    entry |= {"share": 0.42, "share_ci": [0.37, None], "at_first_point": False, "tokens": 4e5, "counted": counted}
+    assert findings.speedup(SpeedUpEntry.model_validate(entry)).endswith(
+        "with its reference and scoring counted, which took 90% of what CLM took, after 132% of CLM's operations "
+        "(95% CI from 127% on, with no upper end)."
+    )
+    free = entry | {"counted": counted | {"ahead_share": 0.0}}
+    assert findings.speedup(SpeedUpEntry.model_validate(free)).endswith("in operations, after 132% of CLM's.")
+
+
+def test_equal_operations_sentence() -> None:
+    scores = {"treatment": 0.2, "baseline": 0.45, "difference": -0.25, "ci": [-0.3, -0.2], "p": 0.001, "n": 360}
+    reading = {"flops": 7.4e12, "treatment_tokens": 1e5, "baseline_tokens": 1.2e6, "scores": scores | {"p_method": "x"}}
+    entry = {"suite": "s", "treatment": "slm", "baseline": "clm", "reading": reading}
+    text = findings.equal_flops(EqualFlopsEntry.model_validate(entry))
+    assert "After the same 7.4e12 operations, references and scoring counted (100k and 1.2M tokens)" in text
+    assert "SLM has 20.0% and CLM 45.0% on s: −25.0 points" in text
+    nothing = entry | {"reading": reading | {"treatment_tokens": None, "scores": None}}
+    assert "SLM has no checkpoint yet" in findings.equal_flops(EqualFlopsEntry.model_validate(nothing))

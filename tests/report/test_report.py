@@ -126,6 +126,40 @@ def test_speedup_is_read_off_the_trajectory(context: StageContext) -> None:
     assert entry["share_ci"][0] <= entry["share"] <= entry["share_ci"][1]
 
 
+def test_costs_go_from_the_stages_to_the_pages(context: StageContext) -> None:
+    summary = summary_of(context)
+    per_step = 6e6 * 6144
+    assert summary["costs"]["clm"]["total"]["flops"] == 200 * per_step
+    slm = summary["costs"]["slm"]
+    assert [part["stage"] for part in slm["stages"]] == ["reference", "scores", "slm"]
+    assert slm["total"]["flops"] == pytest.approx(350 * per_step + 1.2e12)
+    assert [part["stage"] for part in slm["shared"]] == ["base"]
+    (entry,) = summary["tokens_to_baseline"]
+    counted = entry["counted"]
+    assert counted["share"] == pytest.approx((150 * per_step + 1.2e12) / (200 * per_step) + entry["share"])
+    (equal,) = summary["equal_flops"]
+    assert equal["reading"]["flops"] == 200 * per_step
+    assert equal["reading"]["treatment_tokens"] == pytest.approx(200 * 6144 - (150 * per_step + 1.2e12) / 6e6)
+    start, *_ = [point for point in summary["trajectory"] if point["stage"] == "slm"]
+    assert start["flops"] == pytest.approx(150 * per_step + 1.2e12)
+    html, markdown = published(context, "report.html"), published(context, "report.md")
+    row = ["SLM", "7.37e12", "reference, scores", "6.73e12", "1.41e13"]
+    assert "".join(f"<td>{cell}</td>" for cell in row[3:]) in html
+    assert f"| {' | '.join(row)} |" in markdown
+    assert "base, from which all of them start, is left out" in html
+
+
+def test_a_run_of_an_earlier_version_has_no_costs(copied: StageContext) -> None:
+    without_costs(copied)
+    report_stage.run(copied)
+    Tags(published(copied, "report.html"))
+    assert "What it cost" not in published(copied, "report.html")
+    assert "What it cost" not in published(copied, "report.md")
+    summary = summary_of(copied)
+    assert (summary["costs"], summary["equal_flops"]) == ({}, [])
+    assert summary["tokens_to_baseline"][0]["counted"] is None
+
+
 def test_pages_print_the_numbers_of_the_summary(context: StageContext) -> None:
     html, markdown = published(context, "report.html"), published(context, "report.md")
     for pair in summary_of(context)["comparisons"]:
@@ -176,12 +210,15 @@ def test_markdown_shows_figures_that_exist(context: StageContext) -> None:
     links = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", published(context, "report.md"))
     assert [path for _, path in links] == [
         "figures/figure-1-mini_math9.svg",
+        "figures/cost-mini_math9.svg",
+        "figures/cost-mini_general15.svg",
+        "figures/cost-mini_tir7.svg",
         "figures/figure-6-loss-selected.svg",
         "figures/figure-6-loss-unselected.svg",
         "figures/figure-6-validation-loss.svg",
     ]
     for alt, path in links:
-        assert "from" in alt
+        assert "from" in alt or "On the front" in alt
         ET.fromstring(published(context, path))
 
 
@@ -250,6 +287,11 @@ def test_recipe_block_cannot_be_closed_from_inside() -> None:
     assert block.endswith("\n`````")
 
 
+def without_costs(context: StageContext) -> None:
+    path = context.input("compare") / "comparison.json"
+    write_json(path, {key: value for key, value in read_json(path).items() if key != "costs"})
+
+
 def without_curves(run_recipe: Recipe) -> Recipe:
     stages = [
         stage if stage.kind != "report" else stage.model_copy(update={"curves": []}) for stage in run_recipe.stages
@@ -261,6 +303,7 @@ def test_report_without_curves_probe_and_trajectory(copied: StageContext) -> Non
     (copied.input("slm") / "selected_tokens.jsonl").unlink()
     for path in copied.input("eval").glob("*@*"):
         shutil.rmtree(path)
+    without_costs(copied)
     bare = without_curves(copied.recipe)
     report_stage.run(replace(copied, recipe=bare, stage=bare.stage("report")))
     html = published(copied, "report.html")

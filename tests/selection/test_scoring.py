@@ -24,7 +24,7 @@ from rho1bench.selection import stage as scoring
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.stage import ScoreOptions, run_score, score
 from rho1bench.system import openai_client
-from rho1bench.system.files import read_json, sha256_file, write_json
+from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json
 from rho1bench.system.paths import PACKAGE
 from rho1bench.system.progress import SilentProgress
 
@@ -74,7 +74,12 @@ def world(forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> Wo
 
 
 def hashes(store: Path) -> dict[str, str]:
-    return {path.name: sha256_file(path) for path in store.iterdir()}
+    """Of every file, but for the seconds that it took."""
+    found = {path.name: sha256_file(path) for path in store.iterdir()}
+    if (store / "scores.json").exists():
+        finished = read_json(store / "scores.json")
+        found["scores.json"] = sha256_json(finished | {"cost": finished["cost"] | {"seconds": None}})
+    return found
 
 
 def test_the_store_holds_what_the_model_says(world: World) -> None:
@@ -142,6 +147,31 @@ def test_a_kill_loses_no_finished_shard_and_leaves_no_half_one(
     score(world.options(tmp_path), SilentProgress())
     assert hashes(tmp_path) == hashes(world.store)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_damaged_shard_is_refused_by_readers_and_scored_again_on_resume(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(scoring, "_finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score(world.options(tmp_path), SilentProgress())
+    for finished in (False, True):
+        path = tmp_path / "scores-00002.npy"
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        if finished:
+            with pytest.raises(ScoreStoreError, match=r"scores-00002\.npy: is missing or was changed"):
+                TokenScores(tmp_path).check_files()
+        others = {other: other.stat().st_mtime_ns for other in tmp_path.glob("*.npy") if other != path}
+        score(world.options(tmp_path), SilentProgress())
+        assert hashes(tmp_path) == hashes(world.store)
+        assert {other: other.stat().st_mtime_ns for other in others} == others
+        TokenScores(tmp_path).check_files()
 
 
 def test_a_full_disk_is_told_and_the_same_command_completes(
@@ -298,7 +328,12 @@ def test_a_server_that_stops_costs_no_finished_shard(
         asked.extend([None] * 3)
         score(served(world, tmp_path, base_url), SilentProgress())
     assert len(asked) - failing_calls - 3 == BLOCKS - 2 * 4
-    assert read_json(tmp_path / "scores.json") == read_json(tmp_path / "scoring.json")
+    finished = read_json(tmp_path / "scores.json")
+    cost = finished.pop("cost")
+    shards = {path.name: sha256_file(path) for path in tmp_path.glob("scores-*.npy")}
+    assert finished == {**read_json(tmp_path / "scoring.json"), "sha256": shards}
+    assert cost["flops"] is None  # of a model that nobody here knows
+    assert cost["seconds"] > 0
     with pytest.raises(ScoreStoreError, match="reference_sha256"):
         score(world.options(tmp_path), SilentProgress())
 

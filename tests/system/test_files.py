@@ -55,3 +55,25 @@ def test_a_torn_line_costs_only_itself(tmp_path_factory, rows, torn, more):
 def test_the_hash_of_json_is_blind_to_order(value):
     backwards = dict(reversed(value.items()))
     assert files.sha256_json(value) == files.sha256_json(json.loads(json.dumps(backwards)))
+
+
+def test_large_files_are_hashed_by_pieces_and_any_byte_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PIECE_BYTES", 1000)
+    sizes = {"empty": 0, "small": 1000, "deep/large": 2500}
+    (tmp_path / "deep").mkdir()
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(bytes(number % 251 for number in range(size)))
+    hashes = files.content_hashes(tmp_path, sizes)
+    assert {name: hashes[name] for name in ("empty", "small")} == {
+        name: files.sha256_file(tmp_path / name) for name in ("empty", "small")
+    }
+    assert files.changed_files(tmp_path, hashes) == []
+    whole = (tmp_path / "deep/large").read_bytes()
+    for place in (0, 999, 1000, 2499):
+        (tmp_path / "deep/large").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert files.changed_files(tmp_path, hashes) == ["deep/large"]
+    for changed in (whole[:2000], whole + b"x", whole[1000:2000] + whole[:1000] + whole[2000:]):
+        (tmp_path / "deep/large").write_bytes(changed)
+        assert files.changed_files(tmp_path, hashes) == ["deep/large"]
+    (tmp_path / "small").unlink()
+    assert files.changed_files(tmp_path, hashes) == ["small", "deep/large"]

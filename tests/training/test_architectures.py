@@ -53,8 +53,20 @@ def run_and_interrupt(stages: list[dict[str, Any]], out: Path, name: str) -> Non
         patched.setattr(StageCallback, "on_step_begin", stop)
         with pytest.raises(KeyboardInterrupt):
             world.run_stages(stages, out, only=[name])
-    assert [path.name for path in (out / name / "trainer").glob("checkpoint-*")] == ["checkpoint-2"]
+    (point,) = (out / name / "trainer").glob("checkpoint-*")
+    assert point.name == "checkpoint-2"
+    for path in (point / "weights.safetensors", point / "optimizer.pt"):
+        flip(path)
+        with pytest.raises(CheckpointError, match=rf"{path.name}: is missing or was changed .* Remove the folder"):
+            world.run_stages(stages, out, only=[name])
+        flip(path)
     world.run_stages(stages, out, only=[name])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 STAGES = [(kind, name) for name in architectures.FIELDS for kind in ("pretrain", "sft")]

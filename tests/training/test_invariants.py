@@ -15,9 +15,11 @@ from forking import ForkingProcess
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, ScoreStoreError, TrainingError
-from rho1bench.modeling.causal_lm import load_model, weights_sha256
+from rho1bench.modeling.causal_lm import load_model, size_of_model, weights_sha256
 from rho1bench.selection import stage as scoring
 from rho1bench.selection.score_store import TokenScores
+from rho1bench.sizing.cost import Cost
+from rho1bench.sizing.flops import Work, flops_of
 from rho1bench.system.files import read_json, read_jsonl, sha256_file, write_json
 
 TIMES = ("tokens_per_second", "pre_pass_seconds")
@@ -98,7 +100,7 @@ def test_clm_and_slm_share_data_steps_and_learning_rates(run: Path) -> None:
 def test_metrics_and_training_json_have_the_agreed_keys(run: Path) -> None:
     keys = [
         "step", "max_steps", "tokens", "selected_tokens", "learning_rate", "loss", "loss_all", "loss_selected",
-        "loss_unselected", "select_ratio", "threshold", "grad_norm", "tokens_per_second", "mfu",
+        "loss_unselected", "select_ratio", "threshold", "grad_norm", "flops", "tokens_per_second", "mfu",
     ]  # fmt: skip
     for row in metrics(run / "slm", timed=True) + metrics(run / "slm_sft", timed=True):
         assert list(row) in (keys, ["step", "tokens", "selected_tokens", "validation_loss"])
@@ -109,6 +111,29 @@ def test_metrics_and_training_json_have_the_agreed_keys(run: Path) -> None:
     assert all(row["loss_unselected"] is None for row in metrics(run / "clm_alone"))
     assert metrics(run / "clm")[-2]["loss_unselected"] is not None
     assert not (run / "slm/trainer").exists()
+
+
+def test_what_stages_took_is_what_they_did(run: Path) -> None:
+    size = size_of_model(load_model(run / "slm/checkpoint"))
+    steps, rows, tokens = 12, 8 * 47, 8 * 48
+    kept = int(0.6 * rows)
+    expected = {
+        "clm": Work(tokens, rows),
+        "slm": Work(tokens, kept, forward_rows=rows),
+        "slm_accumulated": Work(tokens, kept, forward_tokens=tokens, forward_rows=tokens + rows - kept),
+    }
+    for name, work in expected.items():
+        cost = Cost.model_validate(read_json(run / name / "training.json")["cost"])
+        assert cost.flops == pytest.approx(steps * flops_of(size, 48, work))
+        assert logged(run / name, "flops")[-1] == cost.flops
+        assert cost.seconds > 0
+        assert cost.hardware
+    scoring = Cost.model_validate(read_json(run / "scores/scores.json")["cost"])
+    num_blocks = len(PackedCorpus(run / "web"))
+    assert scoring.flops == flops_of(size, 48, Work(forward_tokens=48 * num_blocks, forward_rows=47 * num_blocks))
+    sft = read_json(run / "slm_sft/training.json")
+    length = sft["tokens"] / (8 * 12)
+    assert sft["cost"]["flops"] == pytest.approx(flops_of(size, length, Work(sft["tokens"], sft["tokens"])), rel=0.05)
 
 
 def test_checkpoints_load_with_their_tokenizer(run: Path) -> None:

@@ -20,7 +20,7 @@ from rho1bench.training.callbacks import checkpoint_steps, cut_rows
 from rho1bench.training.datasets import BlockDataset, BlockReader, block_order
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainer_args import optimizer_arguments, training_arguments
-from rho1bench.training.trainers.resumable import latest_resume_point
+from rho1bench.training.trainers.resumable import check_resume_point, latest_resume_point, note_files
 
 
 @given(st.integers(1, 30), st.integers(1, 100), st.integers(0, 5))
@@ -90,6 +90,30 @@ def test_only_whole_resume_points_count(tmp_path: Path) -> None:
     assert point is not None
     assert point.name == "checkpoint-20"
     assert not (tmp_path / "partial").exists()
+
+
+def test_a_resume_point_with_a_changed_byte_is_refused_by_name(tmp_path: Path) -> None:
+    """Any byte of any file; the trainer's own files are checked in ``test_architectures.py``."""
+    point = tmp_path / "checkpoint-5"
+    (point / "pytorch_model_fsdp_0").mkdir(parents=True)
+    contents = {
+        "weights.safetensors": b"weights",
+        "optimizer.pt": b"moments",
+        "pytorch_model_fsdp_0/__0_0.distcp": b"w",
+    }
+    for name, data in contents.items():
+        (point / name).write_bytes(data)
+    note_files(point)
+    check_resume_point(point)
+    for name, data in contents.items():
+        (point / name).write_bytes(bytes([data[0] ^ 16]) + data[1:])
+        with pytest.raises(CheckpointError, match=rf"{name}: is missing or was changed .* Remove the folder {point}"):
+            check_resume_point(point)
+        (point / name).write_bytes(data)
+    for spoil in (lambda path: path.write_text("{"), lambda path: path.unlink()):
+        spoil(point / "hashes.json")
+        with pytest.raises(CheckpointError, match=r"hashes\.json: is missing or was changed"):
+            check_resume_point(point)
 
 
 def test_totals_add_up() -> None:

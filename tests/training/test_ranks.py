@@ -21,15 +21,23 @@ from rho1bench.system.files import read_json, read_jsonl
 
 GLOBAL = world.SELECTION
 MICRO = {**GLOBAL, "scope": "micro_batch"}
+WEIGHTED = {"score": "entropy_weight", "parameters": {"power": 2.0}}
+AVERAGE = {"score": "self_gain", "ratio": 0.6, "moving_average": 0.9}
 SHORT: dict[str, Any] = {"max_steps": 6, "save_steps": 3, "logging_steps": 1}
 HELD_OUT: dict[str, Any] = {"validation": "held_out", "validation_steps": 3, "num_checkpoints": 1}
 SFT_SELECTION: dict[str, Any] = {"selection": {"score": "excess_loss", "ratio": 0.6}, "reference": "reference", **SHORT}
-PAIRS = [("one_global", "two_global"), ("one_global", "sharded"), ("one_sft", "two_sft")]
+PAIRS = [
+    ("one_global", "two_global"),
+    ("one_global", "sharded"),
+    ("one_weighted", "two_weighted"),
+    ("one_sft", "two_sft"),
+]
 MORE_PAIRS = [
     ("one_clm", "accumulated_clm"),
     ("one_clm", "two_clm"),
     ("one_global", "accumulated_global"),
     ("one_micro", "two_micro"),
+    ("one_average", "two_average"),
     ("one_gpt2", "sharded_gpt2"),
     ("one_sft_selective", "two_sft_selective"),
 ]
@@ -47,6 +55,8 @@ def stages(out: Path) -> list[dict[str, Any]]:
         one("one_clm", **SHORT),
         one("one_global", selection=GLOBAL, **SHORT, **HELD_OUT),
         one("one_micro", selection=MICRO, **SHORT),
+        one("one_weighted", selection=WEIGHTED, **SHORT),
+        one("one_average", selection=AVERAGE, **SHORT),
         one("accumulated_clm", micro_batch_size=1, **SHORT),
         one("accumulated_global", micro_batch_size=1, selection=GLOBAL, **SHORT),
         one("one_gpt2", **SHORT, **gpt2),
@@ -55,7 +65,9 @@ def stages(out: Path) -> list[dict[str, Any]]:
         two("two_clm", micro_batch_size=2, **SHORT),
         two("two_global", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         two("two_micro", micro_batch_size=4, selection=MICRO, **SHORT),
-        two("killed", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
+        two("two_weighted", micro_batch_size=4, selection=WEIGHTED, **SHORT),
+        two("two_average", micro_batch_size=2, selection=AVERAGE, **SHORT),
+        two("killed", micro_batch_size=2, selection=AVERAGE, **SHORT),
         two("sharded", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         two("sharded_gpt2", "fsdp2", micro_batch_size=2, **SHORT, **gpt2),
         two("sharded_killed", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
@@ -136,14 +148,14 @@ def test_only_one_rank_writes(run: Path, name: str) -> None:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize(("killed", "straight"), [("killed", "two_global"), ("sharded_killed", "sharded")])
-def test_killed_and_resumed_equals_straight_with_two_ranks(run: Path, killed: str, straight: str) -> None:
+@pytest.mark.parametrize(("killed", "straight"), [("killed", "two_average"), ("sharded_killed", "sharded")])
+def test_killed_and_resumed_equals_straight_with_two_ranks(more: Path, killed: str, straight: str) -> None:
     with pytest.raises(RunError, match=rf"stage '{killed}': rank 1 was ended by SIGKILL .* resume point"):
-        rank_world.launch(stages(run), run, [killed], kill=(1, 5))
-    assert [path.name for path in (run / killed / "trainer").glob("checkpoint-*")] == ["checkpoint-3"]
-    rank_world.launch(stages(run), run, [killed])
-    assert weights_sha256(run / killed / "checkpoint") == weights_sha256(run / straight / "checkpoint")
-    assert rows(run / killed) == rows(run / straight)
+        rank_world.launch(stages(more), more, [killed], kill=(1, 5))
+    assert [path.name for path in (more / killed / "trainer").glob("checkpoint-*")] == ["checkpoint-3"]
+    rank_world.launch(stages(more), more, [killed])
+    assert weights_sha256(more / killed / "checkpoint") == weights_sha256(more / straight / "checkpoint")
+    assert rows(more / killed) == rows(more / straight)
 
 
 def test_a_rank_with_a_bug_shows_its_traceback() -> None:

@@ -18,7 +18,8 @@ from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.board import Board
 from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
 from rho1bench.rendering import numbers as fmt
-from rho1bench.rendering.line_chart import FIGURE_STYLE, Chart, Series, svg
+from rho1bench.rendering.axes import FIGURE_STYLE
+from rho1bench.rendering.line_chart import Chart, Series, svg
 from rho1bench.rendering.templates import html_environment
 
 TEMPLATES = Path(__file__).parent / "templates"

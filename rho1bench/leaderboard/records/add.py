@@ -51,8 +51,11 @@ def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
 def all_or_nothing(results: Path) -> Iterator[Path]:
     """Yield a copy of the results folder to change; its new and changed files replace those of ``results`` at the end.
 
-    Where the body or the replacing fails, ``results`` stays as it was.
+    Where the body or the replacing fails, ``results`` stays as it was. Raises DataError for a link in it, through which
+    files elsewhere would be written.
     """
+    for link in (path for path in results.rglob("*") if path.is_symlink()):
+        raise DataError(f"{link}: is a link; results are files of their own. Put what it leads to in its place.")
     home = results
     while not home.is_dir():
         home = home.parent

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records import compare
@@ -30,6 +31,7 @@ from rho1bench.leaderboard.records.read import CLOSE, RECORDS, read_one
 from rho1bench.leaderboard.records.record import ComparisonRecord, Record, decode
 from rho1bench.leaderboard.records.record_summary import RecordSummary, summarize
 from rho1bench.paper.tables import TABLES_SHA256
+from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import read_json, sha256_file
 
 PAPER_TABLES = "paper/tables.json"
@@ -82,6 +84,7 @@ def _among(records: Iterable[RecordSummary], results: Path) -> Iterator[str]:
         yield from _copied(column)
         yield from _missing_seeds(column, results)
     yield from _models_of_stages(by_id.values())
+    yield from _costs_of_stages(by_id.values())
     for record in by_id.values():
         yield from _start_problems(record, by_id, results)
         yield from _pair_problems(record, by_id, results)
@@ -147,6 +150,20 @@ def _models_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
             other = stages.setdefault(weights, record)
             if other.training and (other.training.stage, other.training.seed) != (training.stage, training.seed):
                 yield f"{RECORDS}/{record.id}.json: has the weights of {other.id}, another stage or seed"
+
+
+def _costs_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
+    """Yield records that disagree on what one stage of one run took."""
+    costs: dict[tuple[object, ...], tuple[RecordSummary, Cost]] = {}
+    for record in records:
+        training, cost = record.training, record.cost
+        for part in (*cost.stages, *cost.shared) if training and cost else ():
+            assert training is not None, "a record with a cost has a training"
+            seed = seed_of_run(record.origin.command, training)
+            key = (training.recipe_sha256, record.scale == "smoke", seed, part.stage)
+            first, known = costs.setdefault(key, (record, part.cost))
+            if known != part.cost:
+                yield f"{RECORDS}/{record.id}.json: says that {part.stage} took something else than {first.id} says"
 
 
 def _missing_seeds(column: list[RecordSummary], results: Path) -> Iterator[str]:
@@ -223,19 +240,26 @@ def _differences(comparison: ComparisonRecord, expected: ComparisonRecord) -> It
             if not _agrees(getattr(entry, field), value):
                 title = {"difference": "the difference", "p": f"p ({wanted.p_method})"}.get(field, field)
                 yield name, f"{title} is {value}, not {getattr(entry, field)}"
-    found, speed_up = comparison.tokens_to_baseline, expected.tokens_to_baseline
-    if (found is None) != (speed_up is None):
-        yield "the tokens to the baseline", f"they are {speed_up}, not {found}"
-    elif found is not None and speed_up is not None:
-        for field, value in speed_up:
+    readings = {
+        "the tokens to the baseline": (comparison.tokens_to_baseline, expected.tokens_to_baseline),
+        "the scores at equal operations": (comparison.equal_flops, expected.equal_flops),
+    }
+    for name, (found, reading) in readings.items():
+        if found is None or reading is None:
+            if found is not reading:
+                yield name, f"they are {reading}, not {found}"
+            continue
+        for field, value in reading:
             if not _agrees(getattr(found, field), value):
-                yield "the tokens to the baseline", f"{field} is {value}, not {getattr(found, field)}"
+                yield name, f"{field} is {value}, not {getattr(found, field)}"
 
 
 def _agrees(left: object, right: object) -> bool:
     """Compare two values of a comparison; numbers agree to ``CLOSE`` of their size."""
     if isinstance(left, tuple) and isinstance(right, tuple):
         return len(left) == len(right) and all(_agrees(one, other) for one, other in zip(left, right, strict=True))
+    if isinstance(left, BaseModel) and isinstance(right, BaseModel):
+        return all(_agrees(one, other) for (_, one), (_, other) in zip(left, right, strict=True))
     if isinstance(left, int | float) and isinstance(right, int | float):
         return math.isclose(left, right, rel_tol=CLOSE, abs_tol=CLOSE)
     return left == right

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from rho1bench.comparison import statistics
 from rho1bench.comparison.differences import ScoreDifference, compare_scores
+from rho1bench.comparison.equal_flops import ArmCost, Curve, arm_cost, at_equal_flops, counted_tokens
 from rho1bench.comparison.tokens_to_baseline import TokensToBaseline, tokens_to_baseline
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records.from_evaluation import pack_evaluation
@@ -73,12 +74,33 @@ def comparison(treatment: Record, baseline: Record, *, seed: int = 0) -> Compari
     adjusted = statistics.holm([entry.p for entry in tasks.values()])
     average = compare_scores(list(zip(treatment.strata, baseline.strata, strict=True)), seed=seed)
     speed_up = speed_up_of(treatment, baseline, seed=seed)
+    costs = _arm_cost(treatment), _arm_cost(baseline)
+    counted = equal = None
+    if speed_up is not None and costs[0] is not None and costs[1] is not None:
+        counted = counted_tokens(speed_up, costs[0], costs[1])
+        if _have_same_documents(treatment, baseline):
+            equal = at_equal_flops(_curve(treatment, costs[0]), _curve(baseline, costs[1]), seed=seed)
     return ComparisonRecord(
         baseline=baseline.id,
         average=_difference(average),
         tasks={name: _difference(entry, p) for (name, entry), p in zip(tasks.items(), adjusted, strict=True)},
-        tokens_to_baseline=SpeedUp(**asdict(speed_up)) if speed_up else None,
+        tokens_to_baseline=SpeedUp(**asdict(speed_up), counted=counted) if speed_up else None,
+        equal_flops=equal,
     )
+
+
+def _have_same_documents(treatment: Record, baseline: Record) -> bool:
+    """Tell whether all points of both curves stand on as many documents of each task."""
+    sizes = {tuple(len(values) for values in point.strata) for point in (*treatment.curve, *baseline.curve)}
+    return len(sizes) == 1
+
+
+def _arm_cost(record: Record) -> ArmCost | None:
+    return arm_cost(record.cost, record.training.tokens if record.training else None)
+
+
+def _curve(record: Record, cost: ArmCost) -> Curve:
+    return Curve([point.tokens for point in record.curve], [point.strata for point in record.curve], cost)
 
 
 def _difference(entry: ScoreDifference, p_holm: float | None = None) -> Difference:
@@ -237,7 +259,11 @@ def speed_up_line(entry: ComparedRecords) -> str:
     if found.tokens is None or found.share is None:
         return f"{head}not reached within {found.num_checkpoints} checkpoints"
     most = "at most " if found.at_first_point else ""
-    return f"{head}{most}{_share(found.share)} of its tokens{_bounds(found.share_ci)}"
+    text = f"{head}{most}{_share(found.share)} of its tokens{_bounds(found.share_ci)}"
+    counted = found.counted
+    if counted is None or counted.share is None:
+        return text
+    return f"{text}; all that was needed counted, {_share(counted.share)} of its operations{_bounds(counted.share_ci)}"
 
 
 def _bounds(bounds: tuple[float, float | None] | None) -> str:

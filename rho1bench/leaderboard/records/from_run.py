@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from rho1bench.comparison import eval_results
+from rho1bench.comparison.costs import checkpoint_costs
 from rho1bench.comparison.eval_results import LabelScores
 from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.run_summary import read_training
@@ -35,7 +36,7 @@ from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import CompareStage, EvalStage, Recipe, ReportStage, ScoreStage, SFTStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
-from rho1bench.system.files import read_jsonl, sha256_file
+from rho1bench.system.files import changed_files, read_jsonl
 
 _HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
 
@@ -102,9 +103,9 @@ def _changed_file(folder: Path) -> str:
     manifest = read_manifest(folder)
     if manifest is None:
         return "it is not finished"
-    for name, expected in manifest.files.items():
-        if expected is not None and sha256_file(folder / name) != expected:
-            return f"{name} has another content"
+    changed = changed_files(folder, manifest.hashes)
+    if changed:
+        return f"{changed[0]} has another content"
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     foreign = sorted(present - set(manifest.files) - {MANIFEST})
     return f"{foreign[0]} was not written by the stage" if foreign else ""
@@ -124,6 +125,7 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
     title = f"{recipe.name} (smoke)" if run.is_smoke else recipe.name
     stem = f"{slug(recipe.name)}.smoke" if run.is_smoke else slug(recipe.name)
     records: dict[tuple[str, str], Record] = {}
+    costs = checkpoint_costs(recipe, {one.name: run.stage_folder(one.name) for one in recipe.stages})
     for label, found in scores.items():
         if "@" in label:
             continue
@@ -134,6 +136,7 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
                 "training": facts,
                 "command": run_command(run),
                 "curve": _curve(run, facts, suite, scores),
+                "cost": costs.get(label),
             }
             base = base_record(found, suite, name, file)
             if base.code is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from rho1bench.comparison.costs import StagesNeeded, models_from_elsewhere
 from rho1bench.errors import RecipeError
 from rho1bench.leaderboard.records.from_evaluation import evaluation_command, slug
 from rho1bench.leaderboard.records.from_run import baselines_of, method_of, recipe_sha256, selection_of
@@ -22,6 +23,7 @@ from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings
 from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
+from rho1bench.sizing.flops import Work, flops_of
 
 _SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)? --seed [0-9]+")
 _SEED = re.compile(r" --seed ([0-9]+)$")
@@ -65,6 +67,7 @@ def origin_problems(record: Record, results: Path) -> Iterator[str]:
     yield from _name_problems(record, record.training, recipe)
     yield from _training_problems(record.training, recipe)
     yield from _evaluated_problems(record, record.training, recipe)
+    yield from _cost_problems(record, record.training, recipe)
 
 
 def _evaluation_problems(record: Record) -> Iterator[str]:
@@ -190,6 +193,40 @@ def _evaluated_problems(record: Record, training: TrainingFacts, recipe: Recipe)
             yield f"its baseline is {record.comparison.baseline}, by its recipe {baseline or 'it has none'}"
 
 
+_FORWARD_PASSES = 2
+"""Further forward passes that a selection may take at most: a score-only pass, and one of a moving average."""
+
+
+def _cost_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
+    """Yield where what it cost is not that of its recipe's stages, or no training of its model and tokens can take."""
+    cost = record.cost
+    if cost is None or training.stage not in {stage.name for stage in recipe.stages_of(TrainStage)}:
+        return
+    own, shared = stages_needed(recipe).of(training.stage)
+    for what, parts, names in (("stages", cost.stages, own), ("shared", cost.shared, shared)):
+        kinds = ["training" if isinstance(recipe.stage(name), TrainStage) else "scoring" for name in names]
+        if [(part.stage, part.kind) for part in parts] != list(zip(names, kinds, strict=True)):
+            yield f"cost.{what} are {[part.stage for part in parts]}, by its recipe {names}"
+    elsewhere = models_from_elsewhere(recipe, [*own, *shared])
+    if cost.not_counted != elsewhere:
+        yield f"cost.not_counted is {cost.not_counted}, by its recipe {elsewhere}"
+    bounds = _flops_bounds(training, recipe)
+    found = None if cost.own is None else cost.own.flops
+    if bounds is not None and found is not None and not 0.98 * bounds[0] <= found <= 1.02 * bounds[1]:
+        yield f"its training took {found:.3g} operations, its model and tokens {bounds[0]:.3g} to {bounds[1]:.3g}"
+
+
+def _flops_bounds(training: TrainingFacts, recipe: Recipe) -> tuple[float, float] | None:
+    """Return the fewest and the most operations of a pretraining stage; None where they do not follow."""
+    stage, tokens, selected = recipe.stage(training.stage, TrainStage), training.tokens, training.selected_tokens
+    shape = stage.shape(recipe) if isinstance(stage, PretrainStage) else None
+    if shape is None or tokens is None or selected is None:
+        return None
+    length, passes = stage.sequence_length(recipe), _FORWARD_PASSES * tokens
+    least = flops_of(shape, length, Work(tokens, selected))
+    return least, flops_of(shape, length, Work(tokens, selected, passes, passes + tokens))
+
+
 def expected_baseline(record: Record, results: Path) -> str | None:
     """Return the id of the baseline that a record's recipe pairs it with on its suite; None without one."""
     training = record.training
@@ -202,6 +239,17 @@ def expected_baseline(record: Record, results: Path) -> str | None:
         if name is not None and asked:
             return record.id.replace(f".{training.stage}.seed", f".{name}.seed")
     return None
+
+
+def stages_needed(recipe: Recipe) -> StagesNeeded:
+    """Return which stages the checkpoints of a recipe needed; kept, for a recipe has many records."""
+    key = recipe_sha256(recipe)
+    if key not in _needed:
+        _needed[key] = StagesNeeded(recipe)
+    return _needed[key]
+
+
+_needed: dict[str, StagesNeeded] = {}
 
 
 def declared_seeds(command: str, training: TrainingFacts, results: Path) -> list[int]:

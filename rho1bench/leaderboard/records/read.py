@@ -20,6 +20,7 @@ from rho1bench.leaderboard.records.from_evaluation import scale_of
 from rho1bench.leaderboard.records.pins import pin_problems
 from rho1bench.leaderboard.records.record import Record
 from rho1bench.paper.suites import SUITES
+from rho1bench.sizing.cost import total_cost
 
 RECORDS = "records"
 CLOSE = 1e-9
@@ -92,6 +93,7 @@ def _own_problems(record: Record, data: JsonObject) -> Iterator[str]:
     yield from _average_problems(record)
     yield from _scale_problems(record)
     yield from _curve_problems(record)
+    yield from _cost_problems(record)
 
 
 def _strange_texts(value: object, place: str = "the record") -> Iterator[tuple[str, str]]:
@@ -195,6 +197,27 @@ def _curve_problems(record: Record) -> Iterator[str]:
         whole = record.tasks[name].scores
         if len(scores) > len(whole) or not _same_scores(scores, whole[: len(scores)]):
             yield f"the last point of its curve has other scores on {name} than the record"
+
+
+def _cost_problems(record: Record) -> Iterator[str]:
+    """Yield where the sums of what it cost do not follow from the stages."""
+    cost, training = record.cost, record.training
+    if cost is None:
+        return
+    if training is None:
+        yield "it has a cost and no training"
+        return
+    expected = total_cost(part.cost for part in cost.stages)
+    for field, value in expected:
+        found = getattr(cost.total, field)
+        is_number = isinstance(found, float) and isinstance(value, float)
+        if not (math.isclose(found, value, rel_tol=CLOSE, abs_tol=1e-3) if is_number else found == value):
+            yield f"cost.total.{field} is {found}, its stages sum up to {value}"
+    names = [part.stage for part in (*cost.stages, *cost.shared)]
+    if len(set(names)) < len(names):
+        yield "cost: a stage comes twice"
+    if (cost.stages[-1].stage if cost.stages else training.stage) != training.stage:
+        yield f"cost: the last stage is {cost.stages[-1].stage}, not its own"
 
 
 def _same_scores(left: rec.Scores, right: rec.Scores) -> bool:

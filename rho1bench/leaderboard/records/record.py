@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from rho1bench.comparison.costs import CheckpointCost
+from rho1bench.comparison.equal_flops import CountedTokens, EqualFlops
 from rho1bench.comparison.eval_results import fingerprint_parts
 from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
 from rho1bench.comparison.result_files import JsonObject
@@ -171,6 +173,8 @@ class SpeedUp(RecordModel):
     share_ci: tuple[float, float | None] | None
     num_checkpoints: Count
     n: Count
+    counted: CountedTokens | None = None
+    """The same with the treatment's reference and scoring counted; None where their cost is not known."""
 
 
 class ComparisonRecord(RecordModel):
@@ -180,6 +184,8 @@ class ComparisonRecord(RecordModel):
     average: Difference
     tasks: dict[str, Difference]
     tokens_to_baseline: SpeedUp | None
+    equal_flops: EqualFlops | None = None
+    """Both sides after the same number of operations; None without curves and costs of both."""
 
 
 class Record(RecordModel):
@@ -202,6 +208,8 @@ class Record(RecordModel):
     eval_fingerprint: Sha256
     sha256: Sha256
     code: CodeFacts | None = None
+    cost: CheckpointCost | None = None
+    """What the checkpoint and all that it needed took; records of earlier versions say nothing of it."""
 
     @property
     def strata(self) -> list[Values]:
@@ -286,9 +294,9 @@ def with_hashes(record: Record) -> Record:
 
 
 def as_json(record: Record) -> JsonObject:
-    """Return a record as its file holds it; one of an earlier version has no ``code``."""
+    """Return a record as its file holds it; one of an earlier version has neither ``code`` nor ``cost``."""
     data: JsonObject = record.model_dump(mode="json", by_alias=True)
-    return data if record.code else {key: value for key, value in data.items() if key != "code"}
+    return {key: value for key, value in data.items() if key not in ("code", "cost") or value is not None}
 
 
 def json_schema() -> JsonObject:

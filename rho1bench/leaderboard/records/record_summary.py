@@ -13,6 +13,7 @@ from sys import intern
 
 import numpy as np
 
+from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.intervals import average_interval
 from rho1bench.comparison.result_files import JsonObject
 from rho1bench.comparison.statistics import Values
@@ -103,6 +104,7 @@ class RecordSummary:
     curve: tuple[PointSummary, ...]
     comparison: ComparisonRecord | None
     eval_fingerprint: str
+    cost: CheckpointCost | None
     counts: bool = True
     """False: settings were chosen on its seed, so it is in no mean and no p over seeds."""
 
@@ -123,6 +125,7 @@ def summarize(record: Record, *, counts: bool = True) -> RecordSummary:
         curve=tuple(_point(point) for point in record.curve),
         comparison=record.comparison,
         eval_fingerprint=intern(record.eval_fingerprint),
+        cost=record.cost,
         counts=counts,
     )
 

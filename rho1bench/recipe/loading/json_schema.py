@@ -30,6 +30,18 @@ class Node:
         """Keys that this place knows, for a mapping."""
         return list(self.schema.get("properties", ()))
 
+    @property
+    def takes_any_key(self) -> bool:
+        """True for a mapping whose keys are the recipe's own, as a rule's parameters and the names of stores."""
+        return bool(self._of_any_key)
+
+    @property
+    def _of_any_key(self) -> Json | bool:
+        """What stands under the keys of a mapping that has no keys of its own."""
+        patterns = list(self.schema.get("patternProperties", {}).values())
+        found: Json | bool = patterns[0] if patterns else self.schema.get("additionalProperties", False)
+        return found
+
     def resolve(self, raw: Any) -> Node:
         """Follow references and choose the alternative of a union that ``raw`` is meant to be."""
         schema = self.schema
@@ -48,7 +60,7 @@ class Node:
         if isinstance(key, int):
             schema = node.schema.get("items")
         else:
-            schema = node.schema.get("properties", {}).get(key, node.schema.get("additionalProperties"))
+            schema = node.schema.get("properties", {}).get(key, node._of_any_key)
         return Node(schema if isinstance(schema, dict) else {}, self.root)
 
     def stage_kinds(self, raw: Any) -> list[str]:

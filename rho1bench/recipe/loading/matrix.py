@@ -152,7 +152,7 @@ def _wrong_key(node: Node, stage: Stage, key: Path_) -> str:
                 return f"{'.'.join(key[:depth])} is a list of {len(value)}; expected a number, got {part!r}"
             node, value = node.child(int(part), value), value[int(part)]
             continue
-        if part not in node.keys:
+        if part not in node.keys and not node.takes_any_key:
             valid = [known for known in node.keys if depth or known not in _FIXED]
             close = nearest(part, valid)
             word = "" if depth else " A word of your own takes a mapping of labels to the keys that each sets."

@@ -17,6 +17,8 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 STAGE_KINDS_KEY = "x-stage-kinds"
 LOCAL_KEY = "x-local"
+CHECKPOINT, METRICS = "checkpoint/*", "metrics.jsonl"
+"""Files of a training stage: its last checkpoint, and the numbers of its steps."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class StageRef:
     """Marks a field that names an earlier stage, and says which kinds may stand there."""
 
     kinds: tuple[str, ...]
+    files: str | None = "*"
+    """Pattern of the files in that stage's folder that are read, and hashed again before; None where their reader does
+    so itself."""
+    passed_on: bool = False
+    """Whoever reads the stage of the field reads the named one too."""
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Carry the mark into the JSON schema, where ``loading.json_schema`` finds it."""
@@ -134,6 +141,10 @@ class StageBase(Model):
     def ranks(self) -> Distributed | None:
         """Return how the stage runs in several processes; None for one process."""
         return None
+
+    def reads(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the stages that it names, each with the pattern of :attr:`StageRef.files`."""
+        return ((name, mark.files) for _, name, mark in references(self))
 
 
 S = TypeVar("S", bound=StageBase)

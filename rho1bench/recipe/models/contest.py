@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rho1bench.recipe.models.base import Model, Name, StageBase, StageRef, references
+from rho1bench.recipe.models.base import METRICS, Model, Name, StageBase, StageRef, references
 
 VALIDATION_LOSS = "validation_loss"
 Role = Literal["full", "random", "rule", "control"]
-Arms = list[Annotated[Name, StageRef(("pretrain", "sft"))]]
+Arms = list[Annotated[Name, StageRef(("pretrain", "sft"), METRICS)]]
 
 
 class Contest(Model):

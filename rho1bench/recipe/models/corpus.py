@@ -206,7 +206,7 @@ class CorpusStage(TextStage):
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.corpus.stage:run", ("tokenizers", "transformers", "numpy"))
     kind: Literal["corpus"]
-    tokenizer: Annotated[Name, StageRef(("tokenizer",))]
+    tokenizer: Annotated[Name, StageRef(("tokenizer",), passed_on=True)]
     sources: Annotated[list[Source], Field(min_length=1)]
     block_size: Annotated[int, Field(ge=8)]
     num_blocks: PositiveInt | None = None

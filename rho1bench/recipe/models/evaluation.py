@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
+    METRICS,
     Model,
     Name,
     PositiveInt,
@@ -17,6 +20,9 @@ from rho1bench.recipe.models.base import (
     StageSpec,
 )
 from rho1bench.recipe.models.contest import Contest
+
+ALL_CHECKPOINTS = "checkpoint*/*"
+"""The files of all checkpoints of a training stage."""
 
 
 class Evaluation(Model):
@@ -48,6 +54,12 @@ class EvalStage(StageBase):
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return as steps how many checkpoints are evaluated on how many suites."""
         return StageSizes(steps=sum(len(item.checkpoints) * len(item.suites) for item in self.evaluations))
+
+    def reads(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the evaluated stages with their last checkpoint, or with all of them."""
+        for evaluation in self.evaluations:
+            for name in evaluation.checkpoints:
+                yield name, ALL_CHECKPOINTS if evaluation.trajectory else CHECKPOINT
 
     @property
     def final_checkpoints(self) -> list[str]:
@@ -95,5 +107,5 @@ class ReportStage(StageBase):
     kind: Literal["report"]
     comparison: Annotated[Name, StageRef(("compare",))]
     evaluation: Annotated[Name, StageRef(("eval",))]
-    curves: list[Annotated[Name, StageRef(("pretrain",))]] = []
+    curves: list[Annotated[Name, StageRef(("pretrain",), METRICS)]] = []
     """Pretraining stages drawn as curves, the treatment and its baseline for example."""

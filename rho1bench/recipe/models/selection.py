@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
     Fraction,
     Model,
     Name,
@@ -25,7 +26,7 @@ from rho1bench.recipe.models.score_names import known_score, rule_spec
 
 BYTES_PER_SCORE = 4
 ScoreName = Annotated[str, AfterValidator(known_score)]
-ScoreRef = Annotated[Name, StageRef(("score",))]
+ScoreRef = Annotated[Name, StageRef(("score",), None)]
 
 
 class RatioSchedule(Model):
@@ -185,10 +186,10 @@ class ScoreStage(StageBase):
         "rho1bench.selection.stage:run", ("torch", "transformers", "accelerate", "tokenizers", "numpy")
     )
     kind: Literal["score"]
-    reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
+    reference: Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT)] | PretrainedModel | None = None
     """A model that a stage has trained, or one from elsewhere; None where a server scores."""
     server: ScoreServer | None = None
-    corpus: Annotated[Name, StageRef(("corpus",))]
+    corpus: Annotated[Name, StageRef(("corpus",), None)]
     batch_size: PositiveInt = 64
     """Blocks in one forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from rho1bench.recipe.models.base import (
+    CHECKPOINT,
+    METRICS,
     Distributed,
     Fraction,
     Model,
@@ -59,7 +61,7 @@ def _kind_of_init(value: object) -> str:
 
 
 Init = Annotated[
-    Annotated[Name, StageRef(("pretrain", "sft")), Tag("a stage")]
+    Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT), Tag("a stage")]
     | Annotated[ModelConfig, Tag("a shape")]
     | Annotated[PretrainedModel, Tag("given weights")],
     Discriminator(_kind_of_init),
@@ -71,7 +73,7 @@ class Optimizer(Model):
     """AdamW and its learning-rate schedule."""
 
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    tuned_on: list[Annotated[Name, StageRef(("pretrain",))]] = []
+    tuned_on: list[Annotated[Name, StageRef(("pretrain",), METRICS)]] = []
     """In place of a rate, stages that each try one on another seed (``tune-excess-*``): that of the lowest last
     validation loss is taken."""
     schedule: Literal["constant", "cosine", "linear", "wsd"] = "cosine"
@@ -174,8 +176,8 @@ class PretrainStage(TrainStage):
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.training.pretrain:run", PACKAGES, parallel_safe=True)
     kind: Literal["pretrain"]
-    corpus: Annotated[Name, StageRef(("corpus",))]
-    validation: Annotated[Name | None, StageRef(("corpus",))] = None
+    corpus: Annotated[Name, StageRef(("corpus",), None)]
+    validation: Annotated[Name | None, StageRef(("corpus",), None)] = None
     """Held-out clean corpus for the downstream loss of figure 6."""
     validation_steps: PositiveInt = 50
     monitor: Selection | None = None
@@ -198,7 +200,7 @@ class SFTStage(TrainStage, TextStage):
     tokenizer: Annotated[Name, StageRef(("tokenizer",))]
     sources: Annotated[list[SampleSource], Field(min_length=1)]
     max_length: PositiveInt
-    reference: Annotated[Name, StageRef(("pretrain", "sft"))] | PretrainedModel | None = None
+    reference: Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT)] | PretrainedModel | None = None
     """The model whose scores ``selection`` reads; it scores the samples once, before training."""
 
     def tokenizer_stage(self, recipe: StageLookup) -> TokenizerStage:

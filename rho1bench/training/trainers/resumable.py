@@ -17,14 +17,15 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 
+from rho1bench.errors import CheckpointError
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
 from rho1bench.modeling.weights import RESUME_AVERAGE, load_resume_weights, place_folder, save_resume_weights
-from rho1bench.system.files import read_json, write_json
+from rho1bench.system.files import changed_files, content_hashes, read_json, write_json
 from rho1bench.training.loss_sums import LossSums
 
 StageState = dict[str, Any]
 """What a stage keeps beside the trainer's state: JSON."""
-_STATE_FILE = "stage_state.json"
+_STATE_FILE, _HASHES_FILE = "stage_state.json", "hashes.json"
 
 
 def latest_resume_point(folder: Path) -> Path | None:
@@ -34,6 +35,25 @@ def latest_resume_point(folder: Path) -> Path | None:
     wait_for_everyone()
     points = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     return max(points, key=_step, default=None)
+
+
+def note_files(point: Path) -> None:
+    """Note the hashes of the files of a resume point that is complete."""
+    names = [path.relative_to(point).as_posix() for path in sorted(point.rglob("*")) if path.is_file()]
+    write_json(point / _HASHES_FILE, content_hashes(point, names))
+
+
+def check_resume_point(point: Path) -> None:
+    """Raise CheckpointError if a file of a resume point is not as it was written."""
+    try:
+        changed = changed_files(point, read_json(point / _HASHES_FILE))
+    except (OSError, ValueError):
+        changed = [_HASHES_FILE]
+    if changed:
+        raise CheckpointError(
+            f"{point / changed[0]}: is missing or was changed after this resume point was written ({_HASHES_FILE} has "
+            f"another SHA-256). Remove the folder {point}; the stage then starts from its beginning."
+        )
 
 
 def read_stage_state(point: Path) -> StageState:
@@ -83,6 +103,7 @@ class ResumableTrainer(Trainer):
         """Give the finished resume point its name, and remove the one before."""
         (point,) = partial.glob("checkpoint-*")
         write_json(point / _STATE_FILE, self.stage_state() if self.stage_state is not None else {})
+        note_files(point)
         target = partial.parent / point.name
         place_folder(point, target)
         for other in partial.parent.glob("checkpoint-*"):

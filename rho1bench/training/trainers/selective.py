@@ -8,7 +8,7 @@ Shapes: B blocks, S predicted positions.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -56,6 +56,7 @@ class SelectiveTrainer(ResumableTrainer):
         self._thresholds: list[Tensor] = []
         self._monitored: list[tuple[Tensor, Tensor, Batch]] = []
         self._tokens = 0
+        self._forward_tokens = 0
         self._pre_pass_seconds = 0.0
 
     @property
@@ -69,13 +70,15 @@ class SelectiveTrainer(ResumableTrainer):
         """Collect the micro-batches of one optimizer step; select first where ranking or divisor span all of them."""
         batches: list[Batch]
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._tokens += sum(_num_tokens(batch) for batch in batches)
+        num_tokens = sum(_num_tokens(batch) for batch in batches)
+        self._tokens += num_tokens
         selector = self.selector
         for ranking in (selector, self.monitor):
             if ranking is not None:
                 ranking.step = self.state.global_step
         for batch in batches:
             self._complete(batch)
+        self._forward_tokens += 0 if self._average is None else num_tokens
         self._divisor = None
         if batches and selector.is_count_known:
             self._divisor = selector.num_selected([batch["inputs"] for batch in batches])
@@ -83,7 +86,9 @@ class SelectiveTrainer(ResumableTrainer):
         if len(batches) > 1 and spans_all and not selector.is_full:
             began = time.monotonic()
             self._select_ahead(batches)
-            self._pre_pass_seconds += time.monotonic() - began if selector.needs_losses else 0.0
+            if selector.needs_losses:
+                self._pre_pass_seconds += time.monotonic() - began
+                self._forward_tokens += num_tokens
         return batches, num_items
 
     def scores_of(self, batch: Batch) -> Tensor:
@@ -112,8 +117,7 @@ class SelectiveTrainer(ResumableTrainer):
         with measuring(self.model_wrapped), self.compute_loss_context_manager():
             scores = [self._scores(batch) for batch in batches]
         if self.selector.scope == "global":
-            together = {"eligible": torch.cat([batch["inputs"]["eligible"] for batch in batches])}
-            selected_BS = self._select(torch.cat(scores), together)
+            selected_BS = self._select(torch.cat(scores), _together([batch["inputs"] for batch in batches]))
             selected = list(selected_BS.split([len(batch["input_ids"]) for batch in batches]))
         else:
             inputs = [batch["inputs"] for batch in batches]
@@ -160,6 +164,8 @@ class SelectiveTrainer(ResumableTrainer):
         inputs, losses_BS, selected_BS = batch["inputs"], outputs["losses"].detach(), outputs["selected"]
         losses64_BS, eligible_BS = losses_BS.double(), inputs["eligible"]
         weights_BS = outputs.get("weights", selected_BS).double()
+        selected_num, all_num = selected_BS.sum().double(), eligible_BS.sum().double()
+        ranked_here = "scores" in outputs and self.selector.needs_losses
         self._sums.append(
             torch.stack(
                 [
@@ -167,9 +173,10 @@ class SelectiveTrainer(ResumableTrainer):
                     weights_BS.sum(),
                     weights_BS.square().sum(),
                     (losses64_BS * selected_BS).sum(),
-                    selected_BS.sum().double(),
+                    selected_num,
                     (losses64_BS * eligible_BS).sum(),
-                    eligible_BS.sum().double(),
+                    all_num,
+                    all_num if ranked_here else all_num - selected_num,
                 ]
             )
         )
@@ -182,9 +189,12 @@ class SelectiveTrainer(ResumableTrainer):
     def step_loss_sums(self) -> LossSums:
         """Return the sums of the finished optimizer step over all processes, and start anew."""
         sums = torch.stack(self._sums).sum(dim=0)
-        sums = sum_over_ranks(torch.cat([sums, sums.new_tensor([self._tokens])]))
-        weighted_sum, weight_sum, square_sum, selected_sum, selected_num, all_sum, all_num, tokens = sums.tolist()
+        own = sums.new_tensor([self._tokens, self._forward_tokens])
+        weighted_sum, weight_sum, square_sum, *counts = sum_over_ranks(torch.cat([sums, own])).tolist()
+        selected_sum, selected_num, all_sum, all_num, forward_rows, tokens, forward_tokens = counts
         step = LossSums(weighted_sum, int(selected_num), all_sum, int(all_num), tokens=int(tokens))
+        step.trained_rows = step.selected_num
+        step.forward_rows, step.forward_tokens = int(forward_rows), int(forward_tokens)
         if self.selector.gives_weights:
             step.weight_sum, step.weight_square_sum = weight_sum, square_sum
         step.pre_pass_seconds, self._pre_pass_seconds = self._pre_pass_seconds, 0.0
@@ -194,16 +204,21 @@ class SelectiveTrainer(ResumableTrainer):
             step.ranked_sum, step.ranked_num = selected_sum, step.selected_num
         elif self.monitor is not None and self._monitored:
             step.ranked_sum, step.ranked_num = self._monitored_sums(self.monitor)
-        self._sums, self._thresholds, self._monitored, self._tokens = [], [], [], 0
+        self._sums, self._thresholds, self._monitored = [], [], []
+        self._tokens = self._forward_tokens = 0
         return step
 
     def _monitored_sums(self, monitor: Selector) -> tuple[float, int]:
         scores, losses, inputs = zip(*self._monitored, strict=True)
-        names = [name for name in ("eligible", "document_ids") if name in inputs[0]]
-        together = {name: torch.cat([one[name] for one in inputs]) for name in names}
-        kept_BS, losses_BS = monitor.select(torch.cat(scores), together), torch.cat(losses)
+        kept_BS, losses_BS = monitor.select(torch.cat(scores), _together(inputs)), torch.cat(losses)
         sums = sum_over_ranks(torch.stack([(losses_BS * kept_BS).sum(), kept_BS.sum().double()]))
         return float(sums[0]), int(sums[1])
+
+
+def _together(inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return what a choice reads of several micro-batches as one."""
+    names = [name for name in ("eligible", "token_positions", "document_ids") if name in inputs[0]]
+    return {name: torch.cat([one[name] for one in inputs]) for name in names}
 
 
 def _num_tokens(batch: Batch) -> int:

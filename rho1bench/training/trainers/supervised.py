@@ -49,4 +49,5 @@ class StageSFTTrainer(ResumableTrainer, SFTTrainer):
         sums = sum_over_ranks(sums)
         step.selected_sum, step.tokens = float(sums[0]), int(sums[1])
         step.all_sum, step.all_num = step.selected_sum, step.selected_num
+        step.trained_rows = step.tokens  # TRL makes every token's logits, and backward all of them take part
         return step
