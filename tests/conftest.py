@@ -34,8 +34,8 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # some tests count what lie
 
 MOST_WORKERS = 4
 """Each takes 2 GB and more."""
-TOGETHER = ("training", "sandbox")
-"""Folders whose tests one process runs: they share a fixture, or watch over the processes of the machine."""
+TOGETHER = {"training": "training", "test_scoring.py": "training", "sandbox": "sandbox"}
+"""Folders and files whose tests one process runs: they share a fixture, or watch over the processes of the machine."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -48,8 +48,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        room = item.path.parent.name
-        group = "vllm" if item.get_closest_marker("vllm") else room if room in TOGETHER else item.path.name
+        file, folder = item.path.name, item.path.parent.name
+        group = "vllm" if item.get_closest_marker("vllm") else TOGETHER.get(folder) or TOGETHER.get(file, file)
         item.add_marker(pytest.mark.xdist_group(group))
 
 
