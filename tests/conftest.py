@@ -32,6 +32,8 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # some tests count what lie
     os.environ["TMPDIR"] = tempfile.tempdir = f"{tempfile.gettempdir()}/pytest-{os.getuid()}-{worker}"
     os.makedirs(tempfile.tempdir, exist_ok=True)
 
+gc.set_threshold(50_000)  # what tests leave in cycles is small
+
 MOST_WORKERS = 4
 """Each takes 2 GB and more."""
 TOGETHER = {"training": "training", "test_scoring.py": "training", "sandbox": "sandbox"}
