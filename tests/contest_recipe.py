@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from small_recipe import SMALL, stage
 
 from rho1bench.recipe import EvalStage, Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe
-from rho1bench.system.files import write_json, write_jsonl
+from rho1bench.system.files import sha256_bytes
 
 Json = dict[str, Any]
 TASKS = [f"task_{letter}" for letter in "abcdef"]
@@ -66,6 +67,13 @@ def contest_data(edit: Edit = lambda data: None, seeds: int = 4) -> Json:
     return data
 
 
+def fewer(data: Json) -> None:
+    """Two learning rates, and checkpoints along the training of one rule alone."""
+    arm = stage(data, "arm")
+    arm["matrix"] = arm["matrix"] | {"optimizer.learning_rate": [1e-3, 2e-3]}
+    stage(data, "eval")["evaluations"][1]["checkpoints"] = ["arm-excess-*"]
+
+
 def contest_recipe(folder: Path, edit: Edit = lambda data: None, seeds: int = 4) -> Recipe:
     """The recipe, loaded from a file in ``folder``."""
     path = folder / "contest_small.yaml"
@@ -79,16 +87,18 @@ def arm_of(name: str) -> str:
 
 
 def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None = None) -> dict[str, Path]:
-    """Write what training and evaluation would have left; returns the folders by stage.
+    """Write what training and evaluation would have left in ``folder``; returns the folders by stage.
 
     Answers differ by seed, by document (some are easier) and at random; suites have six tasks of ``rows`` documents.
     """
     evaluation = recipe.stage("eval", EvalStage)
     folders = {one.name: folder / one.name for one in recipe.stages}
     for one in recipe.stages_of(TrainStage):
-        init = one.init_stage or {}
-        facts = {"num_parameters": 1000, "tokens": 1280, "selected_tokens": 1280, "max_steps": 20, "init": init}
-        write_json(folders[one.name] / "training.json", facts)
+        tokens = one.max_steps * one.batch_size * 16
+        selected = tokens if one.selection is None else tokens * 6 // 10
+        facts = {"tokens": tokens, "selected_tokens": selected, "max_steps": one.max_steps, "num_parameters": 1000}
+        folders[one.name].mkdir(parents=True, exist_ok=True)
+        (folders[one.name] / "training.json").write_text(json.dumps(facts | {"init": one.init_stage or {}}))
     for name in evaluation.final_checkpoints:
         generator = np.random.default_rng([*name.encode()])
         chance = (SKILL | (skill or {}))[arm_of(name)]
@@ -98,14 +108,16 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
             task: (generator.random(rows) < chance + shift + ease[index]).astype(float).tolist()
             for index, task in enumerate(TASKS)
         }
-        dev = {task.replace("task", "dev"): values[:20] for task, values in answers.items()}
+        dev = {task.replace("task", "dev"): values[:20] for task, values in list(answers.items())[:2]}
         suites = {SUITE: TASKS, DEV: list(dev)}
-        write_label(folders["eval"], name, answers | dev, suites, stage=name)
-        if name.startswith("arm-"):
+        weights = sha256_bytes(name.encode())
+        write_label(folders["eval"], name, answers | dev, suites, stage=name, weights_sha256=weights)
+        if any(item.trajectory and name in item.checkpoints for item in evaluation.evaluations):
             _write_checkpoints(folders["eval"], name, answers, generator)
         rule, setting = arm_of(name), "-".join(name.split("-")[2:4])
         loss = 2.0 - chance + (0.0 if setting == BEST.get(rule) else 0.3) + generator.normal(0.0, 0.01)
-        write_jsonl(folders[name] / "metrics.jsonl", [{"step": 10, "validation_loss": 3.0}, {"validation_loss": loss}])
+        losses = f'{{"step": 10, "validation_loss": 3.0}}\n{{"validation_loss": {loss}}}\n'
+        (folders[name] / "metrics.jsonl").write_text(losses)
     return folders
 
 

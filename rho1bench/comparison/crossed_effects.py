@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,17 @@ class CrossedMean:
     def over_seeds(self) -> bool:
         """False: there are too few seeds to speak of others, interval and p are of the documents alone."""
         return self.num_seeds >= FEWEST_SEEDS
+
+    def at(self, index: int) -> CrossedMean:
+        """Return one of several cases along the only axis."""
+        return replace(
+            self,
+            mean=self.mean[index],
+            seeds_variance=self.seeds_variance[index],
+            documents_variance=self.documents_variance[index],
+            residual_variance=self.residual_variance[index],
+            documents_df=self.documents_df[index],
+        )
 
 
 def crossed_mean(strata: Sequence[Values]) -> CrossedMean:

@@ -3,7 +3,8 @@
 Model states (N weights, P processes), after the ZeRO paper (Rajbhandari et al. 2020, arXiv 1910.02054, section 3):
 float32 weights 4N, gradients 4N, AdamW's two moments 8N. ``ddp`` holds all of it in every process, and 4N more in its
 gradient buckets; ``fsdp2`` and ``deepspeed`` hold 1/P of it, and two layers' weights and gradients whole (one at work,
-one on its way). bf16 autocast keeps a bf16 copy (2N) of the weights that are multiplied, for the backward pass.
+one on its way). bf16 autocast keeps a bf16 copy (2N) of the weights that are multiplied, for the backward pass. A
+moving average of the weights (``selection.moving_average``) is 4N more.
 
 Activations a token and layer, h hidden, k width of keys, i intermediate, a heads. Counted from the tensors that
 autograd saves for transformers' Llama with SDPA (no attention matrix); Korthikanti et al. 2022 (arXiv 2205.05198)
@@ -49,9 +50,9 @@ def training_memory(shape: ModelShape, stage: TrainStage, length: int, num_gpus:
     in_flight = 2 * shape.layer_parameters if sharded else 0
     states = 4.0 * shape.num_parameters * share
     buckets = 4.0 * shape.num_parameters if num_gpus > 1 and not sharded else 0.0
-    copy = 0.0
+    copy = 4.0 * shape.num_parameters if stage.selection is not None and stage.selection.keeps_average else 0.0
     if stage.precision == "bf16":
-        copy = 2.0 * (in_flight if sharded else shape.num_parameters)
+        copy += 2.0 * (in_flight if sharded else shape.num_parameters)
     micro_batch = stage.micro_batch_size or max(stage.batch_size // num_gpus, 1)
     return Memory(
         weights=states + 4.0 * in_flight + copy,

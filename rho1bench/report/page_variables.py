@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
-from rho1bench.comparison.contest.text import findings as contest_findings
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
@@ -16,7 +15,7 @@ from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, Train
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
-from rho1bench.report.contest_section import contest_figures, contest_view
+from rho1bench.report.contest_section import SuiteSection, contest_suites, contest_view
 from rho1bench.report.figures import Figure
 from rho1bench.report.run_data import RunData
 
@@ -28,13 +27,14 @@ class Charts:
     accuracy: Sequence[Figure]
     costs: Sequence[Figure]
     losses: Sequence[Figure]
-    contests: Mapping[str, Figure]
+    contests: Mapping[tuple[str, str], SuiteSection]
     """By contest and suite."""
 
     @property
     def all(self) -> list[Figure]:
         """All figures in the order of the page."""
-        return [*self.contests.values(), *self.accuracy, *self.costs, *self.losses]
+        contests = [section.figure for section in self.contests.values()]
+        return [*contests, *self.accuracy, *self.costs, *self.losses]
 
 
 def draw(run: RunData) -> Charts:
@@ -47,7 +47,7 @@ def draw(run: RunData) -> Charts:
         if points
     ]
     losses = figures.loss_figures(run.losses, styles)
-    return Charts(accuracy, _cost_figures(run), losses, contest_figures(run.comparison.contests))
+    return Charts(accuracy, _cost_figures(run), losses, contest_suites(run.comparison.contests))
 
 
 def _cost_figures(run: RunData) -> list[Figure]:
@@ -67,7 +67,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
     """Return the templates' variables."""
     assert summary.engine is not None
     pairs = summary.comparisons
-    sentences = _contest_sentences(summary)
+    sentences = [(one.verdict, one.evidence) for part in charts.contests.values() for one in part.view.findings]
     sentences += [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
     return {
         "name": summary.recipe,
@@ -78,7 +78,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "evidence": sentences[0][1],
         "conditions": findings.conditions(pairs[0], summary.training) if pairs else "",
         "findings": [f"{verdict}: {evidence}." if evidence else f"{verdict}." for verdict, evidence in sentences[1:]],
-        "contests": [contest_view(contest, dict(charts.contests)) for contest in summary.contests],
+        "contests": [contest_view(contest, charts.contests) for contest in summary.contests],
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
         "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
         "costs": cost_tables(summary.costs),
@@ -97,16 +97,6 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "settings": summary.comparison_settings,
         "recipe_yaml": recipe_text(run),
     }
-
-
-def _contest_sentences(summary: RunSummary) -> list[tuple[str, str]]:
-    """Return what contests say, the best control first: a rule that does not beat it is no reason to select."""
-    return [
-        (finding.verdict, finding.evidence)
-        for contest in summary.contests
-        for suite in contest.suites
-        for finding in reversed(contest_findings(suite))
-    ]
 
 
 def recipe_text(run: RunData) -> str:

@@ -157,9 +157,7 @@ class StageCallback(TrainerCallback):
         ):
             return
         share = self._pre_pass_seconds / max(time.monotonic() - self._began, 1e-9)
-        self.progress.message(
-            f"the score-only pass that ranks each optimizer step as a whole takes {share:.0%} of the time"
-        )
+        self.progress.message(f"the score-only pass over each optimizer step as a whole takes {share:.0%} of the time")
 
     def _log(self, step: int) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 import pytest
 import yaml
-from contest_recipe import DEV, contest_recipe, write_run
+from contest_recipe import DEV, contest_recipe, fewer, write_run
 from eval_cli import CommandLine
 from eval_folders import write_label
 from small_recipe import SMALL
@@ -37,7 +37,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def contest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run with a contest."""
     folder = tmp_path_factory.mktemp("contest")
-    recipe = contest_recipe(folder)
+    recipe = contest_recipe(folder, fewer)
     folders = write_run(folder / "stages", recipe, rows=20)
     for name, run in (("compare", comparison_stage.run), ("report", report_stage.run)):
         folders[name].mkdir()

@@ -18,6 +18,7 @@ from rho1bench.leaderboard.records import from_evaluation
 from rho1bench.leaderboard.records.add import add
 from rho1bench.leaderboard.records.checks import read_records
 from rho1bench.leaderboard.records.compare import compare
+from rho1bench.leaderboard.records.record_summary import selection_text
 from rho1bench.paper.suites import SUITES
 
 FACTS: dict[str, Any] = {
@@ -136,3 +137,19 @@ def test_compare_takes_folders_of_evaluations_and_names_what_is_unknown(tmp_path
         compare("known", str(left), results)
     with pytest.raises(DataError, match="no suite is common"):
         compare("rho1_math9/known-model", str(left), results)
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        ({"ratio": 0.3, "token_scores": "scores"}, "excess_loss 30%"),
+        ({"score": "position_ramp", "parameters": {"length": 20}}, "position_ramp (length 20)"),
+        ({"ratio": {"schedule": "linear", "start": 1.0, "end": 0.5}}, "excess_loss 100% to 50%"),
+        (
+            {"score": "random", "ratio": {"schedule": "full_then", "steps": 9, "ratio": 0.5}},
+            "random 100% for 9 steps, then 50%",
+        ),
+    ],
+)
+def test_a_selection_in_words(selection, words):
+    assert selection_text(selection) == words

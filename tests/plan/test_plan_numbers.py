@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rho1bench.errors import RunError
 from rho1bench.plan.estimate import Machine, make_machine, plan_run, processes_of
 from rho1bench.plan.memory import activation_bytes, layer_bytes_per_token, training_memory
-from rho1bench.recipe import Distributed, TrainStage
+from rho1bench.recipe import Distributed, Selection, TrainStage
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.sizing.flops import FORWARD, flops_per_token, gpu_seconds, mfu
 from rho1bench.sizing.gpus import GPUS, find_gpu
@@ -90,6 +90,8 @@ def test_model_states_are_those_of_the_zero_paper(math_1b):
     plain = stage_of(math_1b, "slm").model_copy(update={"precision": "fp32", "distributed": None})
     alone = training_memory(TINYLLAMA, plain, 2048, 1)
     assert alone.weights + alone.gradients + alone.optimizer == 16 * weights
+    averaged = {"selection": Selection(score="self_gain", ratio=0.5, moving_average=0.9)}
+    assert training_memory(TINYLLAMA, plain.model_copy(update=averaged), 2048, 1).weights == 8 * weights
     sharded = plain.model_copy(update={"distributed": Distributed(strategy="fsdp2")})
     spread = training_memory(TINYLLAMA, sharded, 2048, 32)
     assert spread.optimizer == pytest.approx(8 * weights / 32)

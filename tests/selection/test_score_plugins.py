@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from rule_packages import CAUTIOUS, write_package
+from small_recipe import problems, rho1bench
+from typer.testing import CliRunner
 
+from rho1bench.cli.app import app
 from rho1bench.errors import PluginError, RecipeError
 from rho1bench.recipe import Selection
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.recipe.models.score_names import score_names
 from rho1bench.selection import score_functions
 from rho1bench.selection.score_functions import ScoreInputs, score_function, score_function_names
+from rho1bench.system.files import read_jsonl
 
 Install = Callable[[str, str, str], None]
 GOOD = """
@@ -29,15 +35,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.setattr(score_functions, "_SCORE_FUNCTIONS", dict(score_functions._SCORE_FUNCTIONS))
 
     def make(package: str, entry: str, source: str) -> None:
-        module = f"{tmp_path.name}_{package}".replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{package.replace('-', '_')}-1.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
-        name, _, attribute = entry.partition("=")
-        (info / "entry_points.txt").write_text(f"[rho1bench.score_functions]\n{name} = {module}:{attribute}\n")
         # Another entry on the path: what was found before is not asked again.
-        monkeypatch.syspath_prepend(str(info))
+        monkeypatch.syspath_prepend(str(write_package(tmp_path, package, entry, source)))
 
     return make
 
@@ -59,6 +58,8 @@ def test_a_package_adds_a_score(install: Install) -> None:
         ("1 / 0", "cannot be loaded: ZeroDivisionError"),
         ("late = len", "expected a ScoreFunction whose name is 'late_tokens'"),
         (GOOD.replace("late_tokens", "other"), "expected a ScoreFunction whose name is 'late_tokens'"),
+        (GOOD.replace('("token_positions",)', '("target_id",)'), "reads 'target_id' (did you mean 'target_ids'?)"),
+        (GOOD.replace('("token_positions",)', '(), gives="weight"'), "expected scores or weights"),
     ],
 )
 def test_a_broken_package_is_named(install: Install, source: str, words: str) -> None:
@@ -91,3 +92,76 @@ def test_an_unknown_score_is_told_with_the_nearest(install: Install) -> None:
         load_recipe("quickstart", ["stages.slm.selection.score=late_token"])
     assert "stages.slm.selection.score: expected one of excess_loss, reference_loss" in str(caught.value)
     assert "got 'late_token' (did you mean 'late_tokens'?)" in str(caught.value)
+
+
+def test_a_rule_that_reads_more_than_it_declares_is_told(install: Install) -> None:
+    install("late-scores", "late_tokens=late", GOOD.replace('("token_positions",)', '("losses",)'))
+    with pytest.raises(PluginError, match=r"reads 'token_positions', which is not among its inputs \(losses\)"):
+        score_function("late_tokens").compute(ScoreInputs({"losses": torch.zeros(2)}))
+
+
+def test_a_rule_with_parameters_is_listed_and_its_parameters_are_checked(install: Install) -> None:
+    install("careful", "cautious=cautious", CAUTIOUS)
+    listed = CliRunner().invoke(app, ["rules"], env={"COLUMNS": "200"}).output
+    assert "cautious" in listed
+    assert "careful 1.5" in listed
+    assert "threshold 5.0" in listed
+    one = CliRunner().invoke(app, ["rules", "cautious"]).output
+    for words in ("weights", "entropies", "at least 0, default 5.0", "one of drop, halve, default drop", "careful 1.5"):
+        assert words in one
+    selection = "stages.slm.selection={score: cautious, parameters: {treshold: 1.0, beyond: halv}}"
+    message = problems("quickstart", selection)
+    assert "parameters.treshold: unknown key 'treshold' (did you mean 'threshold'?)" in message
+    assert "parameters.beyond: expected one of drop, halve, got 'halv' (did you mean 'halve'?)" in message
+    ratio = "stages.slm.selection={score: cautious, ratio: 0.5}"
+    assert "the rule 'cautious' gives weights" in problems("quickstart", ratio)
+
+
+RECIPE = """
+name: packaged
+stages:
+  - {name: tokenizer, kind: tokenizer, vocab_size: 400, sources: [{type: mini_world, text: clean, num_documents: 40}]}
+  - name: web
+    kind: corpus
+    tokenizer: tokenizer
+    block_size: 48
+    num_blocks: 16
+    sources: [{type: mini_world, text: web, num_documents: 40}]
+  - &train
+    name: clm
+    kind: pretrain
+    corpus: web
+    init:
+      {hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: 2,
+       max_position_embeddings: 512}
+    optimizer: {learning_rate: 1e-3}
+    batch_size: 4
+    micro_batch_size: 2
+    max_steps: 4
+    logging_steps: 1
+    num_threads: 1
+  - {<<: *train, name: arm, selection: {score: cautious, parameters: {threshold: 5.9, beyond: halve}}}
+  - name: eval
+    kind: eval
+    max_model_len: 384
+    engine: hf
+    evaluations: [{checkpoints: [clm, arm], suites: [mini_gsm8k], limit: 3}]
+  - {name: compare, kind: compare, evaluation: eval, pairs: [{treatment: arm, baseline: clm}], num_resamples: 100}
+"""
+
+
+@pytest.mark.sweep
+def test_a_rule_of_another_package_is_run_and_compared(tmp_path: Path) -> None:
+    (tmp_path / "installed").mkdir()
+    write_package(tmp_path / "installed", "careful", "cautious=cautious", CAUTIOUS)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path / "installed"), str(Path(__file__).parents[2])])}
+    run = ("run", tmp_path / "recipe.yaml", "--output", tmp_path / "run")
+    missing = rho1bench(*run)
+    assert missing.returncode == 2
+    assert "stages.arm.selection.score: expected one of" in missing.stderr
+    done = rho1bench(*run, **path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = read_jsonl(tmp_path / "run/stages/arm/metrics.jsonl")
+    assert [row["step"] for row in rows if "effective_ratio" in row] == [1, 2, 3, 4]
+    assert '"arm"' in (tmp_path / "run/stages/compare/comparison.json").read_text()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import world
+from rule_packages import CAUTIOUS, write_package
 from safetensors.torch import load_file
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
@@ -217,6 +218,25 @@ def test_rules_in_fine_tuning(out: Path, selection: dict[str, Any]) -> None:
         weighted = "ratio" not in selection
         assert row["select_ratio"] == (1.0 if weighted else pytest.approx(0.5, abs=0.02))
         assert ("effective_ratio" in row) == weighted
+
+
+def test_a_rule_of_another_package_trains(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score_functions, "_SCORE_FUNCTIONS", dict(score_functions._SCORE_FUNCTIONS))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(write_package(tmp_path, "careful", "cautious=cautious", CAUTIOUS)))
+    store = TokenScores(out / "base_scores")
+    middle = float(np.median([store.block(block)[1:, 1] for block in range(len(store))]))
+    halved = {"score": "cautious", "parameters": {"threshold": middle, "beyond": "halve"}}
+    dropped = {"score": "cautious", "parameters": {"threshold": middle}}
+    half, drop = run(
+        out, world.pretrain("halved", selection=halved, **SHORT), world.pretrain("dropped", selection=dropped, **SHORT)
+    )
+    share = drop[0]["select_ratio"]  # of tokens of which the base model is sure enough
+    assert 0.1 < share < 0.9
+    assert drop[0]["effective_ratio"] == pytest.approx(share)
+    assert half[0]["select_ratio"] == 1.0
+    weights, squares = share + 0.5 * (1 - share), share + 0.25 * (1 - share)
+    assert half[0]["effective_ratio"] == pytest.approx(weights**2 / squares)
 
 
 def test_all_weights_zero_stop_training(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from rho1bench.comparison.contest.results import (
     Unit,
 )
 from rho1bench.comparison.crossed_effects import (
+    FEWEST_SEEDS,
     CrossedMean,
     crossed_mean,
     equivalence_p,
@@ -96,13 +97,20 @@ def contest_suite(suite: str, entrants: Sequence[Entrant], *, margin: float, uni
     _check(entrants)
     ranked = sorted(entrants, key=lambda one: one.score if unit == "bits per byte" else -one.score)
     controls = [one for one in ranked if one.role == "control"]
-    baselines: dict[str, Entrant] = {one.role: one for one in reversed(ranked) if one.role in BASELINES}
+    baselines = {part: one for one in reversed(ranked) for part in BASELINES if one.role == part}
+    pairs = [
+        _Pair(one, part, baselines[part])
+        for one in ranked
+        for part in BASELINES
+        if part in baselines and baselines[part].arm != one.arm
+    ]
+    against = _all_differences(pairs, margin)
     return ContestSuite(
         suite=suite,
         unit=unit,
         tasks={task: values.shape[1] for task, values in entrants[0].scores.items()},
         best_control=controls[0].arm if controls else None,
-        arms=[_result(one, baselines, margin) for one in ranked],
+        arms=[_result(one, against.get(one.arm, {})) for one in ranked],
         signal={task: _signal(task, entrants) for task in entrants[0].scores},
     )
 
@@ -121,7 +129,7 @@ def _signal(task: str, entrants: Sequence[Entrant]) -> TaskSignal:
     return task_signal(scores, [late for one in arms for late in one.late.get(task, ())])
 
 
-def _result(entrant: Entrant, baselines: Mapping[str, Entrant], margin: float) -> ArmResult:
+def _result(entrant: Entrant, against: dict[str, ArmDifference]) -> ArmResult:
     names = [str(seed) for seed in entrant.seeds] or [""]
     return ArmResult(
         arm=entrant.arm,
@@ -130,40 +138,78 @@ def _result(entrant: Entrant, baselines: Mapping[str, Entrant], margin: float) -
         score=entrant.score,
         seeds=dict(zip(names, entrant.by_seed.tolist(), strict=True)),
         tasks={task: float(values.mean()) for task, values in entrant.scores.items()},
-        against={
-            part: arm_difference(entrant, baseline, margin=margin)
-            for part, baseline in baselines.items()
-            if baseline.arm != entrant.arm
-        },
+        against=against,
     )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """An arm and the baseline that plays ``part`` for it."""
+
+    arm: Entrant
+    part: str
+    baseline: Entrant
+
+    @property
+    def strata(self) -> list[Values]:
+        """Differences by task, shape (seeds, documents)."""
+        return [values - self.baseline.scores[task] for task, values in self.arm.scores.items()]
+
+
+def _all_differences(pairs: Sequence[_Pair], margin: float) -> dict[str, dict[str, ArmDifference]]:
+    """Return the differences by arm and part; pairs of as many seeds are computed at once."""
+    batches: dict[int, list[_Pair]] = {}
+    for pair in pairs:
+        batches.setdefault(pair.strata[0].shape[0], []).append(pair)
+    found: dict[str, dict[str, ArmDifference]] = {}
+    for batch in batches.values():
+        for pair, difference in zip(batch, _differences(batch, margin), strict=True):
+            found.setdefault(pair.arm.arm, {})[pair.part] = difference
+    return found
 
 
 def arm_difference(arm: Entrant, baseline: Entrant, *, margin: float) -> ArmDifference:
     """Return ``arm`` minus ``baseline``; the p are not adjusted yet."""
-    strata = {task: values - baseline.scores[task] for task, values in arm.scores.items()}
-    found = crossed_mean(list(strata.values()))
-    by_seed = np.stack([values.mean(axis=1) for values in strata.values()]).mean(axis=0).tolist()
-    tasks = {task: float(values.mean()) for task, values in strata.items()}
-    mean, half, spread = float(found.mean), float(half_width(found)), spread_of(found)
-    return ArmDifference(
-        baseline=baseline.arm,
-        difference=mean,
-        ci=(mean - half, mean + half),
-        covers="seeds and documents" if found.over_seeds else "documents",
-        p=_number(p_value(found)),
-        p_holm=None,
-        p_seeds=sign_flips_of_several(by_seed),
-        p_tasks=sign_flips_of_several(list(tasks.values())),
-        equivalence=Equivalence(margin=margin, p=_number(equivalence_p(found, margin)), p_holm=None),
-        seeds=[
-            _seed_difference(seed, list(strata.values()), row) for row, seed in enumerate(arm.seeds or baseline.seeds)
-        ],
-        tasks=tasks,
-        spread=SpreadOfDifference(
-            seeds=spread.seeds if found.over_seeds else None, documents=spread.documents, residual=spread.residual
-        ),
-        cautions=_cautions(arm, baseline, found, by_seed),
-    )
+    return _differences([_Pair(arm, "full", baseline)], margin)[0]
+
+
+def _differences(pairs: Sequence[_Pair], margin: float) -> list[ArmDifference]:
+    strata = [
+        np.stack(task) for task in zip(*(pair.strata for pair in pairs), strict=True)
+    ]  # (pairs, seeds, documents)
+    found = crossed_mean(strata)
+    half, p, equal = half_width(found), p_value(found), equivalence_p(found, margin)
+    one_seed = crossed_mean([values[..., None, :] for values in strata])  # cases (pairs, seeds)
+    seeds = (one_seed.mean, half_width(one_seed), p_value(one_seed))
+    tasks = np.stack([values.mean(axis=(1, 2)) for values in strata], axis=1)
+    differences = []
+    for index, pair in enumerate(pairs):
+        names = pair.arm.seeds or pair.baseline.seeds
+        mean, width, by_seed = float(found.mean[index]), float(half[index]), one_seed.mean[index].tolist()
+        differences.append(
+            ArmDifference(
+                baseline=pair.baseline.arm,
+                difference=mean,
+                ci=(mean - width, mean + width),
+                covers="seeds and documents" if found.over_seeds else "documents",
+                p=_number(p[index]),
+                p_holm=None,
+                p_seeds=sign_flips_of_several(by_seed),
+                p_tasks=sign_flips_of_several(tasks[index].tolist()),
+                equivalence=Equivalence(margin=margin, p=_number(equal[index]), p_holm=None),
+                seeds=[_seed_difference(seed, *(part[index, row] for part in seeds)) for row, seed in enumerate(names)],
+                tasks=dict(zip(pair.arm.scores, tasks[index].tolist(), strict=True)),
+                spread=_spread(found.at(index)),
+                cautions=_cautions(pair.arm, pair.baseline, found.num_seeds, by_seed),
+            )
+        )
+    return differences
+
+
+def _spread(found: CrossedMean) -> SpreadOfDifference:
+    spread = spread_of(found)
+    seeds = spread.seeds if found.over_seeds else None
+    return SpreadOfDifference(seeds=seeds, documents=spread.documents, residual=spread.residual)
 
 
 def _number(value: Values) -> float | None:
@@ -171,19 +217,16 @@ def _number(value: Values) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _seed_difference(seed: int, strata: Sequence[Values], row: int) -> SeedDifference:
-    found = crossed_mean([values[row : row + 1] for values in strata])
-    mean, half = float(found.mean), float(half_width(found))
-    return SeedDifference(seed=seed, difference=mean, ci=(mean - half, mean + half), p=_number(p_value(found)))
+def _seed_difference(seed: int, mean: Values, half: Values, p: Values) -> SeedDifference:
+    low, high = float(mean - half), float(mean + half)
+    return SeedDifference(seed=seed, difference=float(mean), ci=(low, high), p=_number(p))
 
 
-def _cautions(arm: Entrant, baseline: Entrant, found: CrossedMean, by_seed: Sequence[float]) -> list[str]:
+def _cautions(arm: Entrant, baseline: Entrant, num_seeds: int, by_seed: Sequence[float]) -> list[str]:
     once = [one.arm for one in (arm, baseline) if one.is_trained_once]
     cautions = [f"{name} was trained once: its own spread over seeds is not in the interval" for name in once]
-    if not found.over_seeds:
-        cautions.append(
-            f"{found.num_seeds} counted seed{'s say' if found.num_seeds > 1 else ' says'} nothing of others"
-        )
+    if num_seeds < FEWEST_SEEDS:
+        cautions.append(f"{num_seeds} counted seed{'s say' if num_seeds > 1 else ' says'} nothing of others")
     elif (refusal := t_refusal(by_seed)) and "groups" in refusal:
         cautions.append(f"{refusal}: the interval assumes one group")
     return cautions

@@ -14,17 +14,21 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.pages.figures import figure_files
+from rho1bench.leaderboard.pages.figures import contest_files, figure_files
 from rho1bench.leaderboard.pages.html import html_page
 from rho1bench.leaderboard.pages.markdown import markdown_page
 from rho1bench.leaderboard.records.add import add, all_or_nothing
 from rho1bench.leaderboard.records.checks import read_records
+from rho1bench.leaderboard.records.contest_checks import read_contests
+from rho1bench.leaderboard.records.contest_record import json_schema as contest_json_schema
 from rho1bench.leaderboard.records.record import json_schema
 from rho1bench.leaderboard.tables.board import make_board
 from rho1bench.system.files import write_text
 
 MARKDOWN_PAGE, HTML_PAGE, SCHEMA_FILE = "LEADERBOARD.md", "leaderboard.html", "record.schema.json"
+CONTEST_SCHEMA_FILE = "contest.schema.json"
 _PROBLEMS_SHOWN, _DIFF_LINES, _LINE = 20, 30, 160
 
 
@@ -36,10 +40,15 @@ def pages(results: Path) -> tuple[dict[str, str], list[str]]:
 
 def _pages(results: Path) -> tuple[dict[str, str], list[str]]:
     records, problems = read_records(results)
-    board = make_board(records)
-    schema = json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    texts = {MARKDOWN_PAGE: markdown_page(board), HTML_PAGE: html_page(board), SCHEMA_FILE: schema}
-    return texts | figure_files(board.all_figures, records), problems
+    contests, found = read_contests(results, records)
+    board = make_board(records, contests)
+    texts = {MARKDOWN_PAGE: markdown_page(board), HTML_PAGE: html_page(board)}
+    texts |= {SCHEMA_FILE: _schema_text(json_schema()), CONTEST_SCHEMA_FILE: _schema_text(contest_json_schema())}
+    return texts | figure_files(board.all_figures, records) | contest_files(board.contests), problems + found
+
+
+def _schema_text(schema: JsonObject) -> str:
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 @contextmanager

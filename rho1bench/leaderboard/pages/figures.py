@@ -1,7 +1,7 @@
-"""``results/figures/``: accuracy against tokens as a picture of its own, for a README or a talk.
+"""``results/figures/``: the pages' pictures as files of their own, for a README or a talk.
 
-One file for each figure of the page. Other stages of the same recipe that were evaluated on the same suite are drawn as
-levels, so that a treatment never stands beside its baseline alone.
+Forest plots of contests, and accuracy against tokens: there, other stages of the same recipe that were evaluated on the
+same suite are drawn as levels, so that a treatment never stands beside its baseline alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from rho1bench.leaderboard.pages.html import accuracy_chart
 from rho1bench.leaderboard.records.from_evaluation import slug
 from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
+from rho1bench.leaderboard.tables.contests import ContestBoard
+from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import svg
 from rho1bench.rendering.numbers import label_name
 
@@ -27,6 +29,15 @@ def figure_files(figures: Sequence[Figure], records: Sequence[RecordSummary]) ->
         path = f"{FIGURES}/{stem}.{same + 1}.svg" if same else f"{FIGURES}/{stem}.svg"
         files[path] = svg(accuracy_chart(figure, _controls(figure, records)), standalone=True) + "\n"
     return files
+
+
+def contest_files(contests: Sequence[ContestBoard]) -> dict[str, str]:
+    """Return the forest plots of contests by their paths under ``results/``."""
+    return {
+        f"{FIGURES}/{slug(contest.stem)}.{slug(view.suite)}.svg": forest_svg(view.plot, standalone=True) + "\n"
+        for contest in contests
+        for view in contest.suites
+    }
 
 
 def _controls(figure: Figure, records: Sequence[RecordSummary]) -> list[tuple[float, str]]:

@@ -19,6 +19,7 @@ from rho1bench.leaderboard.tables.board import Board
 from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.axes import FIGURE_STYLE
+from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import Chart, Series, svg
 from rho1bench.rendering.templates import html_environment
 
@@ -36,6 +37,7 @@ def html_page(board: Board) -> str:
         view=table_view,
         cells=_cells,
         panels=_panels,
+        forest=forest_svg,
         count=fmt.count,
         self_reported=SELF_REPORTED,
         arxiv=ARXIV,

@@ -13,7 +13,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from rho1bench.comparison.result_files import JsonObject
 from rho1bench.errors import DataError
+from rho1bench.leaderboard.records.contest_from_run import pack_contests
+from rho1bench.leaderboard.records.contest_record import ContestRecord, record_text
+from rho1bench.leaderboard.records.contest_record import as_json as contest_as_json
 from rho1bench.leaderboard.records.from_evaluation import find_evaluations, folders_of_results, pack_evaluation
 from rho1bench.leaderboard.records.from_run import Run, find_runs, pack_run, recipe_path, recipe_text, run_command
 from rho1bench.leaderboard.records.read import RECORDS
@@ -34,7 +38,8 @@ def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
     if runs and name is not None:
         raise DataError("--name is for an evaluation; the records of a run are named by recipe, stage and seed.")
     records = [record for run in runs for record in pack_run(run)] if runs else list(_evaluated(folder, name))
-    if not records:
+    contests = [contest for run in runs for contest in pack_contests(run)]
+    if not records and not contests:
         raise DataError(
             f"{folder}: neither a run (recipe.yaml, summary.json) nor an evaluation (results.json). "
             "Give a folder that `rho1bench run` or `rho1bench eval` wrote."
@@ -42,7 +47,8 @@ def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
     for record in records:
         _check_owner(record, results)
     with all_or_nothing(results) as copy:
-        written = [path for record in records if (path := _write(record, copy))]
+        written = [path for record in records if (path := _write(record.id, as_json(record), copy))]
+        written += [path for contest in contests if (path := _write_contest(contest, copy))]
         written += [path for run in runs if (path := _write_recipe(run, copy))]
     return [results / path.relative_to(copy) for path in written]
 
@@ -119,13 +125,13 @@ def _evaluated(folder: Path, name: str | None) -> Iterator[Record]:
         yield from packed.values()
 
 
-def _path(record: Record, results: Path) -> Path:
-    return results / RECORDS / f"{record.id}.json"
+def _path(record_id: str, results: Path) -> Path:
+    return results / RECORDS / f"{record_id}.json"
 
 
 def _check_owner(record: Record, results: Path) -> None:
     """Refuse to replace another checkpoint's record; a run that was made again may replace its own."""
-    path = _path(record, results)
+    path = _path(record.id, results)
     if not path.is_file() or record.training is not None:
         return
     before = read_json(path).get("model", {})
@@ -135,11 +141,19 @@ def _check_owner(record: Record, results: Path) -> None:
         )
 
 
-def _write(record: Record, results: Path) -> Path | None:
-    path, data = _path(record, results), as_json(record)
+def _write(record_id: str, data: JsonObject, results: Path) -> Path | None:
+    path = _path(record_id, results)
     if path.is_file() and read_json(path) == data:
         return None
     write_json(path, data)
+    return path
+
+
+def _write_contest(contest: ContestRecord, results: Path) -> Path | None:
+    path, text = _path(contest.id, results), record_text(contest_as_json(contest))
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return None
+    write_text(path, text)
     return path
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records import compare
+from rho1bench.leaderboard.records.contest_record import FOLDER
 from rho1bench.leaderboard.records.origin import (
     declared_seeds,
     expected_baseline,
@@ -45,14 +46,21 @@ def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
     records: list[RecordSummary] = []
     problems = list(_folder_problems(results))
     for path in sorted(_files(results / RECORDS), key=lambda path: path.as_posix()):
+        if path.parent == results / RECORDS / FOLDER and not path.is_symlink():
+            continue  # contests, of which `contest_checks` asks other things
         place = path.relative_to(results).as_posix()
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
             records.append(summarize(record, counts=not is_tuning_seed(record, results)))
-            own = [*kept_recipe_problems(record, results), *origin_problems(record, results)]
-            problems += [f"{place}: {problem}" for problem in own]
+            problems += [f"{place}: {problem}" for problem in _recipe_problems(record, results)]
     return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))
+
+
+def _recipe_problems(record: Record, results: Path) -> Iterator[str]:
+    if record.training is not None:
+        yield from kept_recipe_problems(record.command, record.training.recipe_sha256, results)
+    yield from origin_problems(record, results)
 
 
 def _files(folder: Path) -> Iterator[Path]:

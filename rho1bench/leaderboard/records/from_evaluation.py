@@ -63,7 +63,7 @@ def slug(name: str) -> str:
 def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record:
     """Return what every record has, from one label's results; ``stem`` names its file, a limit is added to it."""
     results = scores.results
-    limit = _limit(results, suite)
+    limit = limit_of(results, suite)
     tasks = {task: _task(results.tasks[task], scores.tasks[task]) for task in scores.suites[suite]}
     return Record(
         schema=SCHEMA,
@@ -91,7 +91,7 @@ def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record
     )
 
 
-def _limit(results: EvalResults, suite: str) -> int | None:
+def limit_of(results: EvalResults, suite: str) -> int | None:
     """Return the limit of a suite's documents; of a suite whose tasks came with others, the smallest of all."""
     limits = results.limits
     found = [limits[suite]] if suite in limits else list(limits.values())
@@ -100,9 +100,14 @@ def _limit(results: EvalResults, suite: str) -> int | None:
 
 def scale_of(suite: str, tasks: Mapping[str, TaskRecord]) -> Scale:
     """Return the scale of a record that is no smoke test."""
+    return scale_of_tasks(suite, is_whole=all(task.is_whole for task in tasks.values()))
+
+
+def scale_of_tasks(suite: str, *, is_whole: bool) -> Scale:
+    """Return the scale of a suite of which every row was asked, or not."""
     if suite not in RANKED_SUITES:
         return "mini"
-    return "full" if all(task.is_whole for task in tasks.values()) else "limited"
+    return "full" if is_whole else "limited"
 
 
 def _task(result: TaskResult, scores: TaskScores) -> TaskRecord:
@@ -142,7 +147,7 @@ def _public_source(source: str) -> str:
 
 def eval_command(results: EvalResults, suite: str) -> str:
     """Return the command that evaluates the checkpoint again."""
-    source, limit = _public_source(results.model), _limit(results, suite)
+    source, limit = _public_source(results.model), limit_of(results, suite)
     return evaluation_command(source, suite, limit, results.engine, results.engine_settings)
 
 

@@ -30,14 +30,14 @@ _SEED = re.compile(r" --seed ([0-9]+)$")
 _KEPT = re.compile(r"rho1bench run results/(recipes/[a-z0-9._-]+\.yaml) --seed [0-9]+")
 
 
-def kept_recipe_problems(record: Record, results: Path) -> Iterator[str]:
+def kept_recipe_problems(command: str, sha256: str, results: Path) -> Iterator[str]:
     """Yield what is wrong with the recipe that is kept for a record because it does not ship."""
-    match = _KEPT.search(record.command)
-    if match is None or record.training is None:
+    match = _KEPT.search(command)
+    if match is None:
         return
     try:
         recipe = _parsed((results / match[1]).read_text(encoding="utf-8"))
-        fits = settings_sha256(recipe) == record.training.recipe_sha256
+        fits = settings_sha256(recipe) == sha256
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         yield f"its recipe {match[1]} cannot be read: {error}"
         return
@@ -85,12 +85,16 @@ def _evaluation_problems(record: Record) -> Iterator[str]:
 
 
 def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe | str:
-    """Return the recipe of a record of a run, or what is wrong."""
+    return recipe_of(command, training.recipe, training.recipe_sha256, results)
+
+
+def recipe_of(command: str, name: str, sha256: str, results: Path) -> Recipe | str:
+    """Return the recipe called ``name`` of a record that ``command`` makes, or what is wrong."""
     if match := _SHIPPED.fullmatch(command):
         recipe = _shipped(match[1], match[2] is not None)
         if recipe is None:
             return f"no recipe called {match[1]} ships"
-        if recipe_sha256(recipe) != training.recipe_sha256:
+        if recipe_sha256(recipe) != sha256:
             return (
                 f"recipe_sha256 is not that of the shipped recipe {match[1]}. "
                 "If the recipe has changed since, run it again, or keep the old one under results/recipes."
@@ -98,7 +102,7 @@ def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe |
         return recipe
     if (match := _KEPT.fullmatch(command)) is None:
         return f"its command is none that `rho1bench leaderboard add` writes for a run: {command}"
-    if match[1] != f"recipes/{slug(training.recipe)}.{training.recipe_sha256[:8]}.yaml":
+    if match[1] != f"recipes/{slug(name)}.{sha256[:8]}.yaml":
         return f"{match[1]} is not named after its recipe and hash"
     try:
         return _kept((results / match[1]).read_text(encoding="utf-8"))

@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from rho1bench.comparison.result_files import JsonObject
-from rho1bench.leaderboard.records.record import Record, RecordModel, TaskRecord
+from rho1bench.leaderboard.records.contest_record import TaskFacts
+from rho1bench.leaderboard.records.record import RecordModel, TaskRecord
 
 PINS_FILE = Path(__file__).with_name("suite_pins.json")
 
@@ -35,9 +36,9 @@ def task_pins() -> Mapping[str, Mapping[str, TaskPin]]:
     return TypeAdapter(dict[str, dict[str, TaskPin]]).validate_json(PINS_FILE.read_bytes())
 
 
-def pin_problems(record: Record) -> Iterator[str]:
+def pin_problems(tasks: Mapping[str, TaskRecord] | Mapping[str, TaskFacts]) -> Iterator[str]:
     """Yield where the tasks of a record are not the pinned ones; tasks of other suites are not pinned."""
-    for name, task in record.tasks.items():
+    for name, task in tasks.items():
         versions = task_pins().get(name)
         if versions is None:
             continue
@@ -48,7 +49,7 @@ def pin_problems(record: Record) -> Iterator[str]:
             yield from (f"tasks.{name}: {problem}" for problem in _differences(task, pin))
 
 
-def _differences(task: TaskRecord, pin: TaskPin) -> Iterator[str]:
+def _differences(task: TaskRecord | TaskFacts, pin: TaskPin) -> Iterator[str]:
     if task.num_rows != pin.num_rows:
         yield f"num_rows is {task.num_rows}, the test set has {pin.num_rows} rows"
     if task.metric != pin.metric:

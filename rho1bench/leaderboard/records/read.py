@@ -34,7 +34,7 @@ def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
     if path.suffix != ".json":
         return None, ["is no record; only .json files belong here"]
     try:
-        data = _strict_json(path.read_text(encoding="utf-8"))
+        data = strict_json(path.read_text(encoding="utf-8"))
         record = Record.model_validate(data)
     except ValidationError as error:
         return None, list(schema_problems(error, _SHOWN))
@@ -48,7 +48,7 @@ def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
     return record, problems
 
 
-def _strict_json(text: str) -> Any:
+def strict_json(text: str) -> Any:
     """Parse JSON without its usual laxness: NaN, infinity, numbers beyond floats and doubled keys are errors."""
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -80,7 +80,7 @@ def _own_problems(record: Record, data: JsonObject) -> Iterator[str]:
         yield "sha256 does not match its content: the record was changed after it was written. Pack the run again."
     if rec.eval_fingerprint(data) != record.eval_fingerprint:
         yield "eval_fingerprint does not match tasks, prompts, decoding and grader"
-    for place, text in _strange_texts(data):
+    for place, text in strange_texts(data):
         yield f"{place} holds characters other than printable ASCII: {ascii(text)[:80]}"
     if record.suite in SUITES and list(record.tasks) != list(SUITES[record.suite]):
         yield f"tasks are not those of {record.suite}"
@@ -89,25 +89,25 @@ def _own_problems(record: Record, data: JsonObject) -> Iterator[str]:
     for name, task in record.tasks.items():
         for problem in (*_task_problems(task), *_count_problems(task, record.limit)):
             yield f"tasks.{name}: {problem}"
-    yield from pin_problems(record)
+    yield from pin_problems(record.tasks)
     yield from _average_problems(record)
     yield from _scale_problems(record)
     yield from _curve_problems(record)
     yield from _cost_problems(record)
 
 
-def _strange_texts(value: object, place: str = "the record") -> Iterator[tuple[str, str]]:
+def strange_texts(value: object, place: str = "the record") -> Iterator[tuple[str, str]]:
     """Yield the texts (keys too) that are not plain ASCII: look-alike letters and right-to-left marks mislead."""
     if isinstance(value, str):
         if not (value.isascii() and value.replace("\n", "").replace("\t", "").isprintable()):
             yield place, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _strange_texts(key, place)
-            yield from _strange_texts(item, str(key) if place == "the record" else f"{place}.{key}")
+            yield from strange_texts(key, place)
+            yield from strange_texts(item, str(key) if place == "the record" else f"{place}.{key}")
     elif isinstance(value, list) and not (value and isinstance(value[0], float)):
         for item in value:
-            yield from _strange_texts(item, place)
+            yield from strange_texts(item, place)
 
 
 def _task_problems(task: rec.TaskRecord) -> Iterator[str]:

@@ -188,6 +188,17 @@ def selection_text(selection: JsonObject | None) -> str | None:
 def _part_text(part: object) -> str:
     if not isinstance(part, dict):
         return str(part)
-    ratio = part.get("ratio")
-    share = f" {100 * ratio:g}%" if isinstance(ratio, int | float) else ""
-    return f"{part.get('score', 'excess_loss')}{share}"
+    parameters = ", ".join(f"{name} {value}" for name, value in (part.get("parameters") or {}).items())
+    words = f" ({parameters})" if parameters else ""
+    return f"{part.get('score', 'excess_loss')}{words}{_share_text(part.get('ratio'))}"
+
+
+def _share_text(ratio: object) -> str:
+    if isinstance(ratio, int | float):
+        return f" {100 * ratio:g}%"
+    if not isinstance(ratio, dict):
+        return ""
+    if ratio.get("schedule") == "linear":
+        return f" {100 * ratio['start']:g}% to {100 * ratio['end']:g}%"
+    before = f"100% for {ratio['steps']} steps, then " if ratio.get("steps") else ""
+    return f" {before}{100 * ratio['ratio']:g}%"

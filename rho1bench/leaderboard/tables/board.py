@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rho1bench.leaderboard.records.contest_record import ContestRecord
 from rho1bench.leaderboard.records.record_summary import RecordSummary, selection_text
 from rho1bench.leaderboard.tables.accuracy_curves import Figure, accuracy_figures
+from rho1bench.leaderboard.tables.contests import ContestBoard, contest_boards
 from rho1bench.leaderboard.tables.differences import FACTS as DIFFERENCE_FACTS
 from rho1bench.leaderboard.tables.differences import difference_table
 from rho1bench.leaderboard.tables.paper_rows import FACTS, PaperTable, figure_five, pair_rows, paper_table
@@ -64,6 +66,7 @@ class Board:
     figures_left_out: int
     ablations: tuple[Table, ...]
     partial: tuple[Partial, ...]
+    contests: tuple[ContestBoard, ...] = ()
 
     @property
     def all_figures(self) -> tuple[Figure, ...]:
@@ -76,8 +79,8 @@ class Board:
         return sum(len(table.notes) for table in (self.math, self.tools, *self.ablations))
 
 
-def make_board(records: Sequence[RecordSummary]) -> Board:
-    """Return the board of ``records`` (in the order of their ids)."""
+def make_board(records: Sequence[RecordSummary], contests: Sequence[ContestRecord] = ()) -> Board:
+    """Return the board of ``records`` and ``contests`` (in the order of their ids)."""
     by_id = {record.id: record for record in records}
     full = {suite: [one for one in records if one.scale == "full" and one.suite == suite] for suite in SUITE_TITLES}
     ours = [record for suite in full.values() for record in suite]
@@ -95,6 +98,7 @@ def make_board(records: Sequence[RecordSummary]) -> Board:
         figures_left_out=left_out,
         ablations=tuple(_ablation(number, full[MATH], by_id) for number in ("3", "4", "5")),
         partial=tuple(_partial(rest, by_id)),
+        contests=contest_boards(contests),
     )
 
 
