@@ -13,8 +13,9 @@ import yaml
 from eval_folders import write_label
 from small_recipe import SMALL, stage
 
-from rho1bench.recipe import EvalStage, Recipe, TrainStage
+from rho1bench.recipe import EvalStage, PretrainStage, Recipe, ScoreStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.sizing.flops import Work, flops_of
 from rho1bench.system.files import sha256_bytes
 
 Json = dict[str, Any]
@@ -98,7 +99,12 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
         selected = tokens if one.selection is None else tokens * 6 // 10
         facts = {"tokens": tokens, "selected_tokens": selected, "max_steps": one.max_steps, "num_parameters": 1000}
         folders[one.name].mkdir(parents=True, exist_ok=True)
-        (folders[one.name] / "training.json").write_text(json.dumps(facts | {"init": one.init_stage or {}}))
+        facts |= {"init": one.init_stage or {}, "cost": _cost(one, recipe, tokens, selected)}
+        (folders[one.name] / "training.json").write_text(json.dumps(facts))
+    for score in recipe.stages_of(ScoreStage):
+        folders[score.name].mkdir(parents=True, exist_ok=True)
+        cost = {"flops": 1e6, "seconds": 2.0, "hardware": "cpu"}
+        (folders[score.name] / "scores.json").write_text(json.dumps({"cost": cost}))
     for name in evaluation.final_checkpoints:
         generator = np.random.default_rng([*name.encode()])
         chance = (SKILL | (skill or {}))[arm_of(name)]
@@ -111,7 +117,12 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
         dev = {task.replace("task", "dev"): values[:20] for task, values in list(answers.items())[:2]}
         suites = {SUITE: TASKS, DEV: list(dev)}
         weights = sha256_bytes(name.encode())
-        write_label(folders["eval"], name, answers | dev, suites, stage=name, weights_sha256=weights)
+        facts = {
+            "stage": name,
+            "weights_sha256": weights,
+            "engine_settings": {"max_model_len": evaluation.max_model_len},
+        }
+        write_label(folders["eval"], name, answers | dev, suites, **facts)
         if any(item.trajectory and name in item.checkpoints for item in evaluation.evaluations):
             _write_checkpoints(folders["eval"], name, answers, generator)
         rule, setting = arm_of(name), "-".join(name.split("-")[2:4])
@@ -119,6 +130,14 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
         losses = f'{{"step": 10, "validation_loss": 3.0}}\n{{"validation_loss": {loss}}}\n'
         (folders[name] / "metrics.jsonl").write_text(losses)
     return folders
+
+
+def _cost(one: TrainStage, recipe: Recipe, tokens: int, selected: int) -> Json:
+    assert isinstance(one, PretrainStage)
+    shape = one.shape(recipe)
+    assert shape is not None
+    flops = flops_of(shape, one.sequence_length(recipe), Work(tokens, selected))
+    return {"flops": flops, "seconds": 10.0, "hardware": "cpu"}
 
 
 def _write_checkpoints(

@@ -23,7 +23,7 @@ from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.inputs import InputChecks
 from rho1bench.pipeline.manifest import Attempt, Decision, decide, read_manifest, wipe
 from rho1bench.pipeline.stage import RunOptions, StageContext
-from rho1bench.pipeline.stage_process import Children, run_all
+from rho1bench.pipeline.stage_children import Children, run_all
 from rho1bench.recipe import Recipe, StageBase, references
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
 from rho1bench.system.disk_errors import disk_errors
@@ -73,7 +73,8 @@ def run_recipe(
         is_new = _claim(recipe, output)
         if recipe.seeds:
             return _run_seeds(recipe, output, options, console, is_new)
-        return _run_stages(recipe, output, options, console)
+        with Children() as children:
+            return _run_stages(recipe, output, options, console, children)
 
 
 def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]]:
@@ -133,7 +134,7 @@ class _Job:
     inputs: dict[str, str]
 
 
-def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Console) -> RunResult:
+def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Console, children: Children) -> RunResult:
     result = RunResult(output)
     fingerprints: dict[str, str] = {}
     checks = InputChecks(recipe, output / "stages")
@@ -156,7 +157,7 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
                 _refuse_link(job)
                 checks.check(job.context.stage)
             _withdraw(output)
-            seconds = _run_jobs(jobs, recipe.jobs)
+            seconds = _run_jobs(jobs, recipe.jobs, children)
             checks.made(seconds)
             result.stages = [
                 replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
@@ -189,12 +190,11 @@ def _refuse_link(job: _Job) -> None:
         )
 
 
-def _run_jobs(jobs: list[_Job], at_a_time: int) -> dict[str, float]:
+def _run_jobs(jobs: list[_Job], at_a_time: int, children: Children) -> dict[str, float]:
     """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
     if len(jobs) == 1 and jobs[0].context.stage.ranks() is None:
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
-        children = Children()
         seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children, at_a_time)
     return {job.context.stage.name: taken for job, taken in zip(jobs, seconds, strict=True)}
 

@@ -1,6 +1,6 @@
 """Starts a training stage in several processes through torchrun, and says in one message why they ended early.
 
-Used by ``stage_process`` for a stage with ``distributed:``. torchrun starts the ranks, tells them of each other, and
+Used by ``stage_children`` for a stage with ``distributed:``. torchrun starts the ranks, tells them of each other, and
 ends all of them when one dies; each rank finds its place in the environment (RANK, WORLD_SIZE, LOCAL_RANK).
 """
 

@@ -138,6 +138,13 @@ class Recipe(Model):
         """Return the random seed of a stage: its own, else the recipe's."""
         return self.seed if stage.seed is None else stage.seed
 
+    @property
+    def only_in_contests(self) -> set[str]:
+        """Trained stages that contests hold and no pair names: the contests tell of them, and nothing else does."""
+        stages = self.stages_of(CompareStage)
+        held = {name for stage in stages for contest in stage.contests for name in (*contest.arms, *contest.controls)}
+        return held - {name for stage in stages for pair in stage.pairs for name in (pair.treatment, pair.baseline)}
+
     def stages_of(self, model: type[S]) -> list[S]:
         """Return the stages that are of ``model``, in order."""
         return [stage for stage in self.stages if isinstance(stage, model)]

@@ -17,6 +17,8 @@ class SuiteSection:
 
     view: SuiteView
     figure: Figure
+    cost: Figure | None
+    """Score against operations."""
 
 
 def contest_suites(contests: Sequence[ContestResult]) -> dict[tuple[str, str], SuiteSection]:
@@ -27,8 +29,17 @@ def contest_suites(contests: Sequence[ContestResult]) -> dict[tuple[str, str], S
             name = contest.terms.name
             view = suite_view(contest, suite, f"{name} on {suite.suite}: differences from the baselines")
             figure = Figure(f"contest-{name}-{suite.suite}", view.plot.title, view.plot, view.header, view.numbers)
-            sections[name, suite.suite] = SuiteSection(view, figure)
+            sections[name, suite.suite] = SuiteSection(view, figure, _cost_figure(name, view))
     return sections
+
+
+def _cost_figure(contest: str, view: SuiteView) -> Figure | None:
+    if view.cost is None:
+        return None
+    title = f"{contest} on {view.suite}: scores against operations"
+    rows = [[row.arm, row.flops, row.seconds, row.score, row.seeds] for row in view.rows]
+    header = ("arm", "operations", "time", "score, %", "over seeds")
+    return Figure(f"contest-{contest}-{view.suite}-cost", title, view.cost, header, rows)
 
 
 def contest_view(contest: ContestResult, sections: Mapping[tuple[str, str], SuiteSection]) -> dict[str, object]:

@@ -33,7 +33,7 @@ class Charts:
     @property
     def all(self) -> list[Figure]:
         """All figures in the order of the page."""
-        contests = [section.figure for section in self.contests.values()]
+        contests = [figure for part in self.contests.values() for figure in (part.figure, part.cost) if figure]
         return [*contests, *self.accuracy, *self.costs, *self.losses]
 
 
@@ -53,7 +53,7 @@ def draw(run: RunData) -> Charts:
 def _cost_figures(run: RunData) -> list[Figure]:
     """Draw every suite on which at least two checkpoints whose operations are known were evaluated."""
     points: dict[str, list[Point]] = {}
-    for label in run.final_labels:
+    for label in run.shown_labels:
         flops = run.costs[label].total.flops if label in run.costs else None
         for suite, entry in run.results[label].suites.items():
             interval = suite_interval([run.results[label].tasks[task] for task in entry.tasks])
@@ -66,7 +66,7 @@ def _cost_figures(run: RunData) -> list[Figure]:
 def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object]:
     """Return the templates' variables."""
     assert summary.engine is not None
-    pairs = summary.comparisons
+    pairs, shown = summary.comparisons, run.shown_labels
     sentences = [(one.verdict, one.evidence) for part in charts.contests.values() for one in part.view.findings]
     sentences += [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
     return {
@@ -81,14 +81,16 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "contests": [contest_view(contest, charts.contests) for contest in summary.contests],
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
         "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
-        "costs": cost_tables(summary.costs),
+        "costs": cost_tables({label: cost for label, cost in summary.costs.items() if label in shown}),
         "cost_figures": charts.costs,
         "pairs": [_pair(pair, summary.scores) for pair in pairs],
         "accuracy": charts.accuracy,
         "losses": charts.losses,
         "trajectory_n": {suite: fmt.count(points[0].n) for suite, points in run.trajectory.items() if points},
         "probe": _probe(run),
-        "checkpoints": [_checkpoints(suite, entry) for suite, entry in summary.scores.items()],
+        "checkpoints": [
+            table for suite, entry in summary.scores.items() if (table := _checkpoints(suite, entry, shown))
+        ],
         "training": [_training(run, stage, entry) for stage, entry in summary.training.items()],
         "stages": [[name, entry.kind, fmt.seconds(entry.seconds)] for name, entry in summary.stages.items()],
         "total_seconds": fmt.seconds(sum(entry.seconds or 0.0 for entry in summary.stages.values())),
@@ -194,8 +196,10 @@ def _interval_plot(entry: ScoreDifference, scale: tuple[float, float]) -> Markup
     )
 
 
-def _checkpoints(suite: str, entry: SuiteScoresOfRun) -> dict[str, object]:
-    labels = list(entry.average)
+def _checkpoints(suite: str, entry: SuiteScoresOfRun, shown: Sequence[str]) -> dict[str, object] | None:
+    labels = [label for label in entry.average if label in shown]
+    if not labels:
+        return None
     rows = [
         [task, fmt.count(row.n), *(fmt.percent(row.checkpoints.get(label)) for label in labels)]
         for task, row in entry.tasks.items()

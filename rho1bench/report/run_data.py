@@ -62,6 +62,12 @@ class RunData:
         """Labels of finished stages, without the checkpoints along the way."""
         return [label for label in self.results if "@" not in label]
 
+    @property
+    def shown_labels(self) -> list[str]:
+        """Those that the page shows one by one; the arms of contests have tables of their own."""
+        elsewhere = self.recipe.only_in_contests
+        return [label for label in self.final_labels if label not in elsewhere]
+
 
 def read_run(context: StageContext) -> RunData:
     """Read the run; raises ``DataError`` for a missing or broken file of another stage."""

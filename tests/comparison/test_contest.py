@@ -24,7 +24,7 @@ from rho1bench.comparison.signal_to_noise import task_signal
 from rho1bench.comparison.statistics import exact_sign_flip_p
 from rho1bench.errors import DataError
 from rho1bench.recipe import CompareStage, EvalStage, Recipe
-from rho1bench.system.files import read_jsonl, write_jsonl
+from rho1bench.system.files import read_json, read_jsonl, write_jsonl
 
 
 def entrant(
@@ -114,6 +114,17 @@ def test_scores_are_those_of_the_counted_runs(run: ContestRun, result: ContestRe
     assert against.equivalence.p == pytest.approx(float(equivalence_p(found, 0.03)))
     assert against.p_tasks == pytest.approx(exact_sign_flip_p([values.mean() for values in strata]))
     assert (against.p_seeds, against.covers) == (None, "seeds and documents")
+
+
+def test_what_an_arm_took_holds_what_it_alone_needed(run: ContestRun, result: ContestResult) -> None:
+    """The base is common to all; scoring is not, of the rule that reads its scores."""
+    own = {
+        arm: read_json(run.folders[f"arm-{arm}-lr2e-3-seed1"] / "training.json")["cost"]["flops"]
+        for arm in ("full", "excess")
+    }
+    excess, full = on(result).arm("excess"), on(result).arm("full")
+    assert (excess.flops, excess.seconds) == (pytest.approx(own["excess"] + 1e6), 12.0)
+    assert (full.flops, full.seconds) == (pytest.approx(own["full"]), 10.0)
 
 
 def test_every_arm_meets_full_random_and_the_best_control(result: ContestResult) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from rho1bench.corpus.sources.reader import read_documents
+from rho1bench.corpus.sources.documents import Document
+from rho1bench.corpus.sources.reader import SourceReader, read_documents
 from rho1bench.errors import DataError
 from rho1bench.recipe import LocalSource, MiniWorldSource
 
@@ -93,3 +95,16 @@ def test_the_axes_of_the_mini_world_reach_its_text(monkeypatch: pytest.MonkeyPat
     for text, axes in (("clean", {"noise_kinds": ["url"]}), ("web", {"coverage": {"tasks": 0.5}})):
         with pytest.raises(ValueError, match=f"{next(iter(axes))} (are those|is that) of text: "):
             mini(text, **axes)
+
+
+def test_epochs_read_the_documents_again_and_resume_in_any_of_them() -> None:
+    once = MiniWorldSource(type="mini_world", text="clean", num_documents=3, offset=2)
+    thrice = once.model_copy(update={"epochs": 3})
+    assert texts(thrice) == 3 * texts(once)
+    for taken in range(10):
+        reader = SourceReader(thrice, 0)
+        assert len(list(islice(reader, taken))) == min(taken, 9)
+        rest = SourceReader(thrice, 0, position=reader.position())
+        assert [item.text for item in rest if isinstance(item, Document)] == (3 * texts(once))[taken:]
+    with pytest.raises(ValueError, match="epochs are those of clean and web text"):
+        MiniWorldSource(type="mini_world", text="sft_tir", num_documents=3, epochs=2)

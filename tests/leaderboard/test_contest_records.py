@@ -203,6 +203,16 @@ MUTATIONS: dict[str, tuple[Callable[[Json], object], str]] = {
     "the prompts of one task": (
         lambda data: data["suites"][SUITE]["tasks"]["task_a"].update(num_rows=31), "n is 30 of 31 rows",
     ),
+    "operations": (
+        lambda data: data["costs"]["arm-excess-lr2e-3-seed1"]["cost"].update(flops=1.0),
+        "its training took 1 operations",
+    ),
+    "no scoring": (lambda data: data["costs"].pop("scores"), "what scores took is not in the record"),
+    "needed by nothing": (lambda data: first_run(data)["needed"].pop(0), "by its recipe ['scores', 'arm-excess"),
+    "another context": (
+        lambda data: data["evaluation"]["engine_settings"].update(max_model_len=9),
+        "max_model_len is not that of its recipe",
+    ),
     "a look-alike name": (lambda data: data["evaluation"].update(device="\u0441pu"), "other than printable ASCII"),
 }  # fmt: skip
 

@@ -18,6 +18,18 @@ def test_the_small_recipe_loads_whole():
     assert [name for _, name, _ in references(slm)] == ["base", "scores", "web"]
 
 
+def test_folders_of_weights_are_sought_beside_the_file_that_names_them(tmp_path, recipe_file, monkeypatch):
+    (tmp_path / "here" / "model").mkdir(parents=True)
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    recipe_file(lambda data: stage(data, "scores").update(reference={"pretrained": "model"}))
+    text = "extends: ../recipe.yaml\nstages: [{name: slm, init: {pretrained: %s}}]\n"
+    for name, found in (("model", str(tmp_path / "here" / "model")), ("owner/model", "owner/model")):
+        recipe = load_recipe(str(child(tmp_path / "here", text % name)))
+        assert recipe.stage("slm").init.pretrained == found
+        assert recipe.stage("scores").reference.pretrained == str(tmp_path / "model")
+
+
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_every_shipped_recipe_loads_and_bears_its_own_name(name):
     recipe = load_recipe(name)

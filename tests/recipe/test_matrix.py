@@ -8,8 +8,10 @@ from matrix_recipe import SEEDS, as_matrix
 from small_recipe import SMALL, child, problems, stage
 
 from rho1bench.recipe import CompareStage, EvalStage, PretrainStage, Recipe, ReportStage, ScoreStage
+from rho1bench.recipe.differences import unfair_keys
 from rho1bench.recipe.loading.labels import label_of
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.smoke import smoke
 
 
 @pytest.fixture
@@ -184,6 +186,32 @@ def test_an_expanded_recipe_loads_again_as_itself(tmp_path, matrix):
     recipe = load_recipe(str(matrix()))
     again = child(tmp_path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     assert load_recipe(str(again)) == recipe
+
+
+def test_a_matrix_at_smoke_scale_keeps_its_variants(matrix):
+    recipe = load_recipe(str(matrix()))
+    small = smoke(recipe)
+    assert [item.name for item in small.stages] == [item.name for item in recipe.stages]
+    assert [(item.seed, item.variant) for item in small.stages] == [(item.seed, item.variant) for item in recipe.stages]
+    assert {stage.max_steps for stage in small.stages_of(PretrainStage)} == {2}
+    assert unfair_keys(small, "arm") == {}
+
+
+def test_references_of_long_variants_do_not_share_a_name_at_smoke_scale(matrix):
+    def edit(data):
+        model = {"pretrained": "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T", "revision": None}
+        stage(data, "tokenizer").update(pretrained=model["pretrained"], sources=[], vocab_size=None)
+        stage(data, "base").update(init=model)
+        scores = stage(data, "scores")
+        scores.update(
+            reference=model, matrix={"seed": {f"a-long-word-for-the-seed-that-is-in-fact-{n}": n for n in (0, 1)}}
+        )
+        stage(data, "arm")["matrix"]["selection"].pop("excess")
+        stage(data, "compare")["pairs"] = [{"treatment": "arm", "baseline": {"selection": "full"}}]
+
+    small = smoke(load_recipe(str(matrix(edit))))
+    made = [item.name for item in small.stages if item.name.endswith("-reference")]
+    assert len(set(made)) == len(made) == 2
 
 
 MISTAKES = {

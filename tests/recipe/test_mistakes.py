@@ -16,6 +16,14 @@ CASES = {
         lambda data: data.update(seeeds=[1]),
         ("seeeds: unknown key", "did you mean 'seeds'?", "valid keys here: name, description"),
     ),
+    "a tuning seed that does not run": (
+        lambda data: data.update(seeds=[1, 2], tuning_seeds=[0, 1]),
+        ("tuning_seeds [0] are not among the seeds [1, 2]",),
+    ),
+    "no seed that counts": (
+        lambda data: data.update(seeds=[1, 2], tuning_seeds=[2, 1]),
+        ("all seeds [1, 2] are tuning_seeds, so none counts",),
+    ),
     "ratio 0": (
         lambda data: stage(data, "slm")["selection"].update(ratio=0),
         ("stages.slm.selection.ratio", "a number greater than 0 and at most 1", "got 0"),

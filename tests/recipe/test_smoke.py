@@ -8,6 +8,7 @@ from small_recipe import SMALL, rho1bench
 
 from rho1bench.paper.suites import SUITES
 from rho1bench.recipe import (
+    CompareStage,
     CorpusStage,
     EvalStage,
     MiniWorldSource,
@@ -139,3 +140,12 @@ def test_the_command_plans_a_smoke_run_in_a_folder_of_its_own(tmp_path):
     done = rho1bench("run", SMALL, "--scale", "smoke", "--dry-run")
     assert done.returncode == 0
     assert "runs/small.smoke" in done.stdout
+
+
+def test_a_contest_stays_one_and_some_seed_counts(tmp_path):
+    from contest_recipe import CONTEST, contest_recipe
+
+    small = smoke(contest_recipe(tmp_path, lambda data: data.update(seeds=[0, 1, 2, 3], tuning_seeds=[0, 1])))
+    assert (small.seeds, small.tuning_seeds) == ([0, 2], [0])
+    (contest,) = small.stage("compare", CompareStage).contests
+    assert (contest.choose_by, contest.tuning_seeds) == ("validation_loss", CONTEST["tuning_seeds"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import mmap
 import os
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from host_processes import processes_with, wait_for_processes
 from rho1bench.errors import SandboxError
 from rho1bench.sandbox import fork_server, run_programs
 from rho1bench.sandbox.fork_server import ForkServer
+from rho1bench.sandbox.inside.syscalls import LARGE_PAGE, collapse
 
 SLEEP = "86397.5"
 """Seconds that no other process of this machine sleeps."""
@@ -145,6 +148,31 @@ def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(SandboxError, match="without isolation"):
         ForkServer().run("print(1)", 1.0, 256)
+
+
+def test_large_pages_hold_what_was_there():
+    size = 4 * LARGE_PAGE
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE) as memory:
+        memory[:] = content = os.urandom(1 << 16) * (size >> 16)
+        first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        collapse(first, first + size)
+        same = memory[:] == content
+        large = large_pages(os.getpid())
+        gc.collect()  # lets go of the address
+    assert same
+    if not large:
+        pytest.skip("this kernel collapses no memory into large pages")
+    server = ForkServer(("sympy",))
+    assert printed(server, "import sympy; print(sympy.Integer(7))") == "7\n"
+    assert server.pid is not None
+    assert large_pages(server.pid) > 4096
+    server.close()
+
+
+def large_pages(pid: int) -> int:
+    """Kibibytes of a process that lie in large pages."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("AnonHugePages:"))
 
 
 def test_a_source_of_a_megabyte(server: ForkServer):

@@ -13,7 +13,7 @@ from typing import Any
 import world
 
 from rho1bench.pipeline.stage import RunOptions, StageContext
-from rho1bench.pipeline.stage_process import Children
+from rho1bench.pipeline.stage_children import Children
 from rho1bench.recipe import Recipe
 from rho1bench.system.progress import SilentProgress
 

@@ -39,6 +39,7 @@ from rho1bench.comparison.crossed_effects import (
 from rho1bench.comparison.signal_to_noise import TaskSignal, task_signal
 from rho1bench.comparison.statistics import Values, holm, sign_flips_of_several, t_refusal
 from rho1bench.recipe.models.contest import VALIDATION_LOSS, Role
+from rho1bench.sizing.cost import Cost
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Entrant:
     """Task -> scores of shape (seeds, documents), the same documents in the same order for all arms."""
     late: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
     """Task -> the scores of the last checkpoints of each run."""
+    costs: Sequence[Cost] = ()
+    """What each run took with everything that it alone needed; empty where that is not known."""
 
     @property
     def is_trained_once(self) -> bool:
@@ -138,8 +141,16 @@ def _result(entrant: Entrant, against: dict[str, ArmDifference]) -> ArmResult:
         score=entrant.score,
         seeds=dict(zip(names, entrant.by_seed.tolist(), strict=True)),
         tasks={task: float(values.mean()) for task, values in entrant.scores.items()},
+        flops=_mean([cost.flops for cost in entrant.costs]),
+        seconds=_mean([cost.seconds for cost in entrant.costs]),
         against=against,
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None without values, or where one is not known."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
 @dataclass(frozen=True)

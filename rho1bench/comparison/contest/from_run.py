@@ -15,6 +15,7 @@ import numpy as np
 from rho1bench.comparison.contest.choice import Trial
 from rho1bench.comparison.contest.contest import Entrant, hold
 from rho1bench.comparison.contest.results import ContestResult, ContestTerms
+from rho1bench.comparison.costs import CheckpointCost, checkpoint_costs
 from rho1bench.comparison.eval_results import LabelScores, common_doc_ids, labels, read_label, read_results
 from rho1bench.comparison.pairing import check_comparable, on_suite
 from rho1bench.comparison.signal_to_noise import LATE
@@ -70,6 +71,11 @@ class ContestRun:
         """The suites that the arms are compared on."""
         return contest_suites(self.contest, self.evaluation.final_suites)
 
+    @cached_property
+    def costs(self) -> dict[str, CheckpointCost]:
+        """What each evaluated checkpoint took, as far as its stages tell."""
+        return checkpoint_costs(self.recipe, self.folders)
+
     def trials(self) -> list[Trial]:
         """Return every training run as far as the choice may see it."""
         return [Trial(one.stage, one.arm, one.setting, one.number, one.seed, self._value(one)) for one in self.members]
@@ -118,6 +124,7 @@ class ContestRun:
                 for task, ids in doc_ids.items()
             },
             late={task: [[float(one.tasks[task].values().mean()) for one in run] for run in late] for task in doc_ids},
+            costs=[self.costs[one.stage].total for one in runs] if all(one.stage in self.costs for one in runs) else (),
         )
 
     def label(self, name: str) -> LabelScores:

@@ -94,6 +94,10 @@ class ArmResult(ResultModel):
     seeds: dict[str, float]
     """Score by seed; a single entry under ``""`` of an arm that was trained once for all seeds."""
     tasks: dict[str, float]
+    flops: float | None = None
+    """Mean operations of a run with everything that it alone needed (a reference, scoring); None where not known."""
+    seconds: float | None = None
+    """The same in wall seconds."""
     against: dict[str, ArmDifference]
     """By the part that a baseline plays: ``full``, ``random``, ``control`` (the best one); none against itself."""
 

@@ -41,6 +41,9 @@ class ArmRow:
     score: str
     seeds: str
     """Lowest and highest score over the seeds."""
+    flops: str
+    """Operations of a run with everything that it alone needed."""
+    seconds: str
     against: dict[str, DifferenceText | None]
     """By the part of the baseline; None against itself."""
 
@@ -69,6 +72,8 @@ def _row(one: ArmResult, suite: ContestSuite) -> ArmRow:
         setting=one.setting,
         score=score_text(one.score, suite),
         seeds="trained once" if "" in one.seeds else f"{scores[0]} to {scores[1]}",
+        flops=fmt.flops(one.flops),
+        seconds=fmt.seconds(one.seconds),
         against={
             part: _difference(one.against[part], suite) if part in one.against else None for part in parts_of(suite)
         },

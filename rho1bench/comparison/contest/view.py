@@ -16,7 +16,9 @@ from rho1bench.comparison.contest.text import (
     parts_of,
     signal_rows,
 )
+from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.forest_plot import ForestPlot, ForestRow, Mark
+from rho1bench.rendering.scatter_chart import Point, Scatter
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class SuiteView:
     coverage: list[str]
     signal: list[list[str]]
     plot: ForestPlot
+    cost: Scatter | None
+    """Score against operations; None where fewer than two arms' operations are known."""
 
     @property
     def numbers(self) -> list[list[str]]:
@@ -63,7 +67,20 @@ def suite_view(result: ContestResult, suite: ContestSuite, title: str) -> SuiteV
         coverage=coverage(result, suite),
         signal=signal_rows(suite),
         plot=_plot(suite, title, margins[0] if margins else 0.0),
+        cost=_cost(suite, title),
     )
+
+
+def _cost(suite: ContestSuite, title: str) -> Scatter | None:
+    points = [
+        Point(one.arm, one.flops, one.score, (min(one.seeds.values()), max(one.seeds.values())))
+        for one in suite.arms
+        if one.flops is not None
+    ]
+    if len(points) < 2 or suite.unit != "share":
+        return None
+    words = "Operations with everything that each arm alone needed; bars from the lowest to the highest seed."
+    return Scatter(title, words, "operations", "% correct", points, fmt.flops, lambda value: fmt.percent(value, 0))
 
 
 def _plot(suite: ContestSuite, title: str, margin: float) -> ForestPlot:

@@ -64,11 +64,14 @@ class BadRows:
 
 
 def mini_world_documents(source: MiniWorldSource, seed: int, first: int) -> Iterator[Document]:
-    """Yield the documents of ``source`` from number ``first`` on."""
+    """Yield the documents of ``source`` from number ``first`` on, counted over all epochs."""
     generate = _mini_world_generator(source, seed)
+    epoch, place = divmod(first, source.num_documents)
     try:
-        for start in range(first, source.num_documents, _CHUNK):
-            yield from generate(min(_CHUNK, source.num_documents - start), source.offset + start)
+        for _ in range(epoch, source.epochs):
+            for start in range(place, source.num_documents, _CHUNK):
+                yield from generate(min(_CHUNK, source.num_documents - start), source.offset + start)
+            place = 0
     except ValueError as error:
         raise DataError(f"mini_world, text {source.text}: {error}.") from error
 

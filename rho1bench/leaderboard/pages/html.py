@@ -18,6 +18,7 @@ from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.board import Board
 from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
 from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering import scatter_chart
 from rho1bench.rendering.axes import FIGURE_STYLE
 from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import Chart, Series, svg
@@ -38,6 +39,7 @@ def html_page(board: Board) -> str:
         cells=_cells,
         panels=_panels,
         forest=forest_svg,
+        scatter=scatter_chart.svg,
         count=fmt.count,
         self_reported=SELF_REPORTED,
         arxiv=ARXIV,

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from rho1bench.comparison.contest.from_run import ContestRun
 from rho1bench.comparison.contest.results import ContestResult
+from rho1bench.comparison.costs import StagesNeeded
 from rho1bench.comparison.result_files import schema_problems
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records.contest_from_run import contest_id
@@ -28,7 +29,7 @@ from rho1bench.leaderboard.records.contest_record import (
     held_again,
 )
 from rho1bench.leaderboard.records.from_evaluation import scale_of_tasks
-from rho1bench.leaderboard.records.origin import kept_recipe_problems, recipe_of
+from rho1bench.leaderboard.records.origin import flops_problems, kept_recipe_problems, recipe_of, stages_needed
 from rho1bench.leaderboard.records.pins import pin_problems
 from rho1bench.leaderboard.records.read import RECORDS, strange_texts, strict_json
 from rho1bench.leaderboard.records.record_summary import RecordSummary
@@ -210,8 +211,10 @@ def recipe_problems(contest: ContestRecord, results: Path) -> Iterator[str]:
         yield f"its recipe holds no contest {contest.terms.name!r}"
         return
     yield from _terms_problems(contest, held)
+    stages = stages_needed(recipe)
     for run in contest.runs:
-        yield from (f"{run.stage}: {problem}" for problem in _steps_problems(run, recipe))
+        problems = [*_steps_problems(run, recipe), *_cost_problems(run, contest, recipe, stages)]
+        yield from (f"{run.stage}: {problem}" for problem in problems)
 
 
 def _terms_problems(contest: ContestRecord, held: ContestRun) -> Iterator[str]:
@@ -234,6 +237,8 @@ def _terms_problems(contest: ContestRecord, held: ContestRun) -> Iterator[str]:
     tuning = {one.stage for one in held.members if one.seed in held.contest.tuning_seeds}
     if measured - tuning:
         yield f"{min(measured - tuning)} counts, and yet the choice saw it"
+    if contest.evaluation.engine_settings.get("max_model_len") != held.evaluation.max_model_len:
+        yield "engine_settings.max_model_len is not that of its recipe"
     limits = {
         suite: {one.limit for one in held.evaluation.evaluations if not one.trajectory and suite in one.suites}
         for suite in contest.suites
@@ -253,6 +258,24 @@ def _steps_problems(run: RunRecord, recipe: Recipe) -> Iterator[str]:
             yield f"tokens are {run.tokens}, its recipe reads {expected}"
         if stage.selection is None and run.selected_tokens != run.tokens:
             yield f"selected_tokens are {run.selected_tokens} of {run.tokens}, and it selects nothing"
+
+
+def _cost_problems(run: RunRecord, contest: ContestRecord, recipe: Recipe, stages: StagesNeeded) -> Iterator[str]:
+    """Yield where what a run took is not that of its recipe's stages, or cannot be."""
+    if not run.needed:
+        return
+    needed, _ = stages.of(run.stage)
+    if run.needed != needed:
+        yield f"it needed {run.needed}, by its recipe {needed}"
+        return
+    for name in needed:
+        kind = "training" if isinstance(recipe.stage(name), TrainStage) else "scoring"
+        part = contest.costs.get(name)
+        if part is None or (part.stage, part.kind) != (name, kind):
+            yield f"what {name} took is not in the record"
+    own = contest.costs.get(run.stage)
+    if own is not None:
+        yield from flops_problems(own.cost, run.stage, run.tokens, run.selected_tokens, recipe)
 
 
 def _model_problems(contest: ContestRecord, records: Sequence[RecordSummary]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rho1bench.comparison.contest.choice import Trial
 from rho1bench.comparison.contest.contest import hold
 from rho1bench.comparison.contest.from_run import ContestRun, last_validation_loss
+from rho1bench.comparison.costs import StageCost
 from rho1bench.comparison.eval_results import LabelScores
 from rho1bench.comparison.run_summary import read_training
 from rho1bench.leaderboard.records.contest_record import (
@@ -66,6 +67,7 @@ def _pack(run: Run, stage: CompareStage, contest: Contest) -> ContestRecord:
             suites=suites,
             trials=[_trial(one) for one in trials],
             runs=[_run(held, one, list(suites)) for one in counted],
+            costs=_costs(held, counted),
             result=result,
             eval_fingerprint=UNHASHED,
             sha256=UNHASHED,
@@ -120,9 +122,15 @@ def _run(held: ContestRun, member: Member, suites: Sequence[str]) -> RunRecord:
         tokens=training.tokens,
         selected_tokens=training.selected_tokens,
         validation_loss=last_validation_loss(held.folders[member.stage]),
+        needed=[part.stage for part in held.costs[member.stage].stages] if member.stage in held.costs else [],
         scores={suite: _scores(label, suite) for suite in suites},
         late={suite: [_scores(point, suite) for point in held.late(member.stage, suite)] for suite in suites},
     )
+
+
+def _costs(held: ContestRun, counted: Sequence[Member]) -> dict[str, StageCost]:
+    known = [held.costs[one.stage] for one in counted if one.stage in held.costs]
+    return {part.stage: part for cost in known for part in cost.stages}
 
 
 def _scores(label: LabelScores, suite: str) -> dict[str, Scores]:

@@ -16,6 +16,7 @@ from pydantic import Field
 from rho1bench.comparison.contest.choice import Trial
 from rho1bench.comparison.contest.contest import Entrant, hold
 from rho1bench.comparison.contest.results import ContestResult, ContestTerms
+from rho1bench.comparison.costs import StageCost
 from rho1bench.comparison.eval_results import fingerprint_parts
 from rho1bench.comparison.result_files import JsonObject
 from rho1bench.leaderboard.records.record import (
@@ -30,6 +31,7 @@ from rho1bench.leaderboard.records.record import (
     task_score,
 )
 from rho1bench.recipe.models.contest import Role
+from rho1bench.sizing.cost import total_cost
 from rho1bench.system.files import sha256_json
 
 FOLDER = "contest"
@@ -90,6 +92,8 @@ class RunRecord(RecordModel):
     tokens: Count
     selected_tokens: Count
     validation_loss: float | None
+    needed: list[str]
+    """Stages that it alone needed, its own training last; what each took stands in ``costs``."""
     scores: dict[str, dict[str, Scores]]
     """By suite and task, in the order of the test set."""
     late: dict[str, list[dict[str, Scores]]]
@@ -121,6 +125,8 @@ class ContestRecord(RecordModel):
     suites: dict[str, SuiteFacts]
     trials: list[TrialRecord]
     runs: list[RunRecord]
+    costs: dict[str, StageCost]
+    """By stage; of runs with stages of earlier versions, those that are known."""
     result: ContestResult
     eval_fingerprint: Sha256
     sha256: Sha256
@@ -142,10 +148,13 @@ def _entrants(record: ContestRecord, settings: Mapping[str, str]) -> dict[str, l
     missing = [arm for arm, runs in arms.items() if not runs]
     if missing:
         raise ValueError(f"the arm {missing[0]} has no run that counts")
-    return {suite: [_entrant(suite, facts, runs) for runs in arms.values()] for suite, facts in record.suites.items()}
+    costs = record.costs
+    return {
+        suite: [_entrant(suite, facts, runs, costs) for runs in arms.values()] for suite, facts in record.suites.items()
+    }
 
 
-def _entrant(suite: str, facts: SuiteFacts, runs: Sequence[RunRecord]) -> Entrant:
+def _entrant(suite: str, facts: SuiteFacts, runs: Sequence[RunRecord], costs: Mapping[str, StageCost]) -> Entrant:
     first = runs[0]
     late = [one.late[suite] for one in runs if one.late.get(suite)]
     return Entrant(
@@ -155,6 +164,9 @@ def _entrant(suite: str, facts: SuiteFacts, runs: Sequence[RunRecord]) -> Entran
         seeds=tuple(one.seed for one in runs if one.seed is not None),
         scores={task: np.stack([decode(one.scores[suite][task]) for one in runs]) for task in facts.tasks},
         late={task: [[task_score(point[task]) for point in run] for run in late] for task in facts.tasks},
+        costs=[total_cost(costs[name].cost for name in one.needed) for one in runs]
+        if all(one.needed and set(one.needed) <= set(costs) for one in runs)
+        else (),
     )
 
 

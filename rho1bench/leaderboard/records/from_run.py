@@ -119,7 +119,7 @@ def pack_run(run: Run) -> Iterator[Record]:
     check_run(run)
     for stage in run.recipe.stages_of(EvalStage):
         folder = run.stage_folder(stage.name)
-        elsewhere = only_in_contests(run.recipe)
+        elsewhere = run.recipe.only_in_contests
         found = [label for label in eval_results.labels(folder) if label.partition("@")[0] not in elsewhere]
         scores = {label: eval_results.read_label(folder, label) for label in found}
         yield from _pack_evaluation(run, stage, scores)
@@ -159,13 +159,6 @@ def baselines_of(recipe: Recipe, evaluation: str) -> dict[str, str]:
     """Return the baseline of every treatment that the recipe compares."""
     stages = [stage for stage in recipe.stages_of(CompareStage) if stage.evaluation == evaluation]
     return {pair.treatment: pair.baseline for stage in stages for pair in stage.pairs}
-
-
-def only_in_contests(recipe: Recipe) -> set[str]:
-    """Return the stages that contests hold and no pair names: their answers are in the contests' records alone."""
-    stages = recipe.stages_of(CompareStage)
-    held = {name for stage in stages for contest in stage.contests for name in (*contest.arms, *contest.controls)}
-    return held - {name for stage in stages for pair in stage.pairs for name in (pair.treatment, pair.baseline)}
 
 
 def training_facts(run: Run, label: str) -> TrainingFacts:

@@ -23,6 +23,7 @@ from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings
 from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.smoke import smoke
+from rho1bench.sizing.cost import Cost
 from rho1bench.sizing.flops import Work, flops_of
 
 _SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)? --seed [0-9]+")
@@ -214,17 +215,23 @@ def _cost_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
     elsewhere = models_from_elsewhere(recipe, [*own, *shared])
     if cost.not_counted != elsewhere:
         yield f"cost.not_counted is {cost.not_counted}, by its recipe {elsewhere}"
-    bounds = _flops_bounds(training, recipe)
-    found = None if cost.own is None else cost.own.flops
+    if cost.own is not None and training.tokens is not None and training.selected_tokens is not None:
+        yield from flops_problems(cost.own, training.stage, training.tokens, training.selected_tokens, recipe)
+
+
+def flops_problems(cost: Cost, name: str, tokens: int, selected: int, recipe: Recipe) -> Iterator[str]:
+    """Yield where no training of the stage ``name`` on so many tokens can take so many operations."""
+    bounds = _flops_bounds(name, tokens, selected, recipe)
+    found = cost.flops
     if bounds is not None and found is not None and not 0.98 * bounds[0] <= found <= 1.02 * bounds[1]:
         yield f"its training took {found:.3g} operations, its model and tokens {bounds[0]:.3g} to {bounds[1]:.3g}"
 
 
-def _flops_bounds(training: TrainingFacts, recipe: Recipe) -> tuple[float, float] | None:
+def _flops_bounds(name: str, tokens: int, selected: int, recipe: Recipe) -> tuple[float, float] | None:
     """Return the fewest and the most operations of a pretraining stage; None where they do not follow."""
-    stage, tokens, selected = recipe.stage(training.stage, TrainStage), training.tokens, training.selected_tokens
+    stage = recipe.stage(name, TrainStage)
     shape = stage.shape(recipe) if isinstance(stage, PretrainStage) else None
-    if shape is None or tokens is None or selected is None:
+    if shape is None:
         return None
     length, passes = stage.sequence_length(recipe), _FORWARD_PASSES * tokens
     least = flops_of(shape, length, Work(tokens, selected))

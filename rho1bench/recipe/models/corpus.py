@@ -69,6 +69,8 @@ class MiniWorldSource(SourceBase):
     """Share of the characters of ``web`` pages that are noise; other texts have none. 0: pages without noise lines."""
     noise_kinds: Annotated[list[NoiseKind], Field(min_length=1)] | None = None
     """What the noise of ``web`` pages is made of, each kind by its weight. Default: the eleven of WEB_MIXTURE."""
+    epochs: PositiveInt = 1
+    """How often the documents are read, one pass after the other: a little curated text in a large mixture."""
     coverage: MiniWorldCoverage = MiniWorldCoverage()
     """What ``clean`` text shows of the tested world."""
 
@@ -83,6 +85,8 @@ class MiniWorldSource(SourceBase):
             raise ValueError(f"noise_kinds are those of text: web, not of {self.text}, which has no noise")
         if self.coverage != MiniWorldCoverage() and self.text != "clean":
             raise ValueError(f"coverage is that of text: clean, not of {self.text}, which shows everything")
+        if self.epochs > 1 and self.text in ("sft_cot", "sft_tir"):
+            raise ValueError("epochs are those of clean and web text; a fine-tuning stage repeats its samples itself")
         return self
 
 

@@ -37,7 +37,8 @@ def _arms_are_evaluated(contest: Contest, evaluation: EvalStage, earlier: Earlie
 
 
 def _axes_are_there(contest: Contest, evaluation: EvalStage, earlier: Earlier) -> Found:
-    axes = axes_of(earlier.by_name[name] for name in contest.arms if name in earlier.by_name)
+    every = [*contest.arms, *contest.controls]
+    axes = axes_of(earlier.by_name[name] for name in every if name in earlier.by_name)
     known = {word for axis in axes for word in (axis, axis.rpartition(".")[2])} | {"group"}
     given = [("choose", contest.choose)] if contest.choose else []
     if axes:

@@ -119,6 +119,7 @@ def give_up_privileges() -> None:
 
 def probe() -> None:
     """Isolate a process once, to see that it works here; raises ``OSError`` that says what does not."""
+    seccomp.packed_filter()
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -16,6 +16,7 @@ import platform
 import socket
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 from rho1bench.sandbox.inside import syscalls
 
@@ -81,7 +82,13 @@ Instruction = tuple[int, int, int, int]
 
 def install() -> None:
     """Put the filter on this process and its children for good. Raises ``OSError`` where there is no filter to put."""
-    syscalls.set_filter(b"".join(struct.pack("HBBI", *instruction) for instruction in program(platform.machine())))
+    syscalls.set_filter(packed_filter())
+
+
+@cache
+def packed_filter() -> bytes:
+    """Return the filter as the kernel reads it; made once, before programs are forked. Raises ``OSError``."""
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in program(platform.machine()))
 
 
 def program(machine: str) -> list[Instruction]:

@@ -16,6 +16,8 @@ MNT_DETACH = 2
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 CAPABILITY_VERSION = 0x20080522
+MADV_COLLAPSE = 25
+LARGE_PAGE = 2 << 20
 MOUNT_SETATTR = 442
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 KEYCTL = {"x86_64": 250, "aarch64": 219}
@@ -107,6 +109,12 @@ def drop_capabilities() -> None:
     """Give up every capability for good."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     _check(_libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())), "capset")
+
+
+def collapse(first: int, last: int) -> None:
+    """Move memory of this process between two addresses into large pages, where the kernel can and has some left."""
+    for place in range(-(-first // LARGE_PAGE) * LARGE_PAGE, last - LARGE_PAGE + 1, LARGE_PAGE):
+        _libc.madvise(ctypes.c_void_p(place), ctypes.c_size_t(LARGE_PAGE), MADV_COLLAPSE)
 
 
 def address_space() -> int:
