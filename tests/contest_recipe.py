@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 import yaml
-from eval_folders import write_label
+from eval_folders import write_bits, write_label
 from small_recipe import SMALL, stage
 
+from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
+from rho1bench.pipeline.manifest import Attempt
+from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import EvalStage, PretrainStage, Recipe, ScoreStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.texts import stages_read, text_of
 from rho1bench.sizing.flops import Work, flops_of
 from rho1bench.system.files import sha256_bytes
 
@@ -96,7 +100,7 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
     folders = {one.name: folder / one.name for one in recipe.stages}
     for one in recipe.stages_of(TrainStage):
         tokens = one.max_steps * one.batch_size * 16
-        selected = tokens if one.selection is None else tokens * 6 // 10
+        selected = tokens * 15 // 16 if one.selection is None else tokens * 6 // 10
         facts = {"tokens": tokens, "selected_tokens": selected, "max_steps": one.max_steps, "num_parameters": 1000}
         folders[one.name].mkdir(parents=True, exist_ok=True)
         facts |= {"init": one.init_stage or {}, "cost": _cost(one, recipe, tokens, selected)}
@@ -122,6 +126,8 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
             "weights_sha256": weights,
             "engine_settings": {"max_model_len": evaluation.max_model_len},
         }
+        if any(text_of(suite) for item in evaluation.evaluations for suite in item.suites):
+            facts |= _write_texts(folders["eval"] / name, chance + shift, generator)
         write_label(folders["eval"], name, answers | dev, suites, **facts)
         if any(item.trajectory and name in item.checkpoints for item in evaluation.evaluations):
             _write_checkpoints(folders["eval"], name, answers, generator)
@@ -130,6 +136,30 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
         losses = f'{{"step": 10, "validation_loss": 3.0}}\n{{"validation_loss": {loss}}}\n'
         (folders[name] / "metrics.jsonl").write_text(losses)
     return folders
+
+
+def _write_texts(folder: Path, chance: float, generator: np.random.Generator, rows: int = 12) -> Json:
+    """Write bits per byte of the corpus ``web`` and of gold answers: the better a model answers, the fewer."""
+
+    def bits(place: int) -> list[float]:
+        ease = np.random.default_rng([98, place]).normal(0.0, 0.2, size=rows)
+        return [round(50.0 * value, 4) for value in 2.0 - chance + ease + generator.normal(0.0, 0.02, size=rows)]
+
+    answers = {task: write_bits(folder, "gold_answers", task, bits(place)) for place, task in enumerate(TASKS)}
+    return {"corpora": {"web": write_bits(folder, "corpus", "web", bits(9))}, "gold_answers": answers}
+
+
+def finish(folder: Path, recipe: Recipe) -> None:
+    """Give every stage of a run the manifest that the runner writes."""
+    known: dict[str, Fingerprint] = {}
+    for one in recipe.stages:
+        place = folder / "stages" / one.name
+        place.mkdir(exist_ok=True)
+        (place / "done.txt").write_text(one.name)
+        inputs = dict(known) if one.spec.reads_all else {name: known[name] for name in stages_read(one)}
+        known[one.name] = stage_fingerprint(one, recipe.seed_of(one), inputs)
+        Attempt(place, known[one.name]).finish(one.name, one.kind)
+    assert {decision.action for _, decision in preview(recipe, folder)} == {"skip"}
 
 
 def _cost(one: TrainStage, recipe: Recipe, tokens: int, selected: int) -> Json:

@@ -67,6 +67,24 @@ def write_label(
     _write(folder / label / "results.json", json.dumps({"results": results, "rho1bench": own}))
 
 
+def write_bits(folder: Path, kind: str, name: str, bits: Sequence[float], num_bytes: int = 50) -> dict[str, Any]:
+    """Write the bits of one text's documents, each of ``num_bytes`` bytes, and return its entry in the record."""
+    rows = [
+        {"doc_id": str(index), "bits": value, "num_bytes": num_bytes, "truncated": False}
+        for index, value in enumerate(bits)
+    ]
+    samples = _write(folder / f"bits_{kind}_{name}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    return {
+        "bits_per_byte": sum(bits) / (num_bytes * len(bits)),
+        "n": len(bits),
+        "num_bytes": num_bytes * len(bits),
+        "num_tokens": None,
+        "truncated": 0,
+        "data_sha256": "c" * 64,
+        "samples_sha256": samples,
+    }
+
+
 def _write(path: Path, text: str) -> str:
     """Write a file and return its hash; unlike the package's own way, it does not wait for the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,12 @@ from rho1bench import __version__
 from rho1bench.cli.bench import bench_app
 from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
+from rho1bench.cli.inspect import inspect_app
 from rho1bench.cli.leaderboard import compare, leaderboard_app
 from rho1bench.cli.power import power
 from rho1bench.cli.rules import rules
 from rho1bench.cli.run import plan, recipes, run, sweep
+from rho1bench.cli.runs import runs_app
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
@@ -72,6 +74,8 @@ app.command()(score)
 app.command()(grade)
 app.command()(replay)
 app.command()(convert)
+app.add_typer(inspect_app, name="inspect")
+app.add_typer(runs_app, name="runs")
 app.add_typer(leaderboard_app, name="leaderboard")
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(sandbox_app, name="sandbox")

@@ -26,7 +26,10 @@ def evaluate(
     ],
     suite: Annotated[
         list[str] | None,
-        typer.Option(help="math (default), tir, general, all, or any suite, group or task by name; may be repeated."),
+        typer.Option(
+            help="math (default), tir, general, all, any suite, group or task by name; gold_answers:SUITE or "
+            "corpus:FOLDER for bits per byte; may be repeated."
+        ),
     ] = None,
     tasks: Annotated[str, typer.Option(metavar="A,B,...", help="Single tasks, besides or instead of suites.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Documents a task at most; for trials.")] = None,

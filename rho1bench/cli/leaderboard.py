@@ -23,14 +23,20 @@ def compare(
     baseline: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
     results: Results = RESULTS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison as JSON.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Also write a page of the answers; A and B are folders.")
+    ] = None,
 ) -> None:
     """Compare two checkpoints on the same documents: difference, 95% interval, p, Holm over tasks, n.
 
     Refuses two evaluations that differ in tasks, documents, prompts, decoding or grader, and says in which.
     """
+    from rho1bench.answers.page import write_pair_page
+    from rho1bench.answers.sources import find_pair
     from rho1bench.leaderboard.records import compare as comparing
     from rho1bench.system.files import write_json
 
+    pair = find_pair(treatment, baseline) if html is not None else None
     found = comparing.compare(treatment, baseline, results)
     for entry in found:
         console(130).print(comparing.comparison_table(entry))
@@ -38,6 +44,8 @@ def compare(
             typer.echo(line)
     if json_file is not None:
         write_json(json_file, [entry.model_dump(mode="json") for entry in found])
+    if html is not None and pair is not None:
+        typer.echo(f"answers: {write_pair_page(html, *pair)}")
 
 
 @leaderboard_app.command()

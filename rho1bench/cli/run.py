@@ -11,6 +11,8 @@ import typer
 from rho1bench.cli.console import WIDTH_OF_FILES, console
 
 if TYPE_CHECKING:
+    from rho1bench.pipeline.adoption import Keeping
+    from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe import Recipe
 
 
@@ -41,6 +43,18 @@ Only = Annotated[
     ),
 ]
 Every = Annotated[bool, typer.Option("--all", help="A row for every variant of a matrix in the plan.")]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Say for each stage what would be done and which field, file or code is why.")
+]
+AcceptVersions = Annotated[
+    bool, typer.Option("--accept-versions", help="Keep results that other versions of packages have made.")
+]
+Adopt = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STAGE=FOLDER", help="Take in a finished result, if it is what the recipe asks for; may be repeated."
+    ),
+]
 EngineOption = Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
 
@@ -56,17 +70,24 @@ def run(
     only: Only = None,
     dry_run: DryRun = False,
     every: Every = False,
+    explain: Explain = False,
+    accept_versions: AcceptVersions = False,
+    adopt: Adopt = None,
     engine: EngineOption = None,
     threads: Threads = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
+    from rho1bench.pipeline.adoption import Keeping, read_adoptions
+    from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe.loading.load import load_recipe
     from rho1bench.recipe.part import part_of
 
     loaded = load_recipe(recipe, overrides or [], seed)
     if only:
         loaded = part_of(loaded, only)
-    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
+    options = RunOptions(engine.value if engine else None, threads)
+    keeping = Keeping(accept_versions, read_adoptions(adopt or ()))
+    _carry_out(loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain)
 
 
 def sweep(
@@ -84,10 +105,15 @@ def sweep(
     only: Only = None,
     dry_run: DryRun = False,
     every: Every = False,
+    explain: Explain = False,
+    accept_versions: AcceptVersions = False,
+    adopt: Adopt = None,
     engine: EngineOption = None,
     threads: Threads = None,
 ) -> None:
     """Carry out a recipe with a stage in many variants: every combination of values, for every seed."""
+    from rho1bench.pipeline.adoption import Keeping, read_adoptions
+    from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe.loading.load import load_recipe
     from rho1bench.recipe.loading.sweep import Sweep, read_seeds
     from rho1bench.recipe.part import part_of
@@ -95,33 +121,36 @@ def sweep(
     loaded = load_recipe(recipe, (), seed, Sweep(settings or (), read_seeds(seeds)))
     if only:
         loaded = part_of(loaded, only)
-    _carry_out(loaded, output, scale, engine, threads, plan_only=dry_run, every=every)
+    options = RunOptions(engine.value if engine else None, threads)
+    keeping = Keeping(accept_versions, read_adoptions(adopt or ()))
+    _carry_out(loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain)
 
 
 def _carry_out(
     loaded: Recipe,
     output: Path | None,
     scale: Scale,
-    engine: Engine | None,
-    threads: int | None,
+    options: RunOptions,
+    keeping: Keeping,
     *,
     plan_only: bool,
     every: bool,
+    explain: bool,
 ) -> None:
-    """Run a recipe or print its plan."""
+    """Run a recipe, or print its plan or why which stages would run."""
     from rho1bench.pipeline.runner import run_recipe
-    from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe.smoke import smoke
 
     if scale is Scale.smoke:
         loaded = smoke(loaded)
     folder = output or Path("runs") / (loaded.name if scale is Scale.full else f"{loaded.name}.smoke")
     shown = console()
+    if explain:
+        print_explanation(loaded, folder, shown)
     if plan_only:
         print_dry_run(loaded, folder, shown, every)
-        return
-    result = run_recipe(loaded, folder, RunOptions(engine.value if engine else None, threads))
-    print_result(result, shown)
+    if not (explain or plan_only):
+        print_result(run_recipe(loaded, folder, options, keeping=keeping), shown)
 
 
 def plan(
@@ -161,17 +190,31 @@ def recipes() -> None:
 
 def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False) -> None:
     """Print what a run would do with each stage, for each seed; the variants of a matrix in one row, or ``every``."""
-    from rho1bench.pipeline.runner import one_seed, preview
+    from rho1bench.pipeline.runner import preview, runs_of
     from rho1bench.plan.dry_run import plan_table
 
-    runs = [one_seed(recipe, folder, seed) for seed in recipe.seeds] or [(recipe, folder)]
-    for one, place in runs:
+    for one, place in runs_of(recipe, folder):
         shown.print(plan_table(one, preview(one, place), every))
     shown.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
 
 
+def print_explanation(recipe: Recipe, folder: Path, shown: Any) -> None:
+    """Print for each stage, of each seed, what a run would do, and a line for everything that has changed."""
+    from rho1bench.pipeline.runner import preview, runs_of
+
+    for one, place in runs_of(recipe, folder):
+        for stage, decision in preview(one, place):
+            name = f"{place.name}/{stage.name}" if recipe.seeds else stage.name
+            lines = [f"{name}: {decision.word} ({decision.reason})", *decision.changes, *decision.versions]
+            lines += [f"{text}, which changes no result" for text in decision.operational]
+            shown.print("\n    ".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
 def print_result(result: Any, shown: Any) -> None:
-    """Print the scores, the seconds and the pages of a finished run."""
+    """Print the scores, the seconds, the pages and the old results of a finished run."""
+    from rho1bench.pipeline.set_aside import old_stages
+    from rho1bench.plan.tables import short
+
     summary = result.folder / "summary.json"
     if summary.is_file():
         from rho1bench.comparison.console_table import result_tables
@@ -183,6 +226,10 @@ def print_result(result: Any, shown: Any) -> None:
     shown.print(f"seconds: {took}", highlight=False, soft_wrap=True)
     if not result.changed:
         shown.print("nothing changed since the last run")
+    if old := old_stages(result.folder):
+        size = short(sum(one.bytes for one in old), "B")
+        words = f"old results kept: {len(old)} ({size}); `rho1bench runs prune {result.folder}` deletes them"
+        shown.print(words, highlight=False, soft_wrap=True)
     for name in ("report.html", "report.md", "summary.json"):
         if (result.folder / name).is_file():
             shown.print(f"{name}: {result.folder / name}", highlight=False, soft_wrap=True)

@@ -52,6 +52,29 @@ class TaskDifference(ScoreDifference):
     p_holm: float
 
 
+class TextDifference(ResultModel):
+    """Treatment minus baseline in bits per byte of one text; below 0 the treatment predicts it better."""
+
+    treatment: float
+    baseline: float
+    difference: float
+    ci: tuple[float, float] | None
+    """Paired bootstrap over blocks or documents."""
+    p: float
+    p_method: str
+    n: int
+
+
+class BitsComparison(ResultModel):
+    """Both sides' bits per byte of what both were measured on."""
+
+    corpora: dict[str, TextDifference]
+    gold_answers: dict[str, TextDifference]
+    """By task."""
+    suites: dict[str, TextDifference]
+    """Gold answers again: plain means over the tasks of a suite, those without gold answers left out."""
+
+
 class PairComparison(ResultModel):
     """Treatment against baseline on every suite and task that both were evaluated on."""
 
@@ -59,6 +82,8 @@ class PairComparison(ResultModel):
     baseline: str
     suites: dict[str, ScoreDifference]
     tasks: dict[str, TaskDifference]
+    bits_per_byte: BitsComparison | None = None
+    """None where no text was measured for both."""
 
 
 class ComparisonSettings(ResultModel):
@@ -101,6 +126,12 @@ def compare_scores(pairs: Sequence[tuple[Values, Values]], *, seed: int, num_res
         p_method=p_method,
         n=sum(len(values) for values in differences),
     )
+
+
+def compare_texts(pairs: Sequence[tuple[Values, Values]], *, seed: int, num_resamples: int = 2000) -> TextDifference:
+    """Compare the bits per byte of one text (one pair of arrays), or their plain mean over the texts of a suite."""
+    found = compare_scores(pairs, seed=seed, num_resamples=num_resamples)
+    return TextDifference(**{name: getattr(found, name) for name in TextDifference.model_fields})
 
 
 def read_comparison(folder: Path) -> Comparison:

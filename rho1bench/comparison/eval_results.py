@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
+from rho1bench.comparison.bits_per_byte import DocumentBits, TextBits, file_name, read_bits
 from rho1bench.comparison.intervals import Interval, average_interval, normal_interval, wilson_interval
 from rho1bench.comparison.result_files import JsonObject, ResultModel, as_json, read_result_file
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
+from rho1bench.recipe.texts import TextKind
 from rho1bench.system.files import read_jsonl, sha256_file, sha256_json
 
 _SCORE_TOLERANCE = 1e-4
@@ -114,6 +116,10 @@ class EvalResults(ResultModel):
     seconds: float
     code_sha256: str | None = None
     """Of the code of rho1bench that evaluated."""
+    corpora: dict[str, TextBits] = {}
+    """Bits per byte of packed corpora, by name."""
+    gold_answers: dict[str, TextBits] = {}
+    """Bits per byte of the gold answers of tasks."""
     samples_sha256: dict[str, str] = {}
     """Of the file of samples of each task."""
     sha256: str | None = None
@@ -161,6 +167,10 @@ class LabelScores:
 
     results: EvalResults
     tasks: Mapping[str, TaskScores]
+    texts: Mapping[TextKind, Mapping[str, DocumentBits]] = field(
+        default_factory=lambda: {"corpus": {}, "gold_answers": {}}
+    )
+    """Bits per byte of packed corpora by name, and of gold answers by task."""
 
     @property
     def label(self) -> str:
@@ -197,7 +207,16 @@ def read_label(folder: Path, label: str) -> LabelScores:
     tasks = {task: _read_scores(folder / label, task, entry) for task, entry in results.tasks.items()}
     for task, scores in tasks.items():
         _check_mean(folder / label, task, results.tasks[task].score, scores)
-    return LabelScores(results, tasks)
+    texts = {
+        kind: {name: read_bits(folder / label / file_name(kind, name), entry) for name, entry in entries.items()}
+        for kind, entries in texts_of(results).items()
+    }
+    return LabelScores(results, tasks, texts)
+
+
+def texts_of(results: EvalResults) -> dict[TextKind, dict[str, TextBits]]:
+    """Return the measured texts by kind."""
+    return {"corpus": results.corpora, "gold_answers": results.gold_answers}
 
 
 def _read_scores(folder: Path, task: str, entry: TaskResult) -> TaskScores:
@@ -266,6 +285,11 @@ def check_unchanged(folder: Path, results: EvalResults) -> None:
         samples = folder / f"samples_{task}.jsonl"
         if not samples.is_file() or sha256_file(samples) != expected:
             raise DataError(f"{samples}: is missing or was changed after the evaluation wrote it. {_OLD}")
+    for kind, entries in texts_of(results).items():
+        for name, entry in entries.items():
+            samples = folder / file_name(kind, name)
+            if not samples.is_file() or sha256_file(samples) != entry.samples_sha256:
+                raise DataError(f"{samples}: is missing or was changed after the evaluation wrote it. {_OLD}")
 
 
 def common_doc_ids(tasks: Iterable[TaskScores]) -> list[str]:

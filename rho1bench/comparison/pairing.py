@@ -6,8 +6,9 @@ told by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from rho1bench.comparison.bits_per_byte import TextBits
 from rho1bench.comparison.eval_results import (
     EvalResults,
     LabelScores,
@@ -15,9 +16,11 @@ from rho1bench.comparison.eval_results import (
     common_doc_ids,
     eval_fingerprint,
     fingerprint_parts,
+    texts_of,
 )
 from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
+from rho1bench.recipe.texts import TextKind, text_of
 
 _NAMES_AT_MOST = 5
 
@@ -26,6 +29,38 @@ def paired(treatment: TaskScores, baseline: TaskScores) -> tuple[Values, Values]
     """Return both scores of the documents that both have, in one order."""
     doc_ids = common_doc_ids([treatment, baseline])
     return treatment.values(doc_ids), baseline.values(doc_ids)
+
+
+Pairs = dict[str, tuple[Values, Values]]
+"""Both sides' values of the same documents, by text."""
+
+
+def paired_texts(treatment: LabelScores, baseline: LabelScores) -> tuple[Pairs, Pairs]:
+    """Return the bits per byte of the corpora and of the tasks' gold answers that both were measured on.
+
+    Raises ``DataError`` for a text of one name and another content.
+    """
+    kinds: tuple[TextKind, TextKind] = ("corpus", "gold_answers")
+    corpora, answers = (_paired_texts(kind, treatment, baseline) for kind in kinds)
+    return corpora, answers
+
+
+def _paired_texts(kind: TextKind, treatment: LabelScores, baseline: LabelScores) -> Pairs:
+    left, right = treatment.texts[kind], baseline.texts[kind]
+    common = [name for name in left if name in right]
+    check_same_texts(kind, common, treatment, baseline)
+    return {name: (left[name].values(), right[name].values()) for name in common}
+
+
+def check_same_texts(kind: TextKind, names: Iterable[str], left: LabelScores, right: LabelScores) -> None:
+    """Raise ``DataError`` for a text of one name of which the two were measured on other content."""
+    ours, theirs = texts_of(left.results)[kind], texts_of(right.results)[kind]
+    for name in names:
+        if ours[name].data_sha256 != theirs[name].data_sha256:
+            raise DataError(
+                f"bits per byte of {name}: {left.label!r} and {right.label!r} were measured on other blocks or "
+                "answers. Evaluate both with the same settings."
+            )
 
 
 def on_suite(label: LabelScores, suite: str) -> LabelScores:
@@ -40,6 +75,35 @@ def on_suite(label: LabelScores, suite: str) -> LabelScores:
         ),
     }
     return LabelScores(results.model_copy(update=update), {name: label.tasks[name] for name in tasks})
+
+
+def texts_on(results: EvalResults, suite: str) -> dict[str, TextBits]:
+    """Return what a checkpoint was measured on under ``corpus:STAGE`` or ``gold_answers:SUITE``, by name."""
+    kind, name = text_of(suite) or ("suite", suite)
+    if kind == "corpus":
+        return {name: results.corpora[name]} if name in results.corpora else {}
+    tasks = results.suites[name].tasks if kind == "gold_answers" and name in results.suites else []
+    return {task: results.gold_answers[task] for task in tasks if task in results.gold_answers}
+
+
+def values_on(label: LabelScores, suite: str) -> dict[str, Values]:
+    """Return a checkpoint's scores by task, or bits per byte by text, each document's in sorted order of the ids."""
+    text = text_of(suite)
+    if text is None:
+        return {task: label.tasks[task].values() for task in label.suites.get(suite, ())}
+    return {name: label.texts[text[0]][name].values() for name in texts_on(label.results, suite)}
+
+
+def check_comparable_on(suite: str, treatment: LabelScores, baseline: LabelScores) -> None:
+    """Raise ``DataError`` with what keeps the two from being paired on one suite, or on the texts of one."""
+    text = text_of(suite)
+    if text is None:
+        check_comparable(on_suite(treatment, suite), on_suite(baseline, suite))
+        return
+    names = texts_on(baseline.results, suite)
+    if not names or list(texts_on(treatment.results, suite)) != list(names):
+        raise DataError(f"{treatment.label!r} and {baseline.label!r} have no bits per byte of the same {suite}.")
+    check_same_texts(text[0], names, treatment, baseline)
 
 
 def check_comparable(treatment: LabelScores, baseline: LabelScores) -> None:

@@ -39,6 +39,30 @@ class SuiteScoresOfRun(ResultModel):
     tasks: dict[str, TaskScoresOfRun]
 
 
+class TextBitsOfRun(ResultModel):
+    """Bits per byte of one text by checkpoint; lower is better."""
+
+    n: int
+    """Blocks, or documents."""
+    num_bytes: int
+    checkpoints: dict[str, float]
+
+
+class GoldAnswersOfRun(ResultModel):
+    """Bits per byte of the gold answers of one suite: plain means over its tasks by checkpoint, and its tasks."""
+
+    average: dict[str, float]
+    tasks: dict[str, TextBitsOfRun]
+
+
+class BitsOfRun(ResultModel):
+    """Bits per byte of everything that was measured."""
+
+    corpora: dict[str, TextBitsOfRun]
+    gold_answers: dict[str, GoldAnswersOfRun]
+    """By suite."""
+
+
 class TrajectoryPoint(ResultModel):
     """One suite's average at one checkpoint, on the documents that all points of the curve share (paper figure 1)."""
 
@@ -133,6 +157,7 @@ class RunSummary(ResultModel):
     seed: int
     rho1bench_version: str
     scores: dict[str, SuiteScoresOfRun] = {}
+    bits_per_byte: BitsOfRun | None = None
     comparisons: list[PairComparison]
     comparison_settings: ComparisonSettings | None = None
     contests: list[ContestResult] = []

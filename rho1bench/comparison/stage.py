@@ -16,15 +16,18 @@ from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.costs import checkpoint_costs
 from rho1bench.comparison.differences import (
     CONFIDENCE,
+    BitsComparison,
     Comparison,
     ComparisonSettings,
     PairComparison,
     ScoreDifference,
     TaskDifference,
+    TextDifference,
     compare_scores,
+    compare_texts,
 )
 from rho1bench.comparison.eval_results import LabelScores, read_label
-from rho1bench.comparison.pairing import check_comparable, paired
+from rho1bench.comparison.pairing import check_comparable, paired, paired_texts
 from rho1bench.comparison.result_files import SCHEMA, as_json
 from rho1bench.comparison.statistics import Values
 from rho1bench.pipeline.stage import StageContext
@@ -90,7 +93,31 @@ def compare_labels(
         for (task, entry), p_holm in zip(found.items(), adjusted, strict=True)
     }
     suites = _compare_suites(treatment, scores, seed, num_resamples)
-    return PairComparison(treatment=treatment.label, baseline=baseline.label, suites=suites, tasks=tasks)
+    pair = PairComparison(treatment=treatment.label, baseline=baseline.label, suites=suites, tasks=tasks)
+    bits = compare_bits(treatment, baseline, seed=seed, num_resamples=num_resamples)
+    return pair if bits is None else pair.model_copy(update={"bits_per_byte": bits})
+
+
+def compare_bits(
+    treatment: LabelScores, baseline: LabelScores, *, seed: int, num_resamples: int = 2000
+) -> BitsComparison | None:
+    """Return both sides' bits per byte of the texts that both were measured on; None without one.
+
+    Raises ``DataError`` for a text of one name and another content.
+    """
+    corpora, answers = paired_texts(treatment, baseline)
+    if not corpora and not answers:
+        return None
+
+    def compare(*pairs: tuple[Values, Values]) -> TextDifference:
+        return compare_texts(pairs, seed=seed, num_resamples=num_resamples)
+
+    suites = {suite: [task for task in tasks if task in answers] for suite, tasks in treatment.suites.items()}
+    return BitsComparison(
+        corpora={name: compare(pair) for name, pair in corpora.items()},
+        gold_answers={name: compare(pair) for name, pair in answers.items()},
+        suites={suite: compare(*(answers[task] for task in tasks)) for suite, tasks in suites.items() if tasks},
+    )
 
 
 def _compare_suites(

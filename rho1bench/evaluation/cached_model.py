@@ -16,10 +16,15 @@ from rho1bench.evaluation.answer_cache import AnswerCache, CachedAnswer
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine, Generation, Request, Tick
 from rho1bench.evaluation.engines.failures import one_message
+from rho1bench.evaluation.harness.lm_eval_internals import token_loglikelihoods
 from rho1bench.evaluation.harness.lm_eval_types import LMRequest
 
 LOGLIKELIHOOD_BATCH = 128
 """Log-likelihoods are requested, and cached, this many at a time."""
+
+
+TokenPair = tuple[list[int], list[int]]
+"""Context and continuation, as token ids."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +115,34 @@ class CachedModel:
         found = [self._answer(key) for key in keys]
         return [LogLikelihood(**{name: answer[name] for name in names}) for answer in found]
 
+    def token_loglikelihoods(self, pairs: Sequence[TokenPair], tick: Tick) -> list[float]:
+        """Return the log-likelihood in nats of each continuation after its context; the pairs fit the context."""
+        keys = [self._cache.key("token_loglikelihood", *pair) for pair in pairs]
+        missing = self._missing(keys, tick)
+        questions = [(key, pairs[indices[0]]) for key, indices in missing.items()]
+        for start in range(0, len(questions), LOGLIKELIHOOD_BATCH):
+            self._load()
+            batch = questions[start : start + LOGLIKELIHOOD_BATCH]
+            with one_message(self._engine.name, "score the tokens", self._engine.settings.log):
+                values = token_loglikelihoods(self._engine.lm, [pair for _, pair in batch])
+            for (key, _), value in zip(batch, values, strict=True):
+                self._cache.add(key, {"value": self._finite(value)})
+                tick(len(missing[key]))
+            self.num_computed += len(batch)
+        return [float(self._answer(key)["value"]) for key in keys]
+
+    def _finite(self, value: float) -> float:
+        if not math.isfinite(value):
+            raise EngineError(f"{self._checkpoint.label}: the log-likelihood of a continuation is {value}")
+        return float(value)
+
     def _score(self, pairs: Sequence[LMRequest]) -> list[LogLikelihood]:
         model = self._engine.lm
         found = []
         with one_message(self._engine.name, "score the continuations", self._engine.settings.log):
             scores = model.loglikelihood(pairs, disable_tqdm=True)
         for pair, (value, is_greedy) in zip(pairs, scores, strict=True):
-            if not math.isfinite(value):
-                raise EngineError(f"{self._checkpoint.label}: the log-likelihood of a continuation is {value}")
             length = len(model.tok_encode(pair.args[0] + pair.args[1]))
-            found.append(LogLikelihood(float(value), bool(is_greedy), length, length <= model.max_length - 1))
+            fits = length <= model.max_length - 1
+            found.append(LogLikelihood(self._finite(value), bool(is_greedy), length, fits))
         return found

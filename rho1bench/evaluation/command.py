@@ -13,7 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rho1bench.answers.page import PAGE, write_page
+from rho1bench.answers.sources import evaluation_sources
 from rho1bench.comparison.eval_results import read_results
+from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import EngineError, RunError
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings
@@ -25,6 +28,7 @@ from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import Suite, find_suites, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.inputs import check_made_by_stage
+from rho1bench.recipe.texts import text_of
 from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json
@@ -41,7 +45,8 @@ class EvalOptions:
     checkpoints: Sequence[str]
     output: Path
     suites: Sequence[str] = ()
-    """Words of ``--suite``; without these and ``tasks``: math."""
+    """Words of ``--suite``; without these and ``tasks``: math. Texts too: ``gold_answers:SUITE``, which asks for the
+    suite as well, and ``corpus:FOLDER``."""
     tasks: Sequence[str] = ()
     limit: int | None = None
     engine: str = "auto"
@@ -58,16 +63,22 @@ class EvalOptions:
 
 def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
     """Evaluate, and end with a table and the files of each checkpoint; see :func:`evaluate`."""
-    from rho1bench.evaluation.result_table import result_table
+    from rho1bench.evaluation.result_table import bits_table, result_table
 
     for path in evaluate(options, console):
         results = read_results(path.parents[1], path.parent.name)
         asked = {name: suite for name, suite in results.suites.items() if name in _names(options)}
-        tables.print(result_table(results.model_copy(update={"suites": asked})))
+        if asked:
+            tables.print(result_table(results.model_copy(update={"suites": asked})))
+        if (bits := bits_table(results)) is not None:
+            tables.print(bits)
         if options.limit is not None:
             tables.print(f"at most {options.limit} documents a task: a trial, not to be set beside published scores")
         tables.print(f"record: {path}", highlight=False, soft_wrap=True)
         tables.print(f"samples: {path.parent}/samples_*.jsonl", highlight=False, soft_wrap=True)
+    page = options.output / PAGE
+    write_page(page, evaluation_sources(options.output), f"Answers in {options.output.resolve().name}")
+    tables.print(f"answers to read: {page}", highlight=False, soft_wrap=True)
 
 
 def evaluate(options: EvalOptions, console: Console) -> list[Path]:
@@ -82,6 +93,7 @@ def evaluate(options: EvalOptions, console: Console) -> list[Path]:
     checkpoints = find_checkpoints(options.checkpoints, served=options.engine == "openai")
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
+    _check_corpora(options, checkpoints)
     tasks = Tasks()
     suites = find_suites(_names(options), tasks.groups, tasks.names)
     tasks.load(list(dict.fromkeys(task for suite in suites for task in suite.tasks)))
@@ -92,7 +104,29 @@ def evaluate(options: EvalOptions, console: Console) -> list[Path]:
 
 def _names(options: EvalOptions) -> list[str]:
     """Return the suites, groups and tasks that are asked for."""
-    return [*suites_called(options.suites or ([] if options.tasks else ["math"])), *options.tasks]
+    asked = options.suites or ([] if options.tasks else ["math"])
+    words = [text_of(word) or ("suite", word) for word in asked]
+    return [*suites_called([name for kind, name in words if kind != "corpus"]), *options.tasks]
+
+
+def _job(checkpoint: Checkpoint, suites: Sequence[Suite], options: EvalOptions) -> Job:
+    job = Job(checkpoint, {suite.name: options.limit for suite in suites})
+    for kind, name in filter(None, map(text_of, options.suites)):
+        if kind == "gold_answers":
+            job.gold_answers.update(suites_called([name]))
+        else:
+            job.add_corpus(Path(name).resolve().name, Path(name), options.limit)
+    return job
+
+
+def _check_corpora(options: EvalOptions, checkpoints: Sequence[Checkpoint]) -> None:
+    """Open every corpus; raises DataError where there is none, EngineError for a model whose tokenizer is not here."""
+    for kind, name in filter(None, map(text_of, options.suites)):
+        if kind == "corpus":
+            PackedCorpus(Path(name))
+            for checkpoint in checkpoints:
+                if not checkpoint.has_weights:
+                    raise EngineError(f"corpus:{name}: the tokens of a corpus need a checkpoint in a folder")
 
 
 def _check_server(options: EvalOptions) -> None:
@@ -152,7 +186,7 @@ def _run(
         base_url=options.base_url,
         served_model=options.served_model,
     )
-    jobs = [Job(checkpoint, {suite.name: options.limit for suite in suites}) for checkpoint in checkpoints]
+    jobs = [_job(checkpoint, suites, options) for checkpoint in checkpoints]
     engine = make_engine(options.engine, settings, progress.message)
     try:
         named = {suite.name: suite for suite in suites}

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rho1bench.comparison.eval_results import read_results
+from rho1bench.comparison.eval_results import read_results, texts_of
 from rho1bench.evaluation.answer_cache import AnswerCache
+from rho1bench.evaluation.bits_per_byte import CorpusText, TextUnit, answers_unit, corpus_unit, finished_texts
 from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import Engine
+from rho1bench.evaluation.engines import Engine, Tick, context_length
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, runs_programs
 from rho1bench.evaluation.harness.lm_eval_types import Doc
 from rho1bench.evaluation.records import (
@@ -29,6 +30,7 @@ from rho1bench.evaluation.records import (
 from rho1bench.paper.suites import Suite, find_suites, split_work
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
+from rho1bench.recipe.texts import MAX_BLOCKS
 from rho1bench.sandbox import isolation_in_force
 from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
@@ -40,6 +42,10 @@ class Job:
 
     checkpoint: Checkpoint
     limits: dict[str, int | None] = field(default_factory=dict)
+    gold_answers: set[str] = field(default_factory=set)
+    """The suites whose gold answers are measured too."""
+    corpora: dict[str, CorpusText] = field(default_factory=dict)
+    """The packed corpora to measure, by name."""
 
     def add(self, suite: str, limit: int | None) -> None:
         """Ask for ``suite``; of two limits the wider one holds."""
@@ -47,6 +53,11 @@ class Job:
             known = self.limits[suite]
             limit = known if known is None else max(known, limit)
         self.limits[suite] = limit
+
+    def add_corpus(self, name: str, folder: Path, limit: int | None) -> None:
+        """Ask for bits per byte of a packed corpus; of two numbers of blocks the larger one holds."""
+        known = self.corpora.get(name)
+        self.corpora[name] = CorpusText(name, folder, max(limit or MAX_BLOCKS, known.max_blocks if known else 0))
 
 
 def by_swap_key(jobs: Iterable[Job]) -> list[Job]:
@@ -88,19 +99,22 @@ class Evaluator:
     def run(self, jobs: Sequence[Job]) -> None:
         """Run all units that are not finished yet; raises SandboxError if a task's programs cannot be isolated."""
         units = {job.checkpoint.label: self.units(job) for job in jobs}
+        texts = {job.checkpoint.label: self.texts(job, units[job.checkpoint.label]) for job in jobs}
         pending = {label: [unit for unit in found if not unit.done] for label, found in units.items()}
+        pending_texts = {label: [text for text in found if not text.done] for label, found in texts.items()}
         total = sum(
             count_requests(self.tasks.load(unit.tasks), unit.limit) for units in pending.values() for unit in units
-        )
+        ) + sum(text.num_requests for found in pending_texts.values() for text in found)
         if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
             isolation_in_force()  # refused now rather than after an hour of answers
         self._done, self._began = 0, time.monotonic()
         self.progress.start(total, "requests")
         for number, job in enumerate(jobs, start=1):
             label = job.checkpoint.label
-            if pending[label]:
-                self._run_units(job.checkpoint, pending[label], f"{label} ({number}/{len(jobs)})")
-            if pending[label] or not self._has_results(job):
+            if pending[label] or pending_texts[label]:
+                place = f"{label} ({number}/{len(jobs)})"
+                self._run_units(job.checkpoint, pending[label], pending_texts[label], place)
+            if pending[label] or pending_texts[label] or not self._has_results(job):
                 self._write_results(job, units[label])
         self.progress.close()
 
@@ -112,6 +126,23 @@ class Evaluator:
             Unit(suite, tasks, job.limits[suite], folder / f"unit_{suite}.json", self._fingerprint(job, suite, tasks))
             for suite, tasks in split_work([self.suites[name] for name in names])
         ]
+
+    def texts(self, job: Job, units: Sequence[Unit]) -> list[TextUnit]:
+        """Return the job's corpora and gold answers; raises as ``bits_per_byte.corpus_unit``."""
+        checkpoint, folder = job.checkpoint, self.folder / job.checkpoint.label
+        code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
+        identity = sha256_json([self.identity(checkpoint), code])
+        found = []
+        if job.corpora:
+            length = context_length(checkpoint.folder, self.engine.settings) - 1  # an engine writes a token of its own
+            found = [corpus_unit(text, checkpoint, folder, length, identity) for text in job.corpora.values()]
+        wanted = {task for suite in job.gold_answers for task in self.suites[suite].tasks}
+        for unit in units:
+            for name in unit.tasks:
+                if name in wanted:
+                    tasks = self.tasks.load([name])
+                    found.append(answers_unit(name, tasks, folder, unit.fingerprint, unit.limit))
+        return found
 
     def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
         data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
@@ -132,11 +163,15 @@ class Evaluator:
             "max_model_len": self.max_model_len,
         }
 
-    def _run_units(self, checkpoint: Checkpoint, units: Sequence[Unit], place: str) -> None:
+    def _run_units(self, checkpoint: Checkpoint, units: Sequence[Unit], texts: Sequence[TextUnit], place: str) -> None:
         cache = AnswerCache(self.folder / checkpoint.label, self.identity(checkpoint))
         model = CachedModel(self.engine, checkpoint, cache)
         for unit in units:
             self._run_unit(model, unit, place)
+        for text in texts:
+            found = text.run(model, self._ticker(place, f"bits per byte of {text.name}"))
+            if found is None:
+                self.progress.message(f"{place}: {text.name} has no gold answers; nothing is measured")
         if model.num_cached:
             self.progress.message(
                 f"{place}: {model.num_cached} answers are from an earlier run, {model.num_computed} were computed now"
@@ -144,15 +179,9 @@ class Evaluator:
 
     def _run_unit(self, model: CachedModel, unit: Unit, place: str) -> None:
         began, computed_before = time.monotonic(), model.num_computed
-
-        def tick(finished: int) -> None:
-            self._done += finished
-            rate = self._done / max(time.monotonic() - self._began, 1e-6)
-            self.progress.update(self._done, checkpoint=place, suite=unit.suite, requests_per_second=rate)
-
         tasks = self.tasks.load(unit.tasks)
         benchmarks = self.tasks.benchmarks(unit.tasks)
-        result = run_unit(model, tasks, unit.limit, tick)
+        result = run_unit(model, tasks, unit.limit, self._ticker(place, unit.suite))
         rows = {name: sample_rows(task, name, result) for name, task in tasks.items()}
         for name in tasks:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
@@ -162,6 +191,14 @@ class Evaluator:
             seconds += read_json(unit.path)["seconds"]
         record = unit_record(tasks, benchmarks, result, rows, seconds)
         write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
+
+    def _ticker(self, place: str, suite: str) -> Tick:
+        def tick(finished: int) -> None:
+            self._done += finished
+            rate = self._done / max(time.monotonic() - self._began, 1e-6)
+            self.progress.update(self._done, checkpoint=place, suite=suite, requests_per_second=rate)
+
+        return tick
 
     def _warn(self, unit: Unit, place: str, rows: dict[str, list[Doc]]) -> None:
         flat = [row for task_rows in rows.values() for row in task_rows]
@@ -174,9 +211,12 @@ class Evaluator:
             )
 
     def _has_results(self, job: Job) -> bool:
-        """Tell whether ``results.json`` holds every suite of the job."""
-        path = self.folder / job.checkpoint.label / "results.json"
-        return path.exists() and set(job.limits) <= set(read_results(self.folder, job.checkpoint.label).suites)
+        """Tell whether ``results.json`` holds every suite and text of the job."""
+        folder = self.folder / job.checkpoint.label
+        if not (folder / "results.json").exists():
+            return False
+        results = read_results(self.folder, job.checkpoint.label)
+        return set(job.limits) <= set(results.suites) and texts_of(results) == finished_texts(folder)
 
     def _write_results(self, job: Job, units: Sequence[Unit]) -> None:
         """Write the results of the job's units, and of those that earlier requests with the same settings left."""
@@ -191,5 +231,8 @@ class Evaluator:
         def samples_sha256(task: str) -> str:
             return sha256_file(folder / f"samples_{task}.jsonl")
 
-        record = checkpoint_record(job.checkpoint, suites, records, self.engine, self.tasks.num_rows, samples_sha256)
+        texts = finished_texts(folder)
+        record = checkpoint_record(
+            job.checkpoint, suites, records, texts, self.engine, self.tasks.num_rows, samples_sha256
+        )
         write_json(folder / "results.json", record)

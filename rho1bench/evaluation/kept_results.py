@@ -15,7 +15,7 @@ from rho1bench.comparison.eval_results import EARLIER, SETTINGS
 from rho1bench.system.files import read_json, sha256_json, write_json
 
 _UNKNOWN = "unknown"
-_FILES = ("samples_*.jsonl", "unit_*.json", "results.json", SETTINGS)
+_FILES = ("samples_*.jsonl", "bits_*.jsonl", "bits_*.json", "unit_*.json", "results.json", SETTINGS)
 """In the order in which they are moved: a folder with the last one is complete."""
 
 

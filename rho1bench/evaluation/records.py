@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rho1bench.comparison.bits_per_byte import TextBits
 from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult, eval_fingerprint
 from rho1bench.comparison.result_files import SCHEMA, JsonObject, ResultModel, as_json
 from rho1bench.evaluation.checkpoints import Checkpoint
@@ -22,6 +23,7 @@ from rho1bench.paper.protocol import GREEDY
 from rho1bench.paper.suites import Suite, suite_averages
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
+from rho1bench.recipe.texts import TextKind
 from rho1bench.system.files import sha256_file, sha256_json
 from rho1bench.system.paths import PACKAGE
 from rho1bench.system.provenance import device, git_state, versions
@@ -181,11 +183,12 @@ def checkpoint_record(
     checkpoint: Checkpoint,
     suites: Sequence[Suite],
     units: Sequence[UnitRecord],
+    texts: Mapping[TextKind, Mapping[str, TextBits]],
     engine: Engine,
     num_rows: Callable[[str], int | None],
     samples_sha256: Callable[[str], str],
 ) -> JsonObject:
-    """Return ``results.json`` of one checkpoint from its finished units.
+    """Return ``results.json`` of one checkpoint from its finished units and texts.
 
     ``num_rows`` gives the rows of a task's whole test set, ``samples_sha256`` the hash of a task's file of samples.
     """
@@ -216,6 +219,8 @@ def checkpoint_record(
         eval_fingerprint=eval_fingerprint(parts, GREEDY, GRADER_VERSION),
         seconds=round(sum(unit.seconds for unit in units), 3),
         code_sha256=code_hash(EvalStage.spec.entry, EvalStage.spec.shipped),
+        corpora=dict(texts["corpus"]),
+        gold_answers=dict(texts["gold_answers"]),
         samples_sha256={name: samples_sha256(name) for task in tasks for name in (tasks[task].members or [task])},
     )
     return merged | {"rho1bench": as_json(results) | {"sha256": results.content_sha256}}

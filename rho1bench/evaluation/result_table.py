@@ -38,6 +38,21 @@ def result_table(results: EvalResults) -> Table:
     return table
 
 
+def bits_table(results: EvalResults) -> Table | None:
+    """Return the bits per byte of one checkpoint; None where nothing was measured."""
+    texts = {f"{name} (corpus)": entry for name, entry in results.corpora.items()} | results.gold_answers
+    if not texts:
+        return None
+    table = Table(title=f"{results.label}: bits per byte, lower is better", title_justify="left")
+    table.add_column("text", no_wrap=True)
+    for name in ("bits per byte", "documents", "bytes", "cut off"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, entry in texts.items():
+        counts = (str(count) for count in (entry.n, entry.num_bytes, entry.truncated))
+        table.add_row(name, f"{entry.bits_per_byte:.4f}", *counts)
+    return table
+
+
 def _paper_columns(results: EvalResults, suite: str) -> list[PaperRow]:
     return nearest_rows(suite, [results.label, Path(results.model).name], results.num_parameters)
 

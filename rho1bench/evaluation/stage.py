@@ -17,6 +17,7 @@ from rho1bench.evaluation.tokenizer_check import check_tokenizer
 from rho1bench.paper.suites import find_suites
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import EvalStage
+from rho1bench.recipe.texts import text_of
 
 
 def run(context: StageContext) -> None:
@@ -47,7 +48,13 @@ def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
             for checkpoint in found:
                 job = jobs.setdefault(checkpoint.label, Job(checkpoint))
                 for suite in evaluation.suites:
-                    job.add(suite, evaluation.limit)
+                    kind, of = text_of(suite) or ("tasks", suite)
+                    if kind == "corpus":
+                        job.add_corpus(of, Path(inputs[of]), evaluation.limit)
+                    elif kind == "gold_answers":
+                        job.gold_answers.add(of)
+                    else:
+                        job.add(suite, evaluation.limit)
     return list(jobs.values())
 
 

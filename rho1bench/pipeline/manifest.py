@@ -1,21 +1,21 @@
 """The state of a stage's folder: finished (``manifest.json``), under way (``started.json``) or neither.
 
 ``manifest.json`` is written last and atomically, so a folder that has one is complete. Its list of files lets a later
-run notice what has been deleted or changed since.
+run notice what has been deleted or changed since. Both files keep what the stage is made of (``fingerprint``).
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
+from rho1bench.pipeline.fingerprint import Fingerprint
 from rho1bench.system.files import content_hashes, read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
@@ -26,21 +26,43 @@ CHECKED_BYTES = 1024 * 1024
 Whatever another stage reads is hashed again before it is read (``pipeline.inputs``).
 """
 SECONDS_BETWEEN_BEATS = 2.0
+S = TypeVar("S", bound="State")
 
 
 @dataclass(frozen=True)
-class Manifest:
+class State:
+    """What a stage under way, or a finished one, is made of. Earlier versions noted the hash alone."""
+
+    fingerprint: str
+    made_of: dict[str, Any] = field(default_factory=dict)
+    """``Fingerprint.parts``; code, packages and operational fields are those of the first attempt."""
+    accepted: dict[str, str | None] = field(default_factory=dict)
+    """Versions of packages that the user has taken for as good as those that it was made with."""
+
+
+@dataclass(frozen=True)
+class Started(State):
+    """A stage that was stopped, or is under way."""
+
+    seconds_so_far: float = 0.0
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest(State):
     """What a finished stage left; ``seconds`` counts all attempts."""
 
-    stage: str
-    kind: str
-    fingerprint: str
-    inputs: dict[str, str]
-    seconds: float
-    attempts: int
-    files: dict[str, str | None]
+    stage: str = ""
+    kind: str = ""
+    seconds: float = 0.0
+    attempts: int = 1
+    files: dict[str, str | None] = field(default_factory=dict)
     """Hashes (``system.files.content_hashes``); None for large files of earlier versions."""
-    sizes: dict[str, int]
+    sizes: dict[str, int] = field(default_factory=dict)
+    adopted_from: str = ""
+    """The folder that the result was taken from (``pipeline.adoption``)."""
+    other_code: bool = False
+    """Taken in though other code than that of its fingerprint made it."""
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -48,41 +70,35 @@ class Manifest:
         return {name: found for name, found in self.files.items() if found is not None}
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What to do with a stage and why; ``wipe`` empties its folder first."""
-
-    action: Literal["skip", "resume", "run"]
-    reason: str
-    wipe: bool = False
-    seconds: float = 0.0
-    """Seconds that a skipped stage took when it ran."""
-
-
-def decide(folder: Path, fingerprint: str) -> Decision:
-    """Compare the folder's state with the fingerprint that its stage has now."""
-    manifest = read_manifest(folder)
-    if manifest is not None:
-        if manifest.fingerprint != fingerprint:
-            return Decision("run", "the recipe, the code or an input has changed", wipe=True)
-        damage = find_damage(folder, manifest)
-        if damage:
-            return Decision("run", f"its result is damaged: {damage}", wipe=True)
-        return Decision("skip", "nothing changed", seconds=manifest.seconds)
-    started = _read(folder / STARTED)
-    if started is None:
-        return Decision("run", "not run yet", wipe=folder.exists())
-    if started.get("fingerprint") == fingerprint:
-        return Decision("resume", "continues where it was stopped")
-    return Decision("run", "was stopped, and the recipe, the code or an input has changed since", wipe=True)
-
-
 def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest of a finished stage; None if there is none or it cannot be read."""
-    try:
-        return Manifest(**(_read(folder / MANIFEST) or {}))
-    except TypeError:
-        return None
+    found = _read(folder / MANIFEST)
+    return None if found is None or not {"fingerprint", "files", "sizes"} <= found.keys() else _known(Manifest, found)
+
+
+def read_started(folder: Path) -> Started | None:
+    """Return the state of a stage that was stopped; None if there is none or it cannot be read."""
+    found = _read(folder / STARTED)
+    return None if found is None or "fingerprint" not in found else _known(Started, found)
+
+
+def _known(kind: type[S], found: dict[str, Any]) -> S:
+    """Return a state without what other versions noted."""
+    names = {one.name for one in fields(kind)}
+    return kind(**{name: value for name, value in found.items() if name in names})
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a stage whose files are all there."""
+    write_json(folder / MANIFEST, asdict(manifest))
+    (folder / STARTED).unlink(missing_ok=True)
+
+
+def accept_versions(folder: Path, versions: Mapping[str, str | None]) -> None:
+    """Note that the result of a stage, or the part of one that is there, counts as made with ``versions``."""
+    for path, state in ((folder / MANIFEST, read_manifest(folder)), (folder / STARTED, read_started(folder))):
+        if state is not None:
+            write_json(path, asdict(replace(state, accepted={**versions})))
 
 
 def find_damage(folder: Path, manifest: Manifest) -> str:
@@ -98,28 +114,22 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
     return ""
 
 
-def wipe(folder: Path) -> None:
-    """Empty a stage's folder; the state goes first, so that a kill half way leaves nothing that looks whole."""
-    for name in (MANIFEST, STARTED):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=False)
-
-
 class Attempt:
     """One attempt at a stage; counts the seconds of all attempts, killed ones too."""
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder, self.fingerprint = folder, fingerprint
-        started = _read(folder / STARTED) or {}
-        same = started.get("fingerprint") == fingerprint
-        self._before = float(started.get("seconds_so_far", 0.0)) if same else 0.0
-        self.attempts = int(started.get("attempts", 0)) + 1 if same else 1
+    def __init__(self, folder: Path, fingerprint: Fingerprint) -> None:
+        self.folder = folder
+        before = read_started(folder)
+        if before is None or before.fingerprint != fingerprint.sha256:
+            before = Started(fingerprint.sha256, fingerprint.parts())
+        self._before = before
+        self.attempts = before.attempts + 1
         self._began = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds of all attempts so far."""
-        return self._before + time.monotonic() - self._began
+        return self._before.seconds_so_far + time.monotonic() - self._began
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -136,16 +146,24 @@ class Attempt:
             with suppress(OSError):
                 self._write()
 
-    def finish(self, stage: str, kind: str, inputs: Mapping[str, str]) -> Manifest:
+    def finish(self, stage: str, kind: str) -> Manifest:
         """Write ``manifest.json`` over everything in the folder and remove ``started.json``."""
         paths = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
         kept = [path for path in paths if path.name not in (MANIFEST, STARTED)]
         sizes = {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in kept}
         files: dict[str, str | None] = {**content_hashes(self.folder, sizes)}
-        seconds = round(self.seconds, 3)
-        manifest = Manifest(stage, kind, self.fingerprint, dict(inputs), seconds, self.attempts, files, sizes)
-        write_json(self.folder / MANIFEST, asdict(manifest))
-        (self.folder / STARTED).unlink(missing_ok=True)
+        manifest = Manifest(
+            self._before.fingerprint,
+            self._before.made_of,
+            self._before.accepted,
+            stage=stage,
+            kind=kind,
+            seconds=round(self.seconds, 3),
+            attempts=self.attempts,
+            files=files,
+            sizes=sizes,
+        )
+        save_manifest(self.folder, manifest)
         return manifest
 
     def _beat(self, stop: threading.Event) -> None:
@@ -154,8 +172,8 @@ class Attempt:
                 self._write()
 
     def _write(self) -> None:
-        state = {"fingerprint": self.fingerprint, "seconds_so_far": round(self.seconds, 3), "attempts": self.attempts}
-        write_json(self.folder / STARTED, state)
+        state = replace(self._before, seconds_so_far=round(self.seconds, 3), attempts=self.attempts)
+        write_json(self.folder / STARTED, asdict(state))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

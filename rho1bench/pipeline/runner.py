@@ -7,7 +7,6 @@ is imported only when the stage has to run, and is handed a :class:`StageContext
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,30 +17,25 @@ import yaml
 from rich.console import Console
 
 from rho1bench.errors import RunError
-from rho1bench.pipeline.fingerprint import stage_fingerprint
+from rho1bench.pipeline.adoption import Keeping, Place, settle
+from rho1bench.pipeline.decision import Decision, decide
+from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.inputs import InputChecks
-from rho1bench.pipeline.manifest import Attempt, Decision, decide, read_manifest, wipe
+from rho1bench.pipeline.manifest import Attempt
+from rho1bench.pipeline.publishing import StageOutcome, publish, withdraw
+from rho1bench.pipeline.set_aside import set_aside
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_children import Children, run_all
 from rho1bench.recipe import Recipe, StageBase, references
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
+from rho1bench.recipe.texts import stages_read
 from rho1bench.system.disk_errors import disk_errors
-from rho1bench.system.files import atomic_path, read_json, remove_temporaries, write_json, write_text
+from rho1bench.system.files import remove_temporaries, write_text
 from rho1bench.system.packages import load, missing_packages
 from rho1bench.system.progress import Board, Progress
 
 SUMMARISE_SEEDS = "rho1bench.comparison.seeds:summarise"
-
-
-@dataclass(frozen=True)
-class StageOutcome:
-    """What became of one stage; ``seconds`` counts all attempts at it, in whatever run they were."""
-
-    name: str
-    kind: str
-    action: str
-    seconds: float
 
 
 @dataclass
@@ -58,19 +52,26 @@ class RunResult:
 
 
 def run_recipe(
-    recipe: Recipe, output: Path, options: RunOptions | None = None, console: Console | None = None
+    recipe: Recipe,
+    output: Path,
+    options: RunOptions | None = None,
+    console: Console | None = None,
+    keeping: Keeping | None = None,
 ) -> RunResult:
-    """Carry out ``recipe`` in the folder ``output``; does only what is not done yet.
+    """Carry out ``recipe`` in the folder ``output``; does only what is not done yet, and deletes no result.
 
     Raises ``RunError`` if another run holds the folder, it belongs to another recipe, it cannot be written or its disk
-    is full; stages raise their own ``UserError``.
+    is full, if results are there of other versions of packages, or one that is to be adopted does not fit; stages raise
+    their own ``UserError``.
     """
     console = console or Console(stderr=True)
-    options = options or RunOptions()
+    options, keeping = options or RunOptions(), keeping or Keeping()
     with disk_errors(output, refused_too=(errno.ENOENT,)):  # /proc and its like
         output.mkdir(parents=True, exist_ok=True)
     with disk_errors(output), run_lock(output):
-        is_new = _claim(recipe, output)
+        before = _recipe_before(recipe, output)
+        _settle(recipe, output, keeping, console)
+        is_new = _claim(recipe, output, before)
         if recipe.seeds:
             return _run_seeds(recipe, output, options, console, is_new)
         with Children() as children:
@@ -79,11 +80,14 @@ def run_recipe(
 
 def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]]:
     """Yield what :func:`run_recipe` would do with each stage; reads the folder and writes nothing."""
-    fingerprints: dict[str, str] = {}
-    for stage in recipe.stages:
-        inputs = _input_fingerprints(stage, fingerprints)
-        fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
-        yield stage, decide(stage_folder(output, stage.name), fingerprints[stage.name])
+    for stage, fingerprint in _fingerprints(recipe):
+        folder = stage_folder(output, stage.name)
+        yield stage, decide(folder, fingerprint, takes_files=stage.spec.takes_files)
+
+
+def runs_of(recipe: Recipe, output: Path) -> list[tuple[Recipe, Path]]:
+    """Return the runs of a recipe, one a seed where it has several, with their folders."""
+    return [one_seed(recipe, output, seed) for seed in recipe.seeds] or [(recipe, output)]
 
 
 def stage_folder(output: Path, name: str) -> Path:
@@ -96,14 +100,26 @@ def one_seed(recipe: Recipe, output: Path, seed: int) -> tuple[Recipe, Path]:
     return recipe.model_copy(update={"seed": seed, "seeds": []}), output / f"seed-{seed}"
 
 
+def _settle(recipe: Recipe, output: Path, keeping: Keeping, console: Console) -> None:
+    """Take in what is to be adopted, and ask about what other versions of packages have made."""
+    places = [
+        Place(f"{folder.name}/{stage.name}" if recipe.seeds else stage.name, stage, fingerprint, folder)
+        for one, folder in runs_of(recipe, output)
+        for stage, fingerprint in _fingerprints(one)
+    ]
+    for run in settle(places, keeping, lambda line: _say(console, line)):
+        withdraw(output)
+        withdraw(run)
+
+
 def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool) -> RunResult:
     result = RunResult(output)
     for seed in recipe.seeds:
         one, folder = one_seed(recipe, output, seed)
         console.print(f"seed {seed}", style="bold")
         if any(decision.action != "skip" for _, decision in preview(one, folder)):
-            _withdraw(output)
-        done = run_recipe(one, folder, options, console)
+            withdraw(output)
+        done = run_recipe(one, folder, options, console, Keeping(accept_versions=True))  # they have been asked about
         result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
     if result.changed or is_new or not (output / "summary.json").exists():
         load(SUMMARISE_SEEDS)(output, list(recipe.seeds), list(recipe.tuning_seeds))
@@ -125,44 +141,43 @@ def groups(recipe: Recipe) -> Iterator[list[StageBase]]:
 
 @dataclass
 class _Job:
-    """One stage that has to run; ``title`` says so to the user."""
+    """One stage that has to run; ``title`` is its number and name."""
 
     title: str
     context: StageContext
     decision: Decision
-    fingerprint: str
-    inputs: dict[str, str]
+    fingerprint: Fingerprint
 
 
 def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Console, children: Children) -> RunResult:
     result = RunResult(output)
-    fingerprints: dict[str, str] = {}
+    fingerprints: dict[str, Fingerprint] = {}
     checks = InputChecks(recipe, output / "stages")
     names = [stage.name for stage in recipe.stages]
     for group in groups(recipe):
         jobs: list[_Job] = []
         board = Board(console)
         for stage in group:
-            inputs = _input_fingerprints(stage, fingerprints)
-            fingerprint = fingerprints[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
-            decision = decide(stage_folder(output, stage.name), fingerprint)
+            fingerprint = fingerprints[stage.name] = _fingerprint(recipe, stage, fingerprints)
+            folder = stage_folder(output, stage.name)
+            decision = decide(folder, fingerprint, takes_files=stage.spec.takes_files)
             result.stages.append(StageOutcome(stage.name, stage.kind, decision.action, decision.seconds))
             if decision.action != "skip":
                 number = names.index(stage.name) + 1
-                title = f"[{number}/{len(names)}] {stage.name}: {_word(decision)}"
+                title = f"[{number}/{len(names)}] {stage.name}"
                 context = _context(recipe, stage, output, options, Progress(stage.name, board=board))
-                jobs.append(_Job(title, context, decision, fingerprint, inputs))
+                jobs.append(_Job(title, context, decision, fingerprint))
         if jobs:
             for job in jobs:
                 _refuse_link(job)
                 checks.check(job.context.stage)
-            _withdraw(output)
+            withdraw(output)
             seconds = _run_jobs(jobs, recipe.jobs, children)
             checks.made(seconds)
             result.stages = [
                 replace(outcome, seconds=seconds.get(outcome.name, outcome.seconds)) for outcome in result.stages
             ]
-    _publish(output, result)
+    publish(output, result.stages)
     return result
 
 
@@ -202,9 +217,8 @@ def _run_jobs(jobs: list[_Job], at_a_time: int, children: Children) -> dict[str,
 def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     """Run one stage to its end and return the seconds of all attempts at it."""
     context, stage = job.context, job.context.stage
-    context.progress.console.print(job.title, markup=False, highlight=False, soft_wrap=True)
-    if job.decision.wipe:
-        wipe(context.folder)
+    old = set_aside(context.folder).name if job.decision.set_aside else None
+    _say(context.progress.console, f"{job.title}: {_word(job.decision, old)}")
     context.folder.mkdir(parents=True, exist_ok=True)
     remove_temporaries(context.folder)
     attempt = Attempt(context.folder, job.fingerprint)
@@ -213,30 +227,31 @@ def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
             call(context, stage.spec.entry)
     finally:
         context.progress.close()
-    manifest = attempt.finish(stage.name, stage.kind, job.inputs)
+    manifest = attempt.finish(stage.name, stage.kind)
     context.progress.message(f"done in {manifest.seconds:.1f} s")
     return manifest.seconds
 
 
-def _claim(recipe: Recipe, output: Path) -> bool:
-    """Write the resolved recipe to the run folder and tell whether it is another than before.
-
-    Refuses a folder that holds the run of a recipe with another name.
-    """
+def _recipe_before(recipe: Recipe, output: Path) -> str | None:
+    """Return the recipe of an earlier run in the folder; refuses one with another name."""
     remove_temporaries(output, deep=False)
     path = output / "recipe.yaml"
-    text = dump_yaml(recipe.model_dump(mode="json"))
     before = path.read_text(encoding="utf-8") if path.exists() else None
-    if before == text:
-        return False
     owner = _recipe_name(before)
     if owner not in (None, recipe.name):
         raise RunError(
             f"the run folder {output} holds a run of the recipe {owner!r}, and this one is {recipe.name!r}. "
             "Give another folder with --output, or remove that one."
         )
-    write_text(path, text)
-    return True
+    return before
+
+
+def _claim(recipe: Recipe, output: Path, before: str | None) -> bool:
+    """Write the resolved recipe to the run folder and tell whether it is another than before."""
+    text = dump_yaml(recipe.model_dump(mode="json"))
+    if before != text:
+        write_text(output / "recipe.yaml", text)
+    return before != text
 
 
 def _recipe_name(text: str | None) -> Any:
@@ -247,54 +262,24 @@ def _recipe_name(text: str | None) -> Any:
     return data.get("name") if isinstance(data, dict) else None
 
 
-def _withdraw(output: Path) -> None:
-    """Take back the results of an earlier run before a stage changes: they would tell of another run."""
-    for name in ("summary.json", "report.html", "report.md"):
-        (output / name).unlink(missing_ok=True)
+def _fingerprints(recipe: Recipe) -> Iterator[tuple[StageBase, Fingerprint]]:
+    """Yield the stages in order, each with what its result depends on."""
+    known: dict[str, Fingerprint] = {}
+    for stage in recipe.stages:
+        known[stage.name] = _fingerprint(recipe, stage, known)
+        yield stage, known[stage.name]
 
 
-def _publish(output: Path, result: RunResult) -> None:
-    """Copy what stages left in ``publish/`` to the top of the run folder; put the final seconds into the summary."""
-    for stage in result.stages:
-        source = stage_folder(output, stage.name) / "publish"
-        for path in sorted(source.rglob("*")):
-            if path.is_file() and path != source / "summary.json":
-                _copy(path, output / path.relative_to(source))
-        if (source / "summary.json").is_file():
-            _publish_summary(source / "summary.json", output, result)
+def _fingerprint(recipe: Recipe, stage: StageBase, known: Mapping[str, Fingerprint]) -> Fingerprint:
+    read = known if stage.spec.reads_all else stages_read(stage)
+    return stage_fingerprint(stage, recipe.seed_of(stage), {name: known[name] for name in read})
 
 
-def _publish_summary(path: Path, output: Path, result: RunResult) -> None:
-    summary = read_json(path)
-    summary["stages"] = {
-        stage.name: {"kind": stage.kind, "seconds": stage.seconds, "attempts": _attempts(output, stage.name)}
-        for stage in result.stages
-    }
-    target = output / "summary.json"
-    if not target.exists() or read_json(target) != summary:
-        write_json(target, summary)
+def _word(decision: Decision, old: str | None) -> str:
+    if old is not None:
+        return f"starting over ({decision.reason}; what was there is kept as {old})"
+    return f"{'resuming' if decision.action == 'resume' else 'starting'} ({decision.reason})"
 
 
-def _attempts(output: Path, name: str) -> int:
-    manifest = read_manifest(stage_folder(output, name))
-    return manifest.attempts if manifest else 0
-
-
-def _copy(source: Path, target: Path) -> None:
-    data = source.read_bytes()
-    if target.is_file() and target.read_bytes() == data:
-        return
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(data)
-        os.chmod(temporary, 0o644)
-
-
-def _input_fingerprints(stage: StageBase, fingerprints: Mapping[str, str]) -> dict[str, str]:
-    if stage.spec.reads_all:
-        return dict(fingerprints)
-    return {name: fingerprints[name] for _, name, _ in references(stage)}
-
-
-def _word(decision: Decision) -> str:
-    verb = "resuming" if decision.action == "resume" else "starting over" if decision.wipe else "starting"
-    return f"{verb} ({decision.reason})"
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

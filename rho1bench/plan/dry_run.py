@@ -10,12 +10,13 @@ from itertools import groupby
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from rho1bench.pipeline.manifest import Decision
+from rho1bench.pipeline.decision import Decision
 from rho1bench.plan.estimate import reference_shape
 from rho1bench.plan.tables import known_sum, short
-from rho1bench.recipe import Recipe, ScoreStage, StageBase, TrainStage, references
+from rho1bench.recipe import Recipe, ScoreStage, StageBase, TrainStage
 from rho1bench.recipe.differences import keys_by_axis, labels_in
 from rho1bench.recipe.models.corpus import CorpusStage
+from rho1bench.recipe.texts import stages_read
 from rho1bench.sizing.flops import FORWARD, flops_per_token
 
 NUMBERS = ("steps", "tokens", "blocks", "weights", "FLOPs", "disk")
@@ -95,7 +96,7 @@ def flops_of(stage: StageBase, recipe: Recipe) -> float | None:
 
 def _row(stage: StageBase, decision: Decision, recipe: Recipe, every: bool) -> Row:
     sizes = stage.sizes(recipe)
-    read = (recipe.stage(name) for _, name, _ in references(stage))
+    read = (recipe.stage(name) for name in stages_read(stage))
     return Row(
         name=stage.name if every else _title(stage),
         kind=stage.kind,
@@ -107,7 +108,7 @@ def _row(stage: StageBase, decision: Decision, recipe: Recipe, every: bool) -> R
         weights=sizes.weights,
         flops=flops_of(stage, recipe),
         bytes=sizes.bytes,
-        would=Counter(["redo" if decision.wipe else decision.action]),
+        would=Counter([decision.word]),
     )
 
 
@@ -168,9 +169,11 @@ def _some(labels: Sequence[str]) -> str:
 
 
 def _reasons(decided: Sequence[tuple[StageBase, Decision]], every: bool) -> list[str]:
-    """Return why stages would run again, the same reason of several variants once."""
+    """Return why stages would run again, or what is to be accepted; the same reason of several variants once."""
     words = [
-        f"{stage.name if every else _title(stage)}: {decision.reason}" for stage, decision in decided if decision.wipe
+        f"{stage.name if every else _title(stage)}: {decision.reason}"
+        for stage, decision in decided
+        if decision.set_aside or decision.versions
     ]
     return list(dict.fromkeys(words))
 

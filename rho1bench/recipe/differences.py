@@ -17,7 +17,8 @@ NAMES = {"name", "variant"}
 
 def differing_keys(one: StageBase, other: StageBase) -> list[str]:
     """Return the dotted keys, the nearest to the top, in which two stages differ apart from their names."""
-    return list(_differing(one.model_dump(exclude=NAMES), other.model_dump(exclude=NAMES), ""))
+    found = differences(one.model_dump(exclude=NAMES), other.model_dump(exclude=NAMES))
+    return [key for key, _, _ in found]
 
 
 def keys_by_axis(recipe: Recipe, group: str) -> dict[str, list[str]]:
@@ -85,12 +86,13 @@ def _has_key(data: Any, axis: str) -> bool:
     return data is not ...
 
 
-def _differing(one: Any, other: Any, path: str) -> Iterator[str]:
+def differences(one: Any, other: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the dotted keys, the nearest to the top, in which two mappings or lists differ, with both values."""
     if isinstance(one, dict) and isinstance(other, dict):
-        for key in one | other:
-            yield from _differing(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+        for name in one | other:
+            yield from differences(one.get(name), other.get(name), f"{key}.{name}" if key else str(name))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            yield from _differing(left, right, f"{path}.{index}")
+            yield from differences(left, right, f"{key}.{index}")
     elif one != other:
-        yield path
+        yield key, one, other

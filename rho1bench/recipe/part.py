@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from rho1bench.errors import RecipeError
-from rho1bench.recipe import Recipe, StageBase, references
+from rho1bench.recipe import Recipe, StageBase
+from rho1bench.recipe.texts import stages_read
 
 
 def part_of(recipe: Recipe, patterns: Sequence[str]) -> Recipe:
@@ -18,7 +19,7 @@ def part_of(recipe: Recipe, patterns: Sequence[str]) -> Recipe:
     wanted = {stage.name for pattern in patterns for stage in _named(recipe, pattern)}
     for stage in reversed(recipe.stages):
         if stage.name in wanted:
-            wanted.update(name for _, name, _ in references(stage))
+            wanted.update(stages_read(stage))
     return recipe.model_copy(update={"stages": [stage for stage in recipe.stages if stage.name in wanted]})
 
 

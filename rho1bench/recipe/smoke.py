@@ -29,6 +29,7 @@ from rho1bench.recipe import (
     TrainStage,
 )
 from rho1bench.recipe.models.contest import VALIDATION_LOSS
+from rho1bench.recipe.texts import text_of
 from rho1bench.sizing.shapes import KNOWN_MODELS
 
 Json = dict[str, Any]
@@ -191,7 +192,11 @@ def _mini(text: str, num_documents: int, offset: int) -> Json:
 
 
 def _mini_suite(name: str) -> str:
-    """Return the mini version of a suite or task; one math task for what has none."""
+    """Return the mini version of a suite or task; one math task for what has none; a corpus stays as it is."""
+    text = text_of(name)
+    if text is not None:
+        kind, of = text
+        return name if kind == "corpus" else f"{kind}:{_mini_suite(of)}"
     if name.startswith("mini_"):
         return name
     return f"mini_{name.removeprefix('rho1_').removesuffix('_cot')}" if name.startswith("rho1_") else "mini_gsm8k"

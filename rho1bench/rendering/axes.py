@@ -28,6 +28,11 @@ FIGURE_STYLE = """
 .chart .interval{stroke-width:2;fill:none}
 .chart .i0{stroke:var(--s0)}.chart .i1{stroke:var(--s1)}.chart .i2{stroke:var(--s2)}.chart .i3{stroke:var(--s3)}
 .chart .negligible{fill:var(--ink-2);opacity:.12;stroke:none}
+.chart .small{font-size:10px}
+.chart .cell{fill:none;stroke:var(--line);stroke-width:1}
+.chart .open{fill:var(--ink-2);fill-opacity:.1}
+.chart .ahead{fill:var(--s0);fill-opacity:.25;stroke:var(--s0)}
+.chart .behind{fill:var(--s1);fill-opacity:.25;stroke:var(--s1)}
 .chart .f0{fill:var(--s0)}.chart .f1{fill:var(--s1)}.chart .f2{fill:var(--s2)}.chart .f3{fill:var(--s3)}
 @media (prefers-color-scheme:dark){.chart{--ink:#e8e9ec;--ink-2:#a3a9b6;--line:#2c3038;--s0:#6db4f0;--s1:#f0955a;
  --s2:#85c788;--s3:#c595db}}

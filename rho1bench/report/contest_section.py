@@ -28,7 +28,8 @@ def contest_suites(contests: Sequence[ContestResult]) -> dict[tuple[str, str], S
         for suite in contest.suites:
             name = contest.terms.name
             view = suite_view(contest, suite, f"{name} on {suite.suite}: differences from the baselines")
-            figure = Figure(f"contest-{name}-{suite.suite}", view.plot.title, view.plot, view.header, view.numbers)
+            stem = f"contest-{name}-{suite.suite.replace(':', '-')}"
+            figure = Figure(stem, view.plot.title, view.plot, view.header, view.numbers)
             sections[name, suite.suite] = SuiteSection(view, figure, _cost_figure(name, view))
     return sections
 

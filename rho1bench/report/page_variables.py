@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
+from rho1bench.answers.page import address
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
@@ -15,6 +16,7 @@ from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, Train
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
+from rho1bench.report.bits_tables import bits_tables
 from rho1bench.report.contest_section import SuiteSection, contest_suites, contest_view
 from rho1bench.report.figures import Figure
 from rho1bench.report.run_data import RunData
@@ -81,6 +83,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "contests": [contest_view(contest, charts.contests) for contest in summary.contests],
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
         "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
+        "bits": bits_tables(summary),
         "costs": cost_tables({label: cost for label, cost in summary.costs.items() if label in shown}),
         "cost_figures": charts.costs,
         "pairs": [_pair(pair, summary.scores) for pair in pairs],
@@ -130,6 +133,7 @@ def _pair(pair: PairComparison, scores: Mapping[str, SuiteScoresOfRun]) -> dict[
         "baseline": fmt.label_name(pair.baseline),
         "scale": fmt.interval(scale),
         "suites": suites,
+        "answers": address(a=pair.treatment, b=pair.baseline),
     }
 
 
@@ -186,7 +190,7 @@ def _interval_plot(entry: ScoreDifference, scale: tuple[float, float]) -> Markup
     low, high = entry.ci or (entry.difference, entry.difference)
     room = (_PLOT_WIDTH - 10) / (scale[1] - scale[0])
     zero, x, left, right = (5 + room * (value - scale[0]) for value in (0.0, entry.difference, low, high))
-    style = 0 if entry.difference > 0 else 1
+    style = 1 if entry.difference < 0 else 0 if entry.difference > 0 else 2
     y = _PLOT_HEIGHT // 2
     return Markup(
         f'<svg class="chart whisker" viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" width="{_PLOT_WIDTH}" '

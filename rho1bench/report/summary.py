@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from statistics import fmean
 
 from rho1bench import __version__
+from rho1bench.comparison.bits_per_byte import TextBits
+from rho1bench.comparison.eval_results import EvalResults
 from rho1bench.comparison.result_files import SCHEMA
 from rho1bench.comparison.run_summary import (
+    BitsOfRun,
     EngineSummary,
     EqualFlopsEntry,
+    GoldAnswersOfRun,
     RunSummary,
     SpeedUpEntry,
     StageSummary,
     SuiteScoresOfRun,
     TaskScoresOfRun,
+    TextBitsOfRun,
 )
 from rho1bench.report.curves import trajectory_point
 from rho1bench.report.run_data import RunData, Speedup
@@ -43,6 +49,7 @@ def build(run: RunData) -> RunSummary:
         seed=run.seed,
         rho1bench_version=__version__,
         scores=_scores(run),
+        bits_per_byte=bits_of_run({label: run.results[label] for label in run.final_labels}),
         comparisons=run.comparison.pairs,
         comparison_settings=run.comparison.settings,
         contests=run.comparison.contests,
@@ -91,6 +98,33 @@ def _scores(run: RunData) -> dict[str, SuiteScoresOfRun]:
         average = {label: results.suites[suite].average for label, results in found.items()}
         scores[suite] = SuiteScoresOfRun(average=average, tasks=tasks)
     return scores
+
+
+def bits_of_run(results: Mapping[str, EvalResults]) -> BitsOfRun | None:
+    """Return the final checkpoints' bits per byte, by text; None where no text was measured."""
+    corpora = _by_text({label: found.corpora for label, found in results.items()})
+    answers = _by_text({label: found.gold_answers for label, found in results.items()})
+    if not corpora and not answers:
+        return None
+    suites = {}
+    for suite, tasks in {name: entry.tasks for one in results.values() for name, entry in one.suites.items()}.items():
+        found = {task: answers[task] for task in tasks if task in answers}
+        labels = [label for label in results if found and all(label in text.checkpoints for text in found.values())]
+        average = {label: fmean(text.checkpoints[label] for text in found.values()) for label in labels}
+        if average:
+            suites[suite] = GoldAnswersOfRun(average=average, tasks=found)
+    return BitsOfRun(corpora=corpora, gold_answers=suites)
+
+
+def _by_text(texts: Mapping[str, Mapping[str, TextBits]]) -> dict[str, TextBitsOfRun]:
+    """Turn ``texts[label][name]`` around."""
+    found = {}
+    for name in dict.fromkeys(name for entries in texts.values() for name in entries):
+        entries = {label: entry[name] for label, entry in texts.items() if name in entry}
+        first = next(iter(entries.values()))
+        values = {label: entry.bits_per_byte for label, entry in entries.items()}
+        found[name] = TextBitsOfRun(n=first.n, num_bytes=first.num_bytes, checkpoints=values)
+    return found
 
 
 def _speedup(speedup: Speedup) -> SpeedUpEntry:

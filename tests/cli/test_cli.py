@@ -155,7 +155,7 @@ def test_dry_run_says_what_would_be_skipped_and_why_not(tmp_path):
     done = rho1bench("run", SMALL, "--output", folder, "--dry-run", "--set", "stages.slm.max_steps=7", fake=True)
     lines = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines() if line.strip()}
     assert (lines["clm"], lines["slm"]) == ("skip", "redo")
-    assert "slm: the recipe, the code or an input has changed" in done.stdout
+    assert "slm: max_steps has changed" in done.stdout
 
 
 def test_dry_run_of_seeds_prints_each(recipe_file, tmp_path):

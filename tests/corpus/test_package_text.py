@@ -114,9 +114,9 @@ def test_another_version_of_the_package_is_another_stage(package: str, tmp_path:
     from rho1bench.pipeline import fingerprint
 
     stage = TokenizerStage(name="tok", kind="tokenizer", vocab_size=400, sources=[source(package, "docstrings")])
-    before = stage_fingerprint(stage, 0, {})
+    before = stage_fingerprint(stage, 0, {}).sha256
     assert fingerprint.text_packages(stage) == {"text of wordy": "1.0"}
     metadata = tmp_path / "wordy-1.0.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 1.1"))
     fingerprint._version.cache_clear()
-    assert stage_fingerprint(stage, 0, {}) != before
+    assert stage_fingerprint(stage, 0, {}).sha256 != before

@@ -14,12 +14,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+TOKEN_PAIRS = [([7], list(range(100, 180))), ([3, 4, 5], list(range(20, 60))), ([9], [11])]
+"""Contexts and continuations as token ids."""
+
 
 def main(folder: Path) -> None:
     """Read ``task.json`` in ``folder``, write ``answers.json``."""
     from rho1bench.evaluation.checkpoints import Checkpoint
     from rho1bench.evaluation.engines import EngineSettings, Generation, Request
     from rho1bench.evaluation.engines.make import make_engine
+    from rho1bench.evaluation.harness.lm_eval_internals import token_loglikelihoods
 
     task = json.loads((folder / "task.json").read_text())
     requests = [Request(row["prompt"], tuple(row["until"]), 40) for row in task["prompts"]]
@@ -37,6 +41,7 @@ def main(folder: Path) -> None:
         answers["boots"][name] = engine.boots
         generations = complete(requests)
         answers[name] = [[g.text, g.finish_reason, g.num_prompt_tokens, g.num_tokens] for g in generations]
+        answers[f"{name} tokens"] = token_loglikelihoods(engine.lm, TOKEN_PAIRS)
         answers[f"{name} loglikelihood"] = engine.lm.loglikelihood(_pairs(task["prompts"]), disable_tqdm=True)
 
     from rho1bench.evaluation.engines.vllm_internals import missing_interfaces

@@ -19,7 +19,7 @@ from rho1bench.errors import DataError, RunError
 from rho1bench.leaderboard.pages.build import add_and_build, check_results, write_pages
 from rho1bench.leaderboard.records.add import add
 from rho1bench.leaderboard.records.from_run import Run, check_run
-from rho1bench.pipeline.fingerprint import stage_fingerprint
+from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import Recipe, references
@@ -143,18 +143,18 @@ def run(tmp_path: Path) -> Run:
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(f'"{stage.name}"')
         (folder / "model.safetensors").write_bytes(b"w" * (3 * 2**20 if stage.name == "slm" else 10))
-    for name, fingerprint, inputs in fingerprints(recipe):
+    for name, fingerprint in fingerprints(recipe):
         folder = tmp_path / "stages" / name
-        Attempt(folder, fingerprint).finish(name, recipe.stage(name).kind, inputs)
+        Attempt(folder, fingerprint).finish(name, recipe.stage(name).kind)
     return Run(recipe, tmp_path)
 
 
-def fingerprints(recipe: Recipe) -> Iterator[tuple[str, str, dict[str, str]]]:
-    known: dict[str, str] = {}
+def fingerprints(recipe: Recipe) -> Iterator[tuple[str, Fingerprint]]:
+    known: dict[str, Fingerprint] = {}
     for stage in recipe.stages:
         inputs = dict(known) if stage.spec.reads_all else {name: known[name] for _, name, _ in references(stage)}
         known[stage.name] = stage_fingerprint(stage, recipe.seed, inputs)
-        yield stage.name, known[stage.name], inputs
+        yield stage.name, known[stage.name]
 
 
 def test_a_run_as_it_was_left_is_sound(run: Run) -> None:
@@ -193,7 +193,7 @@ def test_a_changed_recipe_is_refused(run: Run) -> None:
     stage = next(stage for stage in data["stages"] if stage["name"] == "slm")
     stage["max_steps"] = 2 * stage.get("max_steps", 1)
     (run.folder / "recipe.yaml").write_text(yaml.safe_dump(data))
-    with pytest.raises(DataError, match="stages/slm: the recipe, the code or an input has changed"):
+    with pytest.raises(DataError, match="stages/slm: max_steps has changed"):
         check_run(Run(load_recipe(str(run.folder / "recipe.yaml")), run.folder))
 
 

@@ -57,7 +57,7 @@ def run(recipe: Recipe, tmp_path: Path) -> Path:
             evaluated(place, label, seed=seed, stage=label)
         inputs = {name: known[name] for _, name, _ in references(one)}
         known[one.name] = stage_fingerprint(one, recipe.seed_of(one), inputs)
-        Attempt(place, known[one.name]).finish(one.name, one.kind, inputs)
+        Attempt(place, known[one.name]).finish(one.name, one.kind)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     write_json(folder / "summary.json", {})
     return folder

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from contest_recipe import DEV, SUITE, contest_recipe, fewer, write_run
+from contest_recipe import DEV, SUITE, contest_recipe, fewer, finish, write_run
 from fake_records import write_results
 
 from rho1bench.comparison.contest.from_run import ContestRun, contest_of_run
@@ -18,9 +18,7 @@ from rho1bench.comparison.observed_spread import observed_spread
 from rho1bench.leaderboard.pages.build import CONTEST_SCHEMA_FILE, add_and_build, check_results
 from rho1bench.leaderboard.records.contest_checks import read_contests
 from rho1bench.leaderboard.records.contest_record import contest_fingerprint, contest_sha256, held_again, rounded
-from rho1bench.pipeline.manifest import Attempt
-from rho1bench.pipeline.runner import preview
-from rho1bench.recipe import CompareStage, EvalStage, Recipe, references
+from rho1bench.recipe import CompareStage, EvalStage
 from rho1bench.recipe.loading.yaml_text import dump_yaml
 from rho1bench.rendering import numbers as fmt
 from rho1bench.system.files import read_json, write_json
@@ -39,21 +37,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json(folder / "summary.json", {})
     finish(folder, recipe)
     return folder
-
-
-def finish(folder: Path, recipe: Recipe) -> None:
-    """Give every stage the manifest that the runner writes."""
-    known: dict[str, str] = {}
-    from rho1bench.pipeline.fingerprint import stage_fingerprint
-
-    for stage in recipe.stages:
-        place = folder / "stages" / stage.name
-        place.mkdir(exist_ok=True)
-        (place / "done.txt").write_text(stage.name)
-        inputs = dict(known) if stage.spec.reads_all else {name: known[name] for _, name, _ in references(stage)}
-        known[stage.name] = stage_fingerprint(stage, recipe.seed_of(stage), inputs)
-        Attempt(place, known[stage.name]).finish(stage.name, stage.kind, inputs)
-    assert {decision.action for _, decision in preview(recipe, folder)} == {"skip"}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from rho1bench.pipeline import code_closure, fingerprint
 from rho1bench.pipeline.code_closure import code_files
-from rho1bench.pipeline.fingerprint import code_hash, stage_fingerprint
+from rho1bench.pipeline.fingerprint import code_states, stage_fingerprint
 from rho1bench.recipe import PretrainedModel, ScoreStage, StageBase, TokenizerStage
 from rho1bench.recipe.loading.json_schema import stage_models
 from rho1bench.recipe.models.corpus import CorpusStage, LocalSource, named_files
@@ -62,8 +62,8 @@ def test_a_changed_byte_makes_a_stage_stale_if_and_only_if_the_stage_can_reach_i
     """Byte by byte in every ninth file, in every file in the sweep; the files out of reach all at once."""
     spec = KINDS[kind].spec
 
-    def digest() -> str:
-        return code_hash.__wrapped__(spec.entry, spec.shipped)
+    def digest() -> dict[str, str]:
+        return code_states.__wrapped__(spec.entry, spec.shipped)
 
     before, inside = digest(), code_files(spec.entry, spec.shipped)
     assert len(inside) > 20
@@ -87,14 +87,14 @@ def test_a_changed_byte_makes_a_stage_stale_if_and_only_if_the_stage_can_reach_i
 
 def test_a_new_or_renamed_file_beside_the_code_counts(copy: Path):
     spec = KINDS["report"].spec
-    before = code_hash.__wrapped__(spec.entry, spec.shipped)
+    before = code_states.__wrapped__(spec.entry, spec.shipped)
     template = copy / "rho1bench" / "report" / "templates" / "more.j2"
     template.write_text("x")
-    first = code_hash.__wrapped__(spec.entry, spec.shipped)
+    first = code_states.__wrapped__(spec.entry, spec.shipped)
     template.rename(template.with_name("other.j2"))
-    second = code_hash.__wrapped__(spec.entry, spec.shipped)
+    second = code_states.__wrapped__(spec.entry, spec.shipped)
     template.with_name("other.j2").unlink()
-    assert len({before, first, second}) == 3
+    assert [set(second) - set(first), len(first) - len(before)] == [{"report/templates/other.j2"}, 1]
 
 
 @pytest.mark.parametrize("kind", ["corpus", "compare", "report", "eval"])
@@ -148,21 +148,21 @@ def test_a_project_may_be_renamed(tmp_path: Path):
     (before / "deep").mkdir(parents=True)
     (before / "deep" / "a.jsonl").write_text("{}\n")
     named = [corpus(before), corpus(before / "deep" / "a.jsonl"), corpus(before / "deep" / "*.jsonl"), *reading(before)]
-    hashes = [stage_fingerprint(stage, 0, {}) for stage in named]
+    hashes = [stage_fingerprint(stage, 0, {}).sha256 for stage in named]
     before.rename(after)
     moved = [corpus(after), corpus(after / "deep" / "a.jsonl"), corpus(after / "deep" / "*.jsonl"), *reading(after)]
-    assert [stage_fingerprint(stage, 0, {}) for stage in moved] == hashes
+    assert [stage_fingerprint(stage, 0, {}).sha256 for stage in moved] == hashes
     (after / "deep" / "a.jsonl").write_text("{} \n")
-    changed = [stage_fingerprint(stage, 0, {}) for stage in moved]
+    changed = [stage_fingerprint(stage, 0, {}).sha256 for stage in moved]
     assert not set(changed) & set(hashes)
 
 
 def test_replaced_weights_are_seen(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"one")
     stage = reading(tmp_path)[0]
-    before = stage_fingerprint(stage, 0, {})
+    before = stage_fingerprint(stage, 0, {}).sha256
     (tmp_path / "model.safetensors").write_bytes(b"two")
-    assert stage_fingerprint(stage, 0, {}) != before
+    assert stage_fingerprint(stage, 0, {}).sha256 != before
 
 
 def test_brackets_in_the_names_of_folders_are_letters(tmp_path: Path):

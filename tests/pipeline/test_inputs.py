@@ -52,8 +52,8 @@ def run(tmp_path, calls, monkeypatch) -> Path:
     ("damaged", "override", "reader"),
     [
         (f"base/{WEIGHTS}", "stages.clm.max_steps=21", "clm"),
-        (f"base/{WEIGHTS}", "stages.scores.batch_size=8", "scores"),
-        (f"slm/{WEIGHTS}", "stages.eval.batch_size=8", "eval"),
+        (f"base/{WEIGHTS}", "stages.scores.precision=bf16", "scores"),
+        (f"slm/{WEIGHTS}", "stages.eval.engine=hf", "eval"),
         (f"slm/{STEP}", TRAJECTORY, "eval"),
         ("tokenizer/result.json", "stages.web.block_size=8", "web"),
         ("tokenizer/result.json", "stages.clm.max_steps=21", "clm"),
@@ -86,7 +86,7 @@ def test_a_flipped_byte_stops_the_stage_that_reads_it(run, calls, damaged, overr
 
 @pytest.mark.parametrize(
     ("damaged", "override"),
-    [(f"base/{STEP}", "stages.clm.max_steps=21"), (f"slm/{STEP}", "stages.eval.batch_size=8")],
+    [(f"base/{STEP}", "stages.clm.max_steps=21"), (f"slm/{STEP}", "stages.eval.engine=hf")],
 )
 def test_what_no_stage_reads_stops_none(run, calls, damaged, override):
     flip(run / "stages" / damaged)

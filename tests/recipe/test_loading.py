@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from small_recipe import SMALL, child, problems, stage
 
@@ -22,12 +24,17 @@ def test_folders_of_weights_are_sought_beside_the_file_that_names_them(tmp_path,
     (tmp_path / "here" / "model").mkdir(parents=True)
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    recipe_file(lambda data: stage(data, "scores").update(reference={"pretrained": "model"}))
+
+    def edit(data):
+        stage(data, "tokenizer").update(pretrained="model", sources=[], vocab_size=None)
+        stage(data, "scores").update(reference={"pretrained": "model"})
+
+    recipe_file(edit)
     text = "extends: ../recipe.yaml\nstages: [{name: slm, init: {pretrained: %s}}]\n"
-    for name, found in (("model", str(tmp_path / "here" / "model")), ("owner/model", "owner/model")):
+    for name, found in (("model", tmp_path / "here" / "model"), ("owner/model", Path("owner/model"))):
         recipe = load_recipe(str(child(tmp_path / "here", text % name)))
-        assert recipe.stage("slm").init.pretrained == found
-        assert recipe.stage("scores").reference.pretrained == str(tmp_path / "model")
+        assert Path(recipe.stage("slm").init.pretrained) == found
+        assert Path(recipe.stage("scores").reference.pretrained).resolve() == tmp_path / "model"
 
 
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))

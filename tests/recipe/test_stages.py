@@ -67,4 +67,5 @@ def test_a_new_kind_is_one_class_and_one_entry_function():
     assert smaller(first, recipe, 9) == [first.model_dump()]
     assert plan_run(recipe, make_machine(recipe, GPUS["h100"], 1)).stages[-1].kind == "distill"
     assert [[stage.name for stage in group] for group in groups(recipe)][-1] == ["one", "two"]
-    assert stage_fingerprint(first, 0, {"base": "a"}) != stage_fingerprint(first, 0, {"base": "b"})
+    bases = [stage_fingerprint(small.stage("base"), seed, {}) for seed in (0, 1)]
+    assert len({stage_fingerprint(first, 0, {"base": base}).sha256 for base in bases}) == 2

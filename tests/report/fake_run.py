@@ -203,7 +203,7 @@ def write_run(folder: Path, run_recipe: Recipe | None = None, treatment: str = "
     write_evaluations(inputs["eval"], treatment)
     for index, (name, path) in enumerate(inputs.items()):
         kind = run_recipe.stage(name).kind
-        manifest = Manifest(name, kind, "f" * 64, {}, seconds=2.5 + 9.7 * index, attempts=1, files={}, sizes={})
+        manifest = Manifest("f" * 64, stage=name, kind=kind, seconds=2.5 + 9.7 * index)
         write_json(path / "manifest.json", asdict(manifest))
     compare = run_recipe.stage("compare")
     comparison_stage.run(StageContext(run_recipe, compare, inputs["compare"], inputs, 0, SilentProgress()))

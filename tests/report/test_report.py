@@ -190,7 +190,14 @@ def test_html_nests_and_is_accessible(context: StageContext) -> None:
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     targets = [attributes["href"] for tag, attributes in tags if tag == "a"]
-    assert all(target is not None and target.removeprefix("#") in ids for target in targets)
+    inside = [target for target in targets if target is not None and target.startswith("#")]
+    assert {target.removeprefix("#") for target in inside} <= set(ids)
+    assert set(targets) - set(inside) == {
+        "answers.html",
+        "answers.html#a=slm&b=clm",
+        "answers.html#a=slm-sft&b=clm-sft",
+    }
+    assert (context.folder / "publish/answers.html").is_file()
 
 
 def test_html_asks_for_nothing_else(context: StageContext) -> None:
@@ -199,7 +206,7 @@ def test_html_asks_for_nothing_else(context: StageContext) -> None:
     for tag, attributes in Tags(html).seen:
         assert tag not in ("script", "img", "iframe", "object", "embed")
         for name in ("src", "href", "srcset", "data", "xlink:href"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:,"))
+            assert (attributes.get(name) or "#").startswith(("#", "data:,", "answers.html"))
     style = "".join(re.findall(r"<style>(.*?)</style>", html, re.S))
     assert "url(" not in style
     assert "@import" not in style

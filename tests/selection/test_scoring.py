@@ -21,6 +21,10 @@ from rho1bench.corpus.packed_corpus import PackedCorpus, shard_name
 from rho1bench.corpus.stage import save_array
 from rho1bench.corpus.tokenizer import tokenizer_sha256, train_tokenizer, write_tokenizer
 from rho1bench.errors import CheckpointError, EngineError, RunError, ScoreStoreError
+from rho1bench.pipeline.decision import decide
+from rho1bench.pipeline.fingerprint import stage_fingerprint
+from rho1bench.pipeline.stage import StageContext
+from rho1bench.recipe import Recipe
 from rho1bench.selection import stage as scoring
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.stage import ScoreOptions, run_score, score
@@ -107,6 +111,36 @@ def test_bf16_is_near_and_not_the_same(world: World, tmp_path: Path) -> None:
     assert rough.meta["precision"] == "bf16"
     apart = np.concatenate([np.abs(exact.block(index)[1:] - rough.block(index)[1:]) for index in range(BLOCKS)])
     assert 0 < apart.mean() < 0.05
+
+
+def test_scores_made_beforehand_are_those_of_the_stage(world: World, tmp_path: Path, monkeypatch) -> None:
+    """In the stage's folder, where ``rho1bench score`` has put them; those of another model are refused and stay."""
+    folder = tmp_path / "scores"
+    score(ScoreOptions(world.corpus, folder, str(world.model), num_threads=1), SilentProgress())
+    before = {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens" / "tokenizer").symlink_to(world.model)
+
+    def context(model: Path) -> StageContext:
+        source = {"type": "mini_world", "text": "web", "num_documents": 1}
+        stages = [
+            {"name": "tokens", "kind": "tokenizer", "pretrained": str(world.model)},
+            {"name": "web", "kind": "corpus", "tokenizer": "tokens", "block_size": SIZE, "sources": [source]},
+            {"name": "scores", "kind": "score", "corpus": "web", "reference": {"pretrained": str(model)}},
+        ]
+        recipe = Recipe.model_validate({"name": "beforehand", "stages": stages})
+        inputs = {"tokens": tmp_path / "tokens", "web": world.corpus}
+        return StageContext(recipe, recipe.stage("scores"), folder, inputs, 0, SilentProgress())
+
+    stage = context(world.model).stage
+    decision = decide(folder, stage_fingerprint(stage, 0, {}), takes_files=stage.spec.takes_files)
+    assert (decision.action, decision.set_aside) == ("resume", False)
+    with pytest.raises(ScoreStoreError, match="of another reference"):
+        scoring.run(context(write_model(tmp_path / "other", 1)))
+    monkeypatch.setattr(scoring.LocalReference, "scores", None)  # nothing is scored again
+    scoring.run(context(world.model))
+    assert {path.name: path.read_bytes() for path in folder.glob("*.npy")} == before
+    assert TokenScores(folder).meta["reference"] == str(world.model)
 
 
 def test_documents_of_a_masked_corpus_do_not_see_each_other(world: World, tmp_path: Path) -> None:

@@ -280,6 +280,20 @@ def test_killed_and_resumed_equals_straight(
     assert json.dumps(read_json(out / stage / "training.json")) == before
 
 
+def test_a_killed_stage_goes_on_with_other_operational_settings(
+    run: Path, forks: ForkingProcess, tmp_path: Path
+) -> None:
+    out = world.link_shared(run, tmp_path)
+    (out / "slm").unlink()
+    assert forks.exit_code("kill_run", "run", out, "slm", 8, "step") == -9
+    assert [path.name for path in (out / "slm/trainer").iterdir()] == ["checkpoint-5"]
+    other = {"micro_batch_size": 2, "save_steps": 3, "logging_steps": 4, "gradient_checkpointing": True}
+    stages = [stage | (other if stage["name"] == "slm" else {}) for stage in world.compared()]
+    world.run_stages(stages, out, only=["slm"])
+    assert largest_difference(out / "slm", run / "slm") < 2e-4  # as of accumulation
+    assert logged(out / "slm", "tokens")[-1] == logged(run / "slm", "tokens")[-1]
+
+
 def test_interrupted_after_the_last_step(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rho1bench.training import train_loop
 

@@ -3,7 +3,7 @@
 A pure function of the arms' scores (:class:`Entrant`), which ``from_run`` reads from a run and ``leaderboard`` from a
 record. Interval and p are those of ``crossed_effects``; beside them stand the exact sign-flip p over seeds and over
 tasks, each seed's own difference, and two one-sided tests of equivalence. Holm's adjustment runs over all arms of one
-role on all suites, for each kind of baseline.
+role on all suites of one unit (accuracy, bits per byte), for each kind of baseline.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from rho1bench.comparison.crossed_effects import (
 from rho1bench.comparison.signal_to_noise import TaskSignal, task_signal
 from rho1bench.comparison.statistics import Values, holm, sign_flips_of_several, t_refusal
 from rho1bench.recipe.models.contest import VALIDATION_LOSS, Role
+from rho1bench.recipe.texts import text_of
 from rho1bench.sizing.cost import Cost
 
 
@@ -85,11 +86,19 @@ def hold(
     ``entrants`` reads the counted runs of every suite, given each arm's setting: no answer to a test document is read
     before the choice is made. Raises ``DataError`` where settings cannot be chosen.
     """
-    lower_is_better = terms.choose_by == VALIDATION_LOSS
+    lower_is_better = terms.choose_by == VALIDATION_LOSS or text_of(terms.choose_by) is not None
     chosen = choose_settings(trials, terms.tuning_seeds, lower_is_better=lower_is_better)
     found = entrants({choice.arm: choice.setting for choice in chosen})
-    suites = [contest_suite(suite, arms, margin=terms.margin / 100.0) for suite, arms in found.items()]
+    suites = [_suite(suite, arms, terms.margin / 100.0) for suite, arms in found.items()]
     return ContestResult(terms=terms, chosen=chosen, suites=adjusted(suites))
+
+
+def _suite(suite: str, arms: Sequence[Entrant], margin: float) -> ContestSuite:
+    """Return a suite of tasks, or of texts in bits per byte, where the margin is a share of full training's value."""
+    if text_of(suite) is None:
+        return contest_suite(suite, arms, margin=margin)
+    full = next(one for one in arms if one.role == "full")
+    return contest_suite(suite, arms, margin=margin * full.score, unit="bits per byte")
 
 
 def contest_suite(suite: str, entrants: Sequence[Entrant], *, margin: float, unit: Unit = "share") -> ContestSuite:
@@ -244,14 +253,14 @@ def _cautions(arm: Entrant, baseline: Entrant, num_seeds: int, by_seed: Sequence
 
 
 def adjusted(suites: Sequence[ContestSuite]) -> list[ContestSuite]:
-    """Return the suites of a contest with Holm's p, over the arms of each role and all suites, by baseline."""
-    p_values: dict[tuple[str, bool], dict[tuple[str, str], ArmDifference]] = {}
+    """Return the suites of a contest with Holm's p, over the arms of a role and the suites of a unit, by baseline."""
+    p_values: dict[tuple[str, bool, Unit], dict[tuple[str, str], ArmDifference]] = {}
     for suite in suites:
         for one in suite.arms:
             for part, difference in one.against.items():
-                p_values.setdefault((part, one.role == "control"), {})[suite.suite, one.arm] = difference
+                p_values.setdefault((part, one.role == "control", suite.unit), {})[suite.suite, one.arm] = difference
     found = {}
-    for (part, _), family in p_values.items():
+    for (part, _, _), family in p_values.items():
         plain = _holm([difference.p for difference in family.values()])
         equal = _holm([difference.equivalence.p for difference in family.values()])
         for (suite_name, arm), p, p_equal in zip(family, plain, equal, strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -16,12 +17,14 @@ from rho1bench.comparison.contest.choice import Trial
 from rho1bench.comparison.contest.contest import Entrant, hold
 from rho1bench.comparison.contest.results import ContestResult, ContestTerms
 from rho1bench.comparison.costs import CheckpointCost, checkpoint_costs
-from rho1bench.comparison.eval_results import LabelScores, common_doc_ids, labels, read_label, read_results
-from rho1bench.comparison.pairing import check_comparable, on_suite
+from rho1bench.comparison.eval_results import LabelScores, labels, read_label, read_results
+from rho1bench.comparison.pairing import check_comparable_on, texts_on, values_on
 from rho1bench.comparison.signal_to_noise import LATE
+from rho1bench.comparison.statistics import Values
 from rho1bench.errors import DataError
 from rho1bench.recipe import Contest, EvalStage, Recipe
 from rho1bench.recipe.models.contest import VALIDATION_LOSS, Member, contest_suites, members, shared_stages
+from rho1bench.recipe.texts import text_of
 from rho1bench.system.files import read_jsonl
 
 
@@ -63,6 +66,7 @@ class ContestRun:
             choose=contest.choose,
             choose_by=contest.choose_by,
             margin=contest.margin,
+            place=contest.place,
             shared_stages=shared_stages(contest, {stage.name: stage for stage in self.recipe.stages}),
         )
 
@@ -86,7 +90,11 @@ class ContestRun:
             return None
         if self.contest.choose_by == VALIDATION_LOSS:
             return last_validation_loss(self.folders[member.stage])
-        suites = read_results(self.folders[self.evaluation.name], member.stage).suites
+        results = read_results(self.folders[self.evaluation.name], member.stage)
+        if text_of(self.contest.choose_by) is not None:
+            texts = [entry.bits_per_byte for entry in texts_on(results, self.contest.choose_by).values()]
+            return fmean(texts) if texts else None
+        suites = results.suites
         return suites[self.contest.choose_by].average if self.contest.choose_by in suites else None
 
     def counted(self, settings: Mapping[str, str]) -> list[Member]:
@@ -104,26 +112,23 @@ class ContestRun:
         return {suite: self._entrants(suite, counted) for suite in self.suites}
 
     def _entrants(self, suite: str, counted: Sequence[Member]) -> list[Entrant]:
-        first = on_suite(self.label(counted[0].stage), suite)
-        doc_ids = {task: common_doc_ids([scores]) for task, scores in first.tasks.items()}
         arms: dict[str, list[Member]] = {}
         for one in counted:
-            check_comparable(on_suite(self.label(one.stage), suite), first)
+            check_comparable_on(suite, self.label(one.stage), self.label(counted[0].stage))
             arms.setdefault(one.arm, []).append(one)
-        return [self._entrant(suite, runs, doc_ids) for runs in arms.values()]
+        return [self._entrant(suite, runs) for runs in arms.values()]
 
-    def _entrant(self, suite: str, runs: Sequence[Member], doc_ids: Mapping[str, Sequence[str]]) -> Entrant:
+    def _entrant(self, suite: str, runs: Sequence[Member]) -> Entrant:
+        values = [values_on(self.label(one.stage), suite) for one in runs]
         late = [found for one in runs if (found := self.late(one.stage, suite))]
+        points = [[_means(values_on(point, suite)) for point in run] for run in late]
         return Entrant(
             arm=runs[0].arm,
             role=runs[0].role,
             setting=runs[0].setting,
             seeds=tuple(one.seed for one in runs if one.seed is not None),
-            scores={
-                task: np.stack([self.label(one.stage).tasks[task].values(ids) for one in runs])
-                for task, ids in doc_ids.items()
-            },
-            late={task: [[float(one.tasks[task].values().mean()) for one in run] for run in late] for task in doc_ids},
+            scores={task: np.stack([one[task] for one in values]) for task in values[0]},
+            late={task: [[point[task] for point in run] for run in points] for task in values[0]},
             costs=[self.costs[one.stage].total for one in runs] if all(one.stage in self.costs for one in runs) else (),
         )
 
@@ -136,11 +141,15 @@ class ContestRun:
     def late(self, stage: str, suite: str) -> list[LabelScores]:
         """Return the last checkpoints along a stage's training that were evaluated on ``suite``, in order."""
         found = [name for name in self._along if name.partition("@")[0] == stage]
-        return [one for one in map(self.label, found) if suite in one.suites][-LATE:]
+        return [one for one in map(self.label, found) if values_on(one, suite)][-LATE:]
 
     @cached_property
     def _along(self) -> list[str]:
         return [name for name in labels(self.folders[self.evaluation.name]) if "@" in name]
+
+
+def _means(values: Mapping[str, Values]) -> dict[str, float]:
+    return {task: float(found.mean()) for task, found in values.items()}
 
 
 def last_validation_loss(folder: Path) -> float | None:

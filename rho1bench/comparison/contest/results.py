@@ -71,7 +71,7 @@ class ArmDifference(ResultModel):
     p: float | None
     """Of what ``covers`` says; None where nothing differs between seeds or documents."""
     p_holm: float | None
-    """Holm's adjustment over all arms of the same role, on all suites, against this baseline."""
+    """Holm's adjustment over all arms of the same role, on all suites of the same unit, against this baseline."""
     p_seeds: float | None
     """Exact sign-flip over seeds; None with fewer than five, whose smallest p is above 0.1."""
     p_tasks: float | None
@@ -143,7 +143,9 @@ class ContestTerms(ResultModel):
     choose_by: str
     """``validation_loss``, or the suite whose average decided."""
     margin: float
-    """Of the tests of equivalence, in points of a score."""
+    """Of the tests of equivalence: points of a score, and percent of full training's bits per byte."""
+    place: dict[str, str] = {}
+    """Where it lies on a map of contests, by axis; empty: on none."""
     shared_stages: list[str]
     """Stages behind the arms that were made once for all seeds, which no spread over seeds covers."""
 

@@ -166,7 +166,9 @@ def coverage(result: ContestResult, suite: ContestSuite) -> list[str]:
             words.append(f"Made once for all seeds, and so not covered: {', '.join(terms.shared_stages)}.")
     else:
         words = [f"Intervals and p speak of other documents ({documents}), not of other training seeds."]
-    words.append("Each interval is of one difference; p is adjusted by Holm's method over arms of a kind and suites.")
+    words.append(
+        "Each interval is of one difference; p is adjusted by Holm's method over arms of a kind and suites of a unit."
+    )
     if terms.seeds and len(terms.seeds) < FEWEST_FOR_SIGN_FLIPS:
         words.append(f"{len(terms.seeds)} seeds are too few for an exact p over seeds alone; it takes five.")
     if suite.best_control is not None:

@@ -59,7 +59,7 @@ def suite_view(result: ContestResult, suite: ContestSuite, title: str) -> SuiteV
     margins = [value.equivalence.margin for one in suite.arms for value in one.against.values()]
     return SuiteView(
         suite=suite.suite,
-        unit="percent and points" if suite.unit == "share" else suite.unit,
+        unit="percent and points" if suite.unit == "share" else f"{suite.unit}, lower is better",
         parts=parts_of(suite),
         margin=difference_text(margins[0], suite).lstrip("+") if margins else "",
         rows=arm_rows(suite),

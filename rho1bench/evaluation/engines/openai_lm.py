@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.engines.codec import Codec
-from rho1bench.evaluation.harness.lm_eval_model import EncodedPair, TokenScoringLM
+from rho1bench.evaluation.harness.lm_eval_model import TokenScoringLM
+from rho1bench.evaluation.harness.lm_eval_types import EncodedPair
 
 if TYPE_CHECKING:
     from openai.types import CompletionChoice

@@ -1,17 +1,18 @@
 """The private interfaces of lm-eval that this package uses, but for one overridden method in ``lm_eval_model``.
 
-lm-eval has no public way to read a task's YAML without loading data, to look up the YAML behind a task's name, or to
-leave out the progress bar of building requests. A test checks each against the installed version.
+lm-eval has no public way to read a task's YAML without loading data, to look up the YAML behind a task's name, to leave
+out the progress bar of building requests, or to score token ids. A test checks each against the installed version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+import inspect
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rho1bench.evaluation.harness.lm_eval_types import TaskEntry, TaskManager
+from rho1bench.evaluation.harness.lm_eval_types import EncodedPair, LanguageModel, TaskEntry, TaskManager
 
 
 def load_task_yaml(path: str | Path) -> dict[str, Any]:
@@ -26,6 +27,20 @@ def task_index(manager: TaskManager) -> MutableMapping[str, TaskEntry]:
     """Return the entries of all tasks and groups by name; entries added to it are found by ``manager.load``."""
     index: MutableMapping[str, TaskEntry] = manager.task_index  # type: ignore[attr-defined]
     return index
+
+
+LOGITS_AT_ONCE = 2**27
+"""Elements: what a batch of whole rows of logits may hold, 512 MB in float32."""
+
+
+def token_loglikelihoods(lm: LanguageModel, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
+    """Return the log-likelihood, in nats, of each continuation after its context, both as token ids."""
+    options: dict[str, int] = {}
+    if "override_bs" in inspect.signature(lm._loglikelihood_tokens).parameters:  # transformers makes all logits at once
+        longest = max(len(context) + len(continuation) for context, continuation in pairs)
+        options["override_bs"] = max(1, min(64, LOGITS_AT_ONCE // (longest * lm.vocab_size)))
+    requests: list[EncodedPair] = [(("", ""), context, continuation) for context, continuation in pairs]
+    return [float(value) for value, _ in lm._loglikelihood_tokens(requests, disable_tqdm=True, **options)]
 
 
 @contextmanager

@@ -14,14 +14,11 @@ from lm_eval.api.model import LM, TemplateLM
 from rho1bench.evaluation.cached_model import Model
 from rho1bench.evaluation.engines import Generation, Request, Tick
 from rho1bench.evaluation.grade_cache import answer_to, judge_all
-from rho1bench.evaluation.harness.lm_eval_types import LMRequest, LoglikelihoodPair
+from rho1bench.evaluation.harness.lm_eval_types import EncodedPair, LMRequest
 from rho1bench.evaluation.tools.tool_loop import ToolSettings, Transcript, run_tool_loop
 from rho1bench.system.files import sha256_json
 
 DEFAULT_MAX_GEN_TOKS = 256
-
-EncodedPair = tuple[LoglikelihoodPair, list[int], list[int]]
-"""Context and continuation, as texts and as token ids."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ Splits = dict[str, Any]
 LoglikelihoodPair = tuple[str, str]
 """Context and continuation."""
 
+EncodedPair = tuple[LoglikelihoodPair, list[int], list[int]]
+"""Context and continuation, as texts and as token ids."""
+
 
 class LMRequest(Protocol):
     """lm-eval's ``Instance``: one request of a task to the model."""
@@ -41,8 +44,17 @@ class LanguageModel(Protocol):
     def tok_encode(self, string: str) -> list[int]:
         """Tokenize as a prompt is tokenized."""
 
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the output head; asked of transformers' model alone."""
+
     def loglikelihood(self, requests: Sequence[LMRequest], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return the log-likelihood in nats and whether the continuation is the greedy one, by request."""
+
+    def _loglikelihood_tokens(
+        self, requests: Sequence[EncodedPair], disable_tqdm: bool = False, **options: int
+    ) -> list[tuple[float, bool]]:
+        """Return the same of token ids (``lm_eval_internals.token_loglikelihoods``)."""
 
 
 class EvalTask(Protocol):
@@ -51,6 +63,8 @@ class EvalTask(Protocol):
     OUTPUT_TYPE: str
     VERSION: int | str
     task_name: str
+    multiple_input: int
+    """Not 0: the choices of a document are contexts, and what follows them is scored."""
 
     @property
     def eval_docs(self) -> Sequence[Doc]:
@@ -67,6 +81,12 @@ class EvalTask(Protocol):
 
     def fewshot_context(self, doc: Doc, num_fewshot: int) -> str | list[str]:
         """Return the whole prompt of a document, exemplars included; several where each choice has its own."""
+
+    def doc_to_text(self, doc: Doc) -> Any:
+        """Return the question; of a task with several inputs the number of the right one."""
+
+    def doc_to_target(self, doc: Doc) -> Any:
+        """Return the right answer: a text, the number of a choice, or several of them."""
 
     def doc_to_choice(self, doc: Doc) -> Sequence[str]:
         """Return the choices of a multiple-choice document."""

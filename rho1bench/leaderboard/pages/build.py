@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rho1bench.comparison.result_files import JsonObject
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.pages.figures import contest_files, figure_files
+from rho1bench.leaderboard.pages.figures import contest_files, figure_files, map_files
 from rho1bench.leaderboard.pages.html import html_page
 from rho1bench.leaderboard.pages.markdown import markdown_page
 from rho1bench.leaderboard.records.add import add, all_or_nothing
@@ -44,7 +44,8 @@ def _pages(results: Path) -> tuple[dict[str, str], list[str]]:
     board = make_board(records, contests)
     texts = {MARKDOWN_PAGE: markdown_page(board), HTML_PAGE: html_page(board)}
     texts |= {SCHEMA_FILE: _schema_text(json_schema()), CONTEST_SCHEMA_FILE: _schema_text(contest_json_schema())}
-    return texts | figure_files(board.all_figures, records) | contest_files(board.contests), problems + found
+    texts |= figure_files(board.all_figures, records)
+    return texts | contest_files(board.contests) | map_files(board.maps), problems + found
 
 
 def _schema_text(schema: JsonObject) -> str:

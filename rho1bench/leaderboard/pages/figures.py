@@ -13,6 +13,8 @@ from rho1bench.leaderboard.records.from_evaluation import slug
 from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.contests import ContestBoard
+from rho1bench.leaderboard.tables.maps import ContestMap
+from rho1bench.rendering.cell_map import map_svg
 from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import svg
 from rho1bench.rendering.numbers import label_name
@@ -38,6 +40,11 @@ def contest_files(contests: Sequence[ContestBoard]) -> dict[str, str]:
         for contest in contests
         for view in contest.suites
     }
+
+
+def map_files(maps: Sequence[ContestMap]) -> dict[str, str]:
+    """Return the maps of contests by their paths under ``results/``."""
+    return {f"{FIGURES}/{slug(one.stem)}.svg": map_svg(one.figure, standalone=True) + "\n" for one in maps}
 
 
 def _controls(figure: Figure, records: Sequence[RecordSummary]) -> list[tuple[float, str]]:

@@ -6,8 +6,6 @@ lets only the page's own style and script (by their hashes) take effect.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +18,10 @@ from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering import scatter_chart
 from rho1bench.rendering.axes import FIGURE_STYLE
+from rho1bench.rendering.cell_map import map_svg
 from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import Chart, Series, svg
-from rho1bench.rendering.templates import html_environment
+from rho1bench.rendering.templates import content_hash, html_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SIZE = (400, 260)
@@ -39,6 +38,7 @@ def html_page(board: Board) -> str:
         cells=_cells,
         panels=_panels,
         forest=forest_svg,
+        cell_map=map_svg,
         scatter=scatter_chart.svg,
         count=fmt.count,
         self_reported=SELF_REPORTED,
@@ -54,17 +54,13 @@ def _policy(style: str, script: str) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"style-src '{_hash(style)}'",
-            f"script-src '{_hash(script)}'",
+            f"style-src '{content_hash(style)}'",
+            f"script-src '{content_hash(script)}'",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _cells(row: RowView, table: str, marked: str) -> Markup:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rho1bench.comparison.result_files import JsonObject
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.records.contest_from_run import pack_contests
+from rho1bench.leaderboard.records.contest_from_run import contest_runs, pack_contests
 from rho1bench.leaderboard.records.contest_record import ContestRecord, record_text
 from rho1bench.leaderboard.records.contest_record import as_json as contest_as_json
 from rho1bench.leaderboard.records.from_evaluation import find_evaluations, folders_of_results, pack_evaluation
@@ -38,7 +38,8 @@ def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
     if runs and name is not None:
         raise DataError("--name is for an evaluation; the records of a run are named by recipe, stage and seed.")
     records = [record for run in runs for record in pack_run(run)] if runs else list(_evaluated(folder, name))
-    contests = [contest for run in runs for contest in pack_contests(run)]
+    parts = [part for run in runs for part in contest_runs(run)]
+    contests = [contest for part in parts for contest in pack_contests(part)]
     if not records and not contests:
         raise DataError(
             f"{folder}: neither a run (recipe.yaml, summary.json) nor an evaluation (results.json). "
@@ -49,7 +50,8 @@ def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
     with all_or_nothing(results) as copy:
         written = [path for record in records if (path := _write(record.id, as_json(record), copy))]
         written += [path for contest in contests if (path := _write_contest(contest, copy))]
-        written += [path for run in runs if (path := _write_recipe(run, copy))]
+        recorded = [*(runs if records else []), *parts]
+        written += [path for run in recorded if (path := _write_recipe(run, copy))]
     return [results / path.relative_to(copy) for path in written]
 
 

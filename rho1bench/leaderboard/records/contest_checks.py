@@ -27,6 +27,7 @@ from rho1bench.leaderboard.records.contest_record import (
     contest_fingerprint,
     contest_sha256,
     held_again,
+    scale_of_suites,
 )
 from rho1bench.leaderboard.records.from_evaluation import scale_of_tasks
 from rho1bench.leaderboard.records.origin import flops_problems, kept_recipe_problems, recipe_of, stages_needed
@@ -35,6 +36,7 @@ from rho1bench.leaderboard.records.read import RECORDS, strange_texts, strict_js
 from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.paper.suites import SUITES
 from rho1bench.recipe import CompareStage, CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
+from rho1bench.recipe.texts import TextKind, text_of
 
 _SHOWN = 5
 _CLOSE = 2e-5
@@ -88,23 +90,42 @@ def _own_problems(contest: ContestRecord, data: Mapping[str, Any]) -> Iterator[s
         yield from (f"suites.{name}: {problem}" for problem in _suite_problems(name, suite, contest))
     for run in contest.runs:
         yield from (f"{run.stage}: {problem}" for problem in _run_problems(run, contest))
-    yield from _copies(contest.runs)
+    if contest.scale != "smoke":  # there stages that differ in their steps alone end as one
+        yield from _copies(contest.runs)
     yield from _result_problems(contest)
 
 
 def _suite_problems(name: str, suite: SuiteFacts, contest: ContestRecord) -> Iterator[str]:
+    text = text_of(name)
+    if text is not None:
+        yield from _text_problems(text, suite)
+        return
     if name in SUITES and list(suite.tasks) != list(SUITES[name]):
         yield f"tasks are not those of {name}"
     expected = scale_of_tasks(name, is_whole=all(task.is_whole for task in suite.tasks.values()))
     if suite.scale not in (expected, "smoke") or (suite.scale == "full" and suite.limit is not None):
         yield f"scale is {suite.scale}, by its documents it is {expected}"
-    scales = {one.scale for one in contest.suites.values()}
-    if contest.scale != (suite.scale if len(scales) == 1 else "limited"):
+    if contest.scale != scale_of_suites(contest.suites):
         yield f"scale is {suite.scale}, that of the contest {contest.scale}"
     for task, facts in suite.tasks.items():
         if facts.num_rows is not None and facts.n != min(suite.limit or facts.num_rows, facts.num_rows):
             yield f"{task}: n is {facts.n} of {facts.num_rows} rows, with the limit {suite.limit}"
     yield from pin_problems(suite.tasks)
+
+
+def _text_problems(text: tuple[TextKind, str], suite: SuiteFacts) -> Iterator[str]:
+    kind, name = text
+    known = [name] if kind == "corpus" else SUITES.get(name, list(suite.tasks))
+    if not suite.tasks or [task for task in known if task in suite.tasks] != list(suite.tasks):
+        yield f"texts are not those of {name}"
+    expected = scale_of_tasks(name, is_whole=suite.limit is None)
+    if suite.scale not in (expected, "smoke"):
+        yield f"scale is {suite.scale}, by its documents it is {expected}"
+    for task, facts in suite.tasks.items():
+        if suite.limit is not None and facts.n > suite.limit:
+            yield f"{task}: n is {facts.n}, with the limit {suite.limit}"
+        if facts.metric != "bits_per_byte":
+            yield f"{task}: metric is {facts.metric}, of a text it is bits_per_byte"
 
 
 def _run_problems(run: RunRecord, contest: ContestRecord) -> Iterator[str]:
@@ -253,11 +274,13 @@ def _steps_problems(run: RunRecord, recipe: Recipe) -> Iterator[str]:
     if run.step != stage.max_steps:
         yield f"step is {run.step}, its recipe trains {stage.max_steps} steps"
     if isinstance(stage, PretrainStage):
-        expected = stage.max_steps * stage.batch_size * recipe.stage(stage.corpus, CorpusStage).block_size
-        if run.tokens != expected:
-            yield f"tokens are {run.tokens}, its recipe reads {expected}"
-        if stage.selection is None and run.selected_tokens != run.tokens:
-            yield f"selected_tokens are {run.selected_tokens} of {run.tokens}, and it selects nothing"
+        corpus = recipe.stage(stage.corpus, CorpusStage)
+        blocks = stage.max_steps * stage.batch_size
+        if run.tokens != blocks * corpus.block_size:
+            yield f"tokens are {run.tokens}, its recipe reads {blocks * corpus.block_size}"
+        predicted = blocks * (corpus.block_size - 1)  # nothing predicts the first token of a block
+        if stage.selection is None and not corpus.document_masking and run.selected_tokens != predicted:
+            yield f"selected_tokens are {run.selected_tokens}, and it selects all {predicted} that are predicted"
 
 
 def _cost_problems(run: RunRecord, contest: ContestRecord, recipe: Recipe, stages: StagesNeeded) -> Iterator[str]:

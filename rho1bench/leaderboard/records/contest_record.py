@@ -31,6 +31,7 @@ from rho1bench.leaderboard.records.record import (
     task_score,
 )
 from rho1bench.recipe.models.contest import Role
+from rho1bench.recipe.texts import text_of
 from rho1bench.sizing.cost import total_cost
 from rho1bench.system.files import sha256_json
 
@@ -41,7 +42,7 @@ DIGITS = 6
 
 
 class TaskFacts(RecordModel):
-    """One task of a suite, the same for all runs."""
+    """One task of a suite, the same for all runs; or one text whose bits per byte were measured."""
 
     metric: str
     n: Annotated[int, Field(ge=2)]
@@ -49,6 +50,7 @@ class TaskFacts(RecordModel):
     version: float | str | int | None
     data_sha256: Sha256
     prompts_sha256: Sha256
+    """Of a text the hash of its data again."""
     generation_kwargs: JsonObject | None
 
     @property
@@ -95,7 +97,7 @@ class RunRecord(RecordModel):
     needed: list[str]
     """Stages that it alone needed, its own training last; what each took stands in ``costs``."""
     scores: dict[str, dict[str, Scores]]
-    """By suite and task, in the order of the test set."""
+    """By suite and task, in the order of the test set; of texts each document's bits over the mean bytes of one."""
     late: dict[str, list[dict[str, Scores]]]
     """By suite: the same of the last checkpoints along the training, in order."""
 
@@ -130,6 +132,13 @@ class ContestRecord(RecordModel):
     result: ContestResult
     eval_fingerprint: Sha256
     sha256: Sha256
+
+
+def scale_of_suites(suites: Mapping[str, SuiteFacts]) -> Scale:
+    """Return the scale of a contest: that of its suites of tasks, ``limited`` where they have several."""
+    of_tasks = {facts.scale for suite, facts in suites.items() if text_of(suite) is None}
+    scales = of_tasks or {facts.scale for facts in suites.values()}
+    return next(iter(scales)) if len(scales) == 1 else "limited"
 
 
 def held_again(record: ContestRecord) -> ContestResult:
@@ -193,7 +202,11 @@ def with_hashes(record: ContestRecord) -> ContestRecord:
 
 def contest_fingerprint(record: JsonObject) -> str:
     """Return the hash of tasks, documents, prompts, decoding and grader."""
-    tasks = {name: task for suite in record["suites"].values() for name, task in suite["tasks"].items()}
+    tasks = {
+        name if text_of(suite) is None else f"{suite} {name}": task
+        for suite, facts in record["suites"].items()
+        for name, task in facts["tasks"].items()
+    }
     return sha256_json(fingerprint_parts(tasks, record["evaluation"]["decoding"], record["evaluation"]["grader"]))
 
 

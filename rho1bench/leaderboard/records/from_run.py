@@ -35,6 +35,7 @@ from rho1bench.pipeline.manifest import MANIFEST, read_manifest
 from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import CompareStage, EvalStage, Recipe, ReportStage, ScoreStage, SFTStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
+from rho1bench.recipe.part import part_of
 from rho1bench.recipe.smoke import smoke
 from rho1bench.system.files import changed_files, read_jsonl
 
@@ -68,7 +69,9 @@ def find_runs(folder: Path) -> list[Run]:
     whole = _read_recipe(folder / "recipe.yaml")
     places = [folder / f"seed-{seed}" for seed in whole.seeds] or [folder]
     for place in places:
-        if not (place / "recipe.yaml").is_file() or not (place / "summary.json").is_file():
+        if not (place / "recipe.yaml").is_file() or (
+            whole.stages_of(ReportStage) and not (place / "summary.json").is_file()
+        ):
             raise DataError(f"{place}: this run is not finished. `rho1bench run {whole.name}` continues it.")
     return [Run(_read_recipe(place / "recipe.yaml"), place) for place in places]
 
@@ -89,7 +92,7 @@ def check_run(run: Run) -> None:
         if isinstance(stage, ReportStage):
             continue
         folder = run.stage_folder(stage.name)
-        fault = "" if decision.action == "skip" else decision.reason
+        fault = "" if decision.action == "skip" and not decision.versions else decision.reason
         fault = fault or _changed_file(folder)
         if fault:
             raise DataError(
@@ -103,6 +106,8 @@ def _changed_file(folder: Path) -> str:
     manifest = read_manifest(folder)
     if manifest is None:
         return "it is not finished"
+    if manifest.other_code:
+        return f"it was adopted from {manifest.adopted_from}, and other code than this made it"
     changed = changed_files(folder, manifest.hashes)
     if changed:
         return f"{changed[0]} has another content"
@@ -237,10 +242,22 @@ def run_command(run: Run) -> str:
     name = run.recipe.name
     if name in shipped_recipes():
         shipped = smoke(load_recipe(name)) if run.is_smoke else load_recipe(name)
-        if recipe_sha256(shipped) == recipe_sha256(run.recipe):
-            scale = " --scale smoke" if run.is_smoke else ""
-            return f"rho1bench run {name}{scale} --seed {run.recipe.seed}"
+        scale = " --scale smoke" if run.is_smoke else ""
+        for only in ("", *_ends(run.recipe)):
+            if recipe_sha256(shipped_part(shipped, only)) == recipe_sha256(run.recipe):
+                return f"rho1bench run {name}{scale}{only and ' --only '}{only} --seed {run.recipe.seed}"
     return f"rho1bench run results/{recipe_path(run.recipe)} --seed {run.recipe.seed}"
+
+
+def _ends(recipe: Recipe) -> list[str]:
+    """Return the last stage of a recipe where it may be a part of one with a comparison a cell."""
+    return [stage.name for stage in recipe.stages[-1:] if isinstance(stage, CompareStage)]
+
+
+def shipped_part(recipe: Recipe, only: str) -> Recipe:
+    """Return the part of a recipe that a command with ``--only`` runs; all of it without."""
+    known = any(stage.name == only for stage in recipe.stages)
+    return part_of(recipe, [only]) if known else recipe
 
 
 def recipe_path(recipe: Recipe) -> str:

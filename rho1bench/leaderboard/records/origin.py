@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from rho1bench.comparison.costs import StagesNeeded, models_from_elsewhere
 from rho1bench.errors import RecipeError
 from rho1bench.leaderboard.records.from_evaluation import evaluation_command, slug
-from rho1bench.leaderboard.records.from_run import baselines_of, method_of, recipe_sha256, selection_of
+from rho1bench.leaderboard.records.from_run import baselines_of, method_of, recipe_sha256, selection_of, shipped_part
 from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings_sha256
 from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
@@ -26,7 +26,7 @@ from rho1bench.recipe.smoke import smoke
 from rho1bench.sizing.cost import Cost
 from rho1bench.sizing.flops import Work, flops_of
 
-_SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)? --seed [0-9]+")
+_SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)?(?: --only ([\w.-]+))? --seed [0-9]+")
 _SEED = re.compile(r" --seed ([0-9]+)$")
 _KEPT = re.compile(r"rho1bench run results/(recipes/[a-z0-9._-]+\.yaml) --seed [0-9]+")
 
@@ -95,6 +95,7 @@ def recipe_of(command: str, name: str, sha256: str, results: Path) -> Recipe | s
         recipe = _shipped(match[1], match[2] is not None)
         if recipe is None:
             return f"no recipe called {match[1]} ships"
+        recipe = shipped_part(recipe, match[3] or "")
         if recipe_sha256(recipe) != sha256:
             return (
                 f"recipe_sha256 is not that of the shipped recipe {match[1]}. "

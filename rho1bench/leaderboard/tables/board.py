@@ -15,6 +15,7 @@ from rho1bench.leaderboard.tables.accuracy_curves import Figure, accuracy_figure
 from rho1bench.leaderboard.tables.contests import ContestBoard, contest_boards
 from rho1bench.leaderboard.tables.differences import FACTS as DIFFERENCE_FACTS
 from rho1bench.leaderboard.tables.differences import difference_table
+from rho1bench.leaderboard.tables.maps import ContestMap, contest_maps
 from rho1bench.leaderboard.tables.paper_rows import FACTS, PaperTable, figure_five, pair_rows, paper_table
 from rho1bench.leaderboard.tables.significance import Contender, best_beyond_chance
 from rho1bench.leaderboard.tables.table import Cell, Column, Fact, Group, Row, Table, score_cells, task_title
@@ -67,6 +68,7 @@ class Board:
     ablations: tuple[Table, ...]
     partial: tuple[Partial, ...]
     contests: tuple[ContestBoard, ...] = ()
+    maps: tuple[ContestMap, ...] = ()
 
     @property
     def all_figures(self) -> tuple[Figure, ...]:
@@ -99,6 +101,7 @@ def make_board(records: Sequence[RecordSummary], contests: Sequence[ContestRecor
         ablations=tuple(_ablation(number, full[MATH], by_id) for number in ("3", "4", "5")),
         partial=tuple(_partial(rest, by_id)),
         contests=contest_boards(contests),
+        maps=contest_maps(contests),
     )
 
 

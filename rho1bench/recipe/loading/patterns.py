@@ -8,8 +8,9 @@ full}}`` is every variant against the one that has this label, and else the same
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from rho1bench.recipe.loading.json_schema import Node, stage_models, stage_node
@@ -55,11 +56,11 @@ class _Names:
             return group
         if not _MAGIC & set(word):
             return [word]
-        found = [name for name in self.by_name if fnmatchcase(name, word)]
+        found = fnmatch.filter(self.by_name, word)
         if not found:
             valid = [*dict.fromkeys([*self.groups, *self.by_name])]
             close = nearest(word.replace("*", ""), valid)
-            elsewhere = any(fnmatchcase(name, word) for name in self._others)
+            elsewhere = bool(fnmatch.filter(self._others, word))
             why = "only stages of another kind" if elsewhere else "no earlier stage"
             raise _Wrong(f"{word!r} matches {why}{close}; stages that can stand here: {_some(valid)}")
         return found
@@ -75,12 +76,16 @@ class _Names:
 
     def group(self, group: str) -> list[str]:
         """Return the variants of the matrix ``group``."""
-        return [name for name in self.by_name if self.variant(name).get("group") == group]
+        return self.groups.get(group, [])
 
-    @property
-    def groups(self) -> list[str]:
-        """The matrices."""
-        return list(dict.fromkeys(str(self.variant(name)["group"]) for name in self.by_name if self.variant(name)))
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """The matrices, each with the names of its variants."""
+        found: dict[str, list[str]] = {}
+        for name in self.by_name:
+            if self.variant(name):
+                found.setdefault(str(self.variant(name)["group"]), []).append(name)
+        return found
 
 
 def _name_lists(node: Node, value: Any, path: Path_) -> Iterator[tuple[Any, Any, Path_, list[str]]]:
@@ -204,7 +209,7 @@ def _baselines(names: _Names, treatment: str, baseline: Any) -> list[str]:
 def _group(names: _Names, group: Any) -> list[str]:
     members = names.group(str(group))
     if not members:
-        known = names.groups
+        known = list(names.groups)
         raise _Wrong(
             f"there is no matrix {group!r} that is evaluated{nearest(group, known)}; evaluated: {_some(known)}"
         )

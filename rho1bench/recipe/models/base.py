@@ -51,6 +51,19 @@ class LocalRef:
         return {**handler(core_schema), LOCAL_KEY: self.what}
 
 
+@dataclass(frozen=True)
+class Operational:
+    """Marks a field that changes how, where or how fast a result is made, and nothing that it says.
+
+    At most numbers are added up in another order. Every other field is semantic: a stage whose semantic fields change
+    is made anew, one whose operational fields change is not.
+    """
+
+    reason: str
+    """Why no result depends on the field."""
+
+
+SUM_ORDER = "numbers are added up in another order"
 HubName = Annotated[str, Field(min_length=1), LocalRef("folder")]
 """The name of a model, tokenizer or data set on the hub, or a folder."""
 
@@ -81,7 +94,7 @@ class Distributed(Model):
     strategy: Literal["ddp", "fsdp2", "deepspeed"]
     """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
     ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
-    num_processes: PositiveInt | None = None
+    num_processes: Annotated[PositiveInt | None, Operational(SUM_ORDER)] = None
     """Default: one for each GPU."""
 
 
@@ -92,13 +105,15 @@ class StageSpec:
     entry: str
     """``"module:function"``; the modules that it imports inside the package enter the fingerprint."""
     packages: tuple[str, ...] = ()
-    """Distributions whose versions enter the fingerprint."""
+    """Distributions that the result may depend on: where one has another version, the user is asked."""
     shipped: tuple[str, ...] = ()
     """Shipped folders whose files enter the fingerprint, with the modules that they name (``"tasks"``)."""
     parallel_safe: bool = False
     """May run beside a neighbour that it does not need, in a process of its own, where the recipe has ``jobs``."""
     reads_all: bool = False
     """Reads every earlier stage, not only those that it names."""
+    takes_files: bool = False
+    """Checks whose files its folder holds, and so goes on with what was made beforehand (``rho1bench score``)."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +145,17 @@ class StageBase(Model):
     kind: str
     seed: Annotated[int, Field(ge=0)] | None = None
     """Random seed of this stage; default: the recipe's."""
-    variant: Variant | None = None
+    variant: Annotated[Variant | None, Operational("what the stage is called beside others")] = None
     """Given to stages that a ``matrix`` expands into; no result depends on it."""
     spec: ClassVar[StageSpec]
 
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return the rough sizes of the stage, without reading anything but the recipe."""
         return StageSizes()
+
+    def depends_on(self) -> frozenset[str]:
+        """Return the names of operational fields that the result of this very stage depends on after all."""
+        return frozenset()
 
     def ranks(self) -> Distributed | None:
         """Return how the stage runs in several processes; None for one process."""
@@ -148,7 +167,7 @@ class StageBase(Model):
 
 
 S = TypeVar("S", bound=StageBase)
-R = TypeVar("R", StageRef, LocalRef)
+R = TypeVar("R", StageRef, LocalRef, Operational)
 
 
 class StageLookup(Protocol):

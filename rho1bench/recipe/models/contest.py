@@ -41,6 +41,8 @@ class Contest(Model):
     """Seeds on which values are chosen; they never count."""
     suites: list[str] = []
     """Suites of the contest; default: all on which every arm is evaluated, but for ``choose_by``."""
+    place: Annotated[dict[str, str], Field(max_length=3)] = {}
+    """Where it lies on a map, by axis: contests of one recipe with the same axes are drawn as cells of one figure."""
     margin: Annotated[float, Field(gt=0)] = 1.0
     """Differences within so many points are negligible: the margin of the tests of equivalence."""
 

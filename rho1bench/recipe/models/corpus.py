@@ -16,6 +16,7 @@ from rho1bench.recipe.models.base import (
     LocalRef,
     Model,
     Name,
+    Operational,
     PositiveInt,
     StageBase,
     StageLookup,
@@ -217,7 +218,7 @@ class CorpusStage(TextStage):
     """Keep this many blocks; an error if the sources give fewer."""
     num_tokens: PositiveInt | None = None
     """The same as a number of tokens, in place of ``num_blocks``: rounded up to whole blocks."""
-    num_workers: PositiveInt = 1
+    num_workers: Annotated[PositiveInt, Operational("the same bytes whatever their number")] = 1
     """Processes that tokenise; the corpus is the same, byte for byte, whatever their number."""
     document_masking: bool = False
     """Tokens see only those of their own document, and the first token of a document is no target."""

@@ -12,6 +12,7 @@ from rho1bench.recipe.models.base import (
     METRICS,
     Model,
     Name,
+    Operational,
     PositiveInt,
     StageBase,
     StageLookup,
@@ -49,7 +50,7 @@ class EvalStage(StageBase):
     evaluations: Annotated[list[Evaluation], Field(min_length=1)]
     engine: Literal["auto", "vllm", "hf"] = "auto"
     max_model_len: PositiveInt = 512
-    batch_size: PositiveInt = 256
+    batch_size: Annotated[PositiveInt, Operational("how many requests are under way at once")] = 256
 
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return as steps how many checkpoints are evaluated on how many suites."""

@@ -9,9 +9,11 @@ from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, model
 
 from rho1bench.recipe.models.base import (
     CHECKPOINT,
+    SUM_ORDER,
     Fraction,
     Model,
     Name,
+    Operational,
     PositiveInt,
     PretrainedModel,
     StageBase,
@@ -183,14 +185,16 @@ class ScoreStage(StageBase):
     """Scores a packed corpus once with the reference model: loss and entropy of every token (losses from a server)."""
 
     spec: ClassVar[StageSpec] = StageSpec(
-        "rho1bench.selection.stage:run", ("torch", "transformers", "accelerate", "tokenizers", "numpy")
+        "rho1bench.selection.stage:run",
+        ("torch", "transformers", "accelerate", "tokenizers", "numpy"),
+        takes_files=True,
     )
     kind: Literal["score"]
     reference: Annotated[Name, StageRef(("pretrain", "sft"), CHECKPOINT)] | PretrainedModel | None = None
     """A model that a stage has trained, or one from elsewhere; None where a server scores."""
     server: ScoreServer | None = None
     corpus: Annotated[Name, StageRef(("corpus",), None)]
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[PositiveInt, Operational(SUM_ORDER)] = 64
     """Blocks in one forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of weights and matrix products; losses and entropies are summed in float32 in any case."""

@@ -9,10 +9,12 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from rho1bench.recipe.models.base import (
     CHECKPOINT,
     METRICS,
+    SUM_ORDER,
     Distributed,
     Fraction,
     Model,
     Name,
+    Operational,
     PositiveInt,
     PretrainedModel,
     StageBase,
@@ -103,27 +105,27 @@ class TrainStage(StageBase):
     optimizer: Optimizer
     batch_size: Annotated[int, Field(gt=0, le=MAX_BATCH)]
     """Blocks (or samples) in one optimizer step, over all processes."""
-    micro_batch_size: PositiveInt | None = None
-    """Blocks in one forward pass; default: the whole batch."""
+    micro_batch_size: Annotated[PositiveInt | None, Operational(SUM_ORDER)] = None
+    """Blocks in one forward pass; default: the whole batch. With ``scope: micro_batch`` it is what is ranked among."""
     max_steps: PositiveInt
-    num_threads: PositiveInt | None = None
-    """CPU threads of torch; part of the recipe because sums in another order differ in their last bits."""
+    num_threads: Annotated[PositiveInt | None, Operational(SUM_ORDER)] = None
+    """CPU threads of torch; in the recipe because sums in another order differ in their last bits."""
     num_checkpoints: Annotated[int, Field(ge=0)] = 0
     """Evenly spaced model checkpoints to keep along the way for evaluation, besides the last."""
-    save_steps: PositiveInt = 50
+    save_steps: Annotated[PositiveInt, Operational("a resumed stage has the numbers of an uninterrupted one")] = 50
     """Distance of the resume points inside the stage."""
-    logging_steps: PositiveInt = 10
+    logging_steps: Annotated[PositiveInt, Operational("how often training tells of itself")] = 10
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16``: matrix products in bfloat16 (autocast); weights, optimizer and losses stay in float32."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, Operational("the same operations, done twice")] = False
     """Make activations again in the backward pass instead of keeping them: less memory, about a third more work."""
     compile: bool = False
     """Run the model through ``torch.compile``."""
-    fused: bool = False
+    fused: Annotated[bool, Operational(SUM_ORDER)] = False
     """AdamW as one fused kernel; sums in another order, so the last bits differ."""
     distributed: Distributed | None = None
-    loggers: list[Literal["tensorboard", "trackio", "wandb"]] = []
+    loggers: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], Operational("copies of what is logged")] = []
     """Besides ``metrics.jsonl``, which is always written."""
     selection: Selection | None = None
     """Which tokens keep their loss; None is CLM, the full-token baseline (in fine-tuning: every labelled token)."""
@@ -165,6 +167,11 @@ class TrainStage(StageBase):
             weights=weights,
             bytes=None if weights is None else weights * BYTES_PER_WEIGHT * (1 + self.num_checkpoints),
         )
+
+    def depends_on(self) -> frozenset[str]:
+        """Return what decides among which tokens the scope ``micro_batch`` ranks, where the stage has it."""
+        scopes = {value.scope for _, value in self if isinstance(value, Selection)}
+        return frozenset({"micro_batch_size", "num_processes"} if "micro_batch" in scopes else ())
 
     def ranks(self) -> Distributed | None:
         """Return the stage's ``distributed``."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from rho1bench.recipe.loading.layers import nearest
+from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, ReportStage
 from rho1bench.recipe.models.training import TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
 from rho1bench.recipe.rules.training import positions
+from rho1bench.recipe.texts import text_of
 
 
 @rule(EvalStage)
@@ -20,6 +22,21 @@ def context_fits_the_models(stage: EvalStage, earlier: Earlier) -> Problems:
                 f"expected at most max_position_embeddings of {name!r} ({limit}), got {stage.max_model_len}",
             )
             return
+
+
+@rule(EvalStage)
+def texts_are_there(stage: EvalStage, earlier: Earlier) -> Problems:
+    """Gold answers are those of a suite that is evaluated beside them, corpora are earlier stages."""
+    for index, item in enumerate(stage.evaluations):
+        for place, suite in enumerate(item.suites):
+            kind, name = text_of(suite) or ("suite", suite)
+            path = ("evaluations", str(index), "suites", str(place))
+            if kind == "gold_answers" and name not in item.suites:
+                yield path, f"{name!r} is not among these suites{nearest(name, item.suites)}; add it, its prompts serve"
+            elif kind == "corpus":
+                corpora = [other for other, found in earlier.by_name.items() if isinstance(found, CorpusStage)]
+                if name not in corpora:
+                    yield path, f"there is no earlier stage {name!r} of kind corpus{nearest(name, corpora)}"
 
 
 @rule(CompareStage)

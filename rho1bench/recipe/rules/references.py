@@ -14,12 +14,13 @@ def wrong_references(stage: StageBase, earlier: Earlier, every: Mapping[str, Sta
     for place, name, mark in references(stage):
         path, kinds, found = tuple(place.split(".")), mark.kinds, earlier.by_name.get(name)
         wanted = f"expected an earlier stage of kind {' or '.join(kinds)}"
+        if found is not None and found.kind in kinds:
+            continue
         fitting = [other for other, candidate in earlier.by_name.items() if candidate.kind in kinds]
         if name == stage.name:
             yield path, f"a stage cannot read itself; {wanted}"
         elif found is not None:
-            if found.kind not in kinds:
-                yield path, f"the stage {name!r} is of kind {found.kind}; {wanted}{nearest(name, fitting)}"
+            yield path, f"the stage {name!r} is of kind {found.kind}; {wanted}{nearest(name, fitting)}"
         elif name in every:
             yield path, f"the stage {name!r} comes later; a stage reads only those before it"
         elif variants := [one.name for one in every.values() if one.variant and one.variant.group == name]:
