@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -10,27 +11,32 @@ import typer
 
 from rho1bench import __version__
 from rho1bench.cli.bench import bench_app
+from rho1bench.cli.console import JsonFile, show
 from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
 from rho1bench.cli.inspect import inspect_app
 from rho1bench.cli.leaderboard import compare, leaderboard_app
 from rho1bench.cli.power import power
+from rho1bench.cli.recipe import init, recipes, schema, validate
 from rho1bench.cli.rules import rules
-from rho1bench.cli.run import plan, recipes, run, sweep
+from rho1bench.cli.run import plan, run, sweep
 from rho1bench.cli.runs import runs_app
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
 from rho1bench.errors import UserError
+from rho1bench.system.disk_errors import REFUSED
 
 app = typer.Typer(
     name="rho1bench",
     help="End-to-end benchmark suite for token selection in language-model training (Rho-1).",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 INTERRUPTED = 130
+_PATHS = (*REFUSED, errno.ENOENT, errno.EINVAL, errno.EBADF)
+"""What the system says of paths that cannot be read or written."""
 
 
 @app.callback(invoke_without_command=True)
@@ -52,20 +58,27 @@ def options(
         os.environ[UNSAFE] = "1"  # the processes that this one starts are to know as well
 
 
-def doctor() -> None:
+def doctor(json_file: JsonFile = None) -> None:
     """Check Python, packages, devices and the inference engine; say what to fix."""
+    from dataclasses import asdict
+
     from rich.console import Console
 
-    from rho1bench.cli.doctor import print_diagnosis
+    from rho1bench.cli.doctor import diagnose, print_findings
 
-    if not print_diagnosis(Console()):
+    findings = list(diagnose())
+    show([asdict(finding) for finding in findings], json_file, lambda: print_findings(findings, Console()))
+    if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
 
 
+app.command()(init)
+app.command()(validate)
 app.command()(run)
 app.command()(sweep)
 app.command()(plan)
 app.command()(recipes)
+app.command()(schema)
 app.command()(rules)
 app.command(name="eval")(evaluate)
 app.command()(compare)
@@ -91,14 +104,30 @@ def main() -> None:
         code = _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has enough, `head` for one
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        message = _words_of(error)
+        if message is None:
+            raise
+        code = _fail(message)
     except Exception as error:
         if not hasattr(error, "format_message"):  # every usage error of the command line has it
             raise
         message = error.format_message()  # empty where the help has been printed instead
-        code = _fail(f"{message.rstrip('.')}. `rho1bench --help` lists commands and options.") if message else 2
+        stop = "" if message.endswith("?") else "."
+        code = _fail(f"{message.rstrip('.')}{stop} `rho1bench --help` lists commands and options.") if message else 2
     if code == INTERRUPTED:  # typer itself returns this for Ctrl-C
         print("stopped; the same command continues", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _words_of(error: OSError) -> str | None:
+    """Return one message for a path that the system refuses; None for what is no fault of a path."""
+    if error.errno not in _PATHS or not isinstance(error.filename, str):
+        return None
+    return f"{error.filename}: {error.strerror}. Check the path and who may read and write there, or give another one."
 
 
 def _fail(message: str) -> int:

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,16 +34,21 @@ class Finding:
 
 def print_diagnosis(console: Console) -> bool:
     """Print every finding; returns False if there is a problem."""
+    findings = list(diagnose())
+    print_findings(findings, console)
+    return all(finding.state != "problem" for finding in findings)
+
+
+def print_findings(findings: Sequence[Finding], console: Console) -> None:
+    """Print findings as a table, and what to do about them below it."""
     table = Table("what", "state", "finding", show_lines=False)
     colours = {"ok": "green", "note": "yellow", "problem": "red"}
-    findings = list(diagnose())
     for finding in findings:
         table.add_row(finding.subject, f"[{colours[finding.state]}]{finding.state}[/]", finding.text)
     console.print(table)
     for finding in findings:
         if finding.remedy:
             console.print(f"{finding.subject}: {finding.remedy}", markup=False, highlight=False, soft_wrap=True)
-    return all(finding.state != "problem" for finding in findings)
 
 
 def diagnose() -> Iterator[Finding]:

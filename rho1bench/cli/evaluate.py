@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 
 class EvalEngine(StrEnum):
@@ -43,11 +43,14 @@ def evaluate(
     data_root: Annotated[Path | None, typer.Option(help="Local copy of the test data; default: downloaded.")] = None,
     output: Annotated[Path, typer.Option(help="Holds one folder for each checkpoint.")] = Path("evals"),
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Evaluate checkpoints on the paper's tasks. The same command again continues or is done."""
     from rich.console import Console
 
-    from rho1bench.evaluation.command import EvalOptions, run_eval
+    from rho1bench.evaluation.command import EvalOptions, print_evaluations
+    from rho1bench.evaluation.command import evaluate as evaluate_checkpoints
+    from rho1bench.system.files import read_json
 
     options = EvalOptions(
         checkpoints=checkpoints,
@@ -65,7 +68,8 @@ def evaluate(
         data_root=data_root,
         num_threads=threads,
     )
-    run_eval(options, Console(stderr=True), console())
+    paths = evaluate_checkpoints(options, Console(stderr=True))
+    show([read_json(path) for path in paths], json_file, lambda: print_evaluations(paths, options, console()))
 
 
 def convert(

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 
 def grade(
     input: Annotated[
         Path,
-        typer.Argument(metavar="INPUT.jsonl", help="Saved outputs: our own lines, released outputs, lm-eval samples."),
+        typer.Argument(metavar="INPUT", help="Saved outputs: JSON lines of one of the forms above, or .csv or .tsv."),
     ],
     output: Annotated[Path, typer.Option(metavar="OUT.jsonl", help="The same lines with pred and both verdicts.")],
     task: Annotated[
@@ -25,8 +25,21 @@ def grade(
             help="Folder with math/<task>/test.jsonl, for gold answers; default: RHO1BENCH_DATA, else the downloads."
         ),
     ] = None,
+    json_file: JsonFile = None,
 ) -> None:
-    """Grade saved outputs without a model, as the paper judged and strictly; list where the two disagree."""
+    """Grade saved outputs without a model, as the paper judged and strictly; list where the two disagree.
+
+    INPUT has one answer a line, in one of three forms, told by their keys:
+
+    \b
+    our own    {"task": "gsm8k", "completion": "The answer is 5.", "gold": "5"}
+               with "idx": 0 in place of gold, the answer is that of the row in --data-root
+    released   {"idx": 0, "code": ["The answer is 5."], "gt": "5"}, as the paper's authors published theirs
+    lm-eval    {"doc": {"question": "...", "answer": "#### 5"}, "target": "5", "resps": [["The answer is 5."]]}
+
+    A .csv or .tsv file has the columns of our own form in its header: task,completion,gold. Lines that name no task
+    take that of --task. Plain text is refused: it holds no gold answers.
+    """
     from rho1bench.grading.report import print_summary, reporting_pool
     from rho1bench.grading.saved_outputs import grade_file
     from rho1bench.system.progress import Progress
@@ -38,7 +51,8 @@ def grade(
     finally:
         progress.close()
         pool.close()
-    print_summary(summary, console())
+    show(summary, json_file, lambda: print_summary(summary, console()))
+    typer.echo(f"wrote {output}", err=json_file == Path("-"))
 
 
 def replay(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 leaderboard_app = typer.Typer(help="Keep records of results; build and check the leaderboard.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def compare(
     treatment: Annotated[str, typer.Argument(metavar="A", help="A record (file, or id), or a folder of `eval`.")],
     baseline: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
     results: Results = RESULTS,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison as JSON.")] = None,
+    json_file: JsonFile = None,
     html: Annotated[
         Path | None, typer.Option(metavar="PAGE.html", help="Also write a page of the answers; A and B are folders.")
     ] = None,
@@ -34,18 +34,19 @@ def compare(
     from rho1bench.answers.page import write_pair_page
     from rho1bench.answers.sources import find_pair
     from rho1bench.leaderboard.records import compare as comparing
-    from rho1bench.system.files import write_json
 
     pair = find_pair(treatment, baseline) if html is not None else None
     found = comparing.compare(treatment, baseline, results)
-    for entry in found:
-        console(130).print(comparing.comparison_table(entry))
-        if line := comparing.speed_up_line(entry):
-            typer.echo(line)
-    if json_file is not None:
-        write_json(json_file, [entry.model_dump(mode="json") for entry in found])
+
+    def tables() -> None:
+        for entry in found:
+            console(130).print(comparing.comparison_table(entry))
+            if line := comparing.speed_up_line(entry):
+                typer.echo(line)
+
+    show([entry.model_dump(mode="json") for entry in found], json_file, tables)
     if html is not None and pair is not None:
-        typer.echo(f"answers: {write_pair_page(html, *pair)}")
+        typer.echo(f"answers: {write_pair_page(html, *pair)}", err=json_file == Path("-"))
 
 
 @leaderboard_app.command()

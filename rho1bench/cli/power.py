@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 
 def power(
@@ -33,13 +33,16 @@ def power(
     difference: Annotated[
         float | None, typer.Option(min=0, help="Also print the chance to find a difference of so many points.")
     ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Print the smallest difference between two arms that a contest finds with a chance of 80%.
 
     The test is that of `contests`, over seeds and documents at once. Its spread comes from a finished run, or is given
     in points (percent of correct answers).
     """
-    from rho1bench.comparison.power_command import PowerOptions, run_power
+    from dataclasses import asdict
+
+    from rho1bench.comparison.power_command import PowerOptions, find_power, print_power
 
     options = PowerOptions(
         run=run,
@@ -54,4 +57,6 @@ def power(
         power=chance,
         difference=difference,
     )
-    run_power(options, console())
+    found = find_power(options)
+    value = {"about": found.about, "unit": found.unit, "cells": [asdict(cell) for cell in found.cells]}
+    show(value, json_file, lambda: print_power(found, console()))

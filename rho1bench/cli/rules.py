@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, console
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, show
+
+if TYPE_CHECKING:
+    from rho1bench.recipe.models.rule_listing import RuleFacts
 
 _WIDTH = WIDTH_OF_FILES + 60
 
 
 def rules(
     rule: Annotated[str | None, typer.Argument(help="One rule, with its parameters; default: a table of all.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """List the selection rules: what each keeps, reads and costs, its parameters and its source."""
+    from dataclasses import asdict
+
     from rho1bench.errors import RunError
     from rho1bench.recipe.models.rule_listing import rule_facts
-    from rho1bench.recipe.models.score_names import known_score
+    from rho1bench.recipe.models.rule_specs import INPUTS
+    from rho1bench.recipe.models.score_names import known_score, score_names
 
     if rule is None:
-        _print_all()
+        everything = {
+            "rules": [asdict(rule_facts(name)) for name in score_names()],
+            "inputs": [asdict(one) for one in INPUTS],
+        }
+        show(everything, json_file, _print_all)
         return
     try:
         facts = rule_facts(known_score(rule))
     except ValueError as error:
         raise RunError(f"rule: {error}. `rho1bench rules` lists them.") from error
+    show(asdict(facts), json_file, lambda: _print_one(facts))
+
+
+def _print_one(facts: RuleFacts) -> None:
     out = console(_WIDTH)
     out.print(f"{facts.name}: {facts.summary}", highlight=False)
     for label, text in (

@@ -1,4 +1,4 @@
-"""``rho1bench run``, ``sweep``, ``plan`` and ``recipes``: carrying out a recipe, what it takes, and those that ship."""
+"""``rho1bench run``, ``sweep`` and ``plan``: carrying out a recipe, and what it takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, console
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, show
 
 if TYPE_CHECKING:
     from rho1bench.pipeline.adoption import Keeping
@@ -56,6 +56,9 @@ Adopt = Annotated[
     ),
 ]
 EngineOption = Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")]
+JsonPlan = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="With --dry-run: the plan as JSON; - prints that alone.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
 
 
@@ -75,6 +78,7 @@ def run(
     adopt: Adopt = None,
     engine: EngineOption = None,
     threads: Threads = None,
+    json_file: JsonPlan = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
     from rho1bench.pipeline.adoption import Keeping, read_adoptions
@@ -87,7 +91,9 @@ def run(
         loaded = part_of(loaded, only)
     options = RunOptions(engine.value if engine else None, threads)
     keeping = Keeping(accept_versions, read_adoptions(adopt or ()))
-    _carry_out(loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain)
+    _carry_out(
+        loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain, json_file=json_file
+    )
 
 
 def sweep(
@@ -110,6 +116,7 @@ def sweep(
     adopt: Adopt = None,
     engine: EngineOption = None,
     threads: Threads = None,
+    json_file: JsonPlan = None,
 ) -> None:
     """Carry out a recipe with a stage in many variants: every combination of values, for every seed."""
     from rho1bench.pipeline.adoption import Keeping, read_adoptions
@@ -123,7 +130,9 @@ def sweep(
         loaded = part_of(loaded, only)
     options = RunOptions(engine.value if engine else None, threads)
     keeping = Keeping(accept_versions, read_adoptions(adopt or ()))
-    _carry_out(loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain)
+    _carry_out(
+        loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain, json_file=json_file
+    )
 
 
 def _carry_out(
@@ -136,10 +145,16 @@ def _carry_out(
     plan_only: bool,
     every: bool,
     explain: bool,
+    json_file: Path | None,
 ) -> None:
     """Run a recipe, or print its plan or why which stages would run."""
+    from rho1bench.errors import RunError
     from rho1bench.pipeline.runner import run_recipe
+    from rho1bench.plan.preflight import check_machine, obstacles
     from rho1bench.recipe.smoke import smoke
+
+    if json_file is not None and not plan_only:
+        raise RunError("--json goes with --dry-run; a run itself writes summary.json into its folder.")
 
     if scale is Scale.smoke:
         loaded = smoke(loaded)
@@ -148,8 +163,11 @@ def _carry_out(
     if explain:
         print_explanation(loaded, folder, shown)
     if plan_only:
-        print_dry_run(loaded, folder, shown, every)
+        print_dry_run(loaded, folder, shown, every, json_file)
+        for line in obstacles(loaded, folder, options.engine):
+            typer.echo(f"would not start: {line}", err=True)
     if not (explain or plan_only):
+        check_machine(loaded, folder, options.engine)
         print_result(run_recipe(loaded, folder, options, keeping=keeping), shown)
 
 
@@ -165,37 +183,33 @@ def plan(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
     every: Every = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
-    from rho1bench.plan.tables import print_plan
+    from dataclasses import asdict
+
+    from rho1bench.plan.tables import make_plan, print_plan
     from rho1bench.recipe.loading.load import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    print_plan(loaded, console(WIDTH_OF_FILES + 20), gpu, gpus, mfu, tokens_per_second, every)
+    found = make_plan(loaded, gpu, gpus, mfu, tokens_per_second)
+    totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
+    show(asdict(found) | totals, json_file, lambda: print_plan(found, loaded, console(WIDTH_OF_FILES + 20), every))
 
 
-def recipes() -> None:
-    """List the shipped recipes."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
-
-    table = Table("recipe", "stages", "description")
-    for name in shipped_recipes():
-        loaded = load_recipe(name)
-        table.add_row(name, str(len(loaded.stages)), loaded.description)
-    Console().print(table)
-
-
-def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False) -> None:
+def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False, json_file: Path | None = None) -> None:
     """Print what a run would do with each stage, for each seed; the variants of a matrix in one row, or ``every``."""
     from rho1bench.pipeline.runner import preview, runs_of
-    from rho1bench.plan.dry_run import plan_table
+    from rho1bench.plan.dry_run import plan_rows, plan_table
 
-    for one, place in runs_of(recipe, folder):
-        shown.print(plan_table(one, preview(one, place), every))
-    shown.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+    runs = [(one, list(preview(one, place))) for one, place in runs_of(recipe, folder)]
+
+    def tables() -> None:
+        for one, decided in runs:
+            shown.print(plan_table(one, decided, every))
+        shown.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+
+    show([row for one, decided in runs for row in plan_rows(one, decided)], json_file, tables)
 
 
 def print_explanation(recipe: Recipe, folder: Path, shown: Any) -> None:

@@ -7,23 +7,26 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, console
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, show
 
 tasks_app = typer.Typer(help="List the evaluation tasks; print the prompts of one.", no_args_is_help=True)
 
 
 @tasks_app.command("list")
-def list_tasks() -> None:
+def list_tasks(json_file: JsonFile = None) -> None:
     """List the shipped tasks with their suites, test rows, score and source of data."""
+    from dataclasses import asdict
+
     from rich.table import Table
 
     from rho1bench.evaluation.tasks.listing import list_tasks as facts_of_tasks
 
     table = Table("task", "suites", "rows", "score", "data", box=None)
-    for facts in facts_of_tasks():
+    tasks = facts_of_tasks()
+    for facts in tasks:
         rows = "" if facts.num_rows is None else str(facts.num_rows)
         table.add_row(facts.name, ", ".join(facts.suites), rows, facts.metric, facts.source)
-    console(WIDTH_OF_FILES + 20).print(table)
+    show([asdict(facts) for facts in tasks], json_file, lambda: console(WIDTH_OF_FILES + 20).print(table))
 
 
 @tasks_app.command("prompts")

@@ -35,35 +35,62 @@ class PowerOptions:
     difference: float | None = None
 
 
-def run_power(options: PowerOptions, console: Console) -> None:
-    """Print the tables; raises ``UserError`` without a spread, ``DataError`` for a run that shows none."""
+@dataclass(frozen=True)
+class PowerCell:
+    """One cell of the tables: differences in the unit of :class:`PowerTables`, chances in percent."""
+
+    documents: int
+    seeds: int
+    smallest_difference: float
+    chance: float | None
+    """To find the difference that was asked about."""
+
+
+@dataclass(frozen=True)
+class PowerTables:
+    """What ``rho1bench power`` found: words about the spread, and the cells, documents by seeds."""
+
+    about: Sequence[str]
+    unit: str
+    digits: int
+    options: PowerOptions
+    cells: Sequence[PowerCell]
+
+
+def find_power(options: PowerOptions) -> PowerTables:
+    """Return the tables; raises ``UserError`` without a spread, ``DataError`` for a run that shows none."""
     observed = observed_spread(options.run, options.suite) if options.run else None
     scale, unit = (1.0, "bits per byte") if observed and observed.unit == "bits per byte" else (100.0, "points")
     spread = _spread(options, observed, scale)
-    for line in _about(observed, spread, options, scale, unit):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    seeds = list(options.seeds or SEEDS)
-    documents = list(options.documents or ([observed.num_documents * n for n in TIMES] if observed else DOCUMENTS))
+    documents = options.documents or ([observed.num_documents * n for n in TIMES] if observed else DOCUMENTS)
     tasks = options.tasks or (observed.num_tasks if observed else 1)
-    digits = 1 if scale > 1 else 4
 
-    def smallest(num_seeds: int, num_documents: int) -> str:
+    def cell(num_documents: int, num_seeds: int) -> PowerCell:
         design = Design(num_seeds, num_documents, tasks, ALPHA / options.arms)
-        return f"{scale * smallest_difference(spread, design, power=options.power):.{digits}f}"
+        smallest = scale * smallest_difference(spread, design, power=options.power)
+        asked = options.difference
+        chance = None if asked is None else 100 * power_of(asked / scale, spread, design)
+        return PowerCell(num_documents, num_seeds, smallest, chance)
 
-    def found(num_seeds: int, num_documents: int) -> str:
-        design = Design(num_seeds, num_documents, tasks, ALPHA / options.arms)
-        return f"{100 * power_of((options.difference or 0.0) / scale, spread, design):.0f}%"
+    cells = [cell(count, number) for count in documents for number in options.seeds or SEEDS]
+    about = _about(observed, spread, options, scale, unit)
+    return PowerTables(about, unit, 1 if scale > 1 else 4, options, cells)
 
-    title = (
-        f"smallest difference in {unit} that p < {ALPHA / options.arms:.2g} finds with a chance of {options.power:.0%}"
-    )
-    console.print(_table(title, documents, seeds, smallest))
+
+def print_power(found: PowerTables, console: Console) -> None:
+    """Print the tables, and the first cell in words."""
+    options, digits = found.options, found.digits
+    for line in found.about:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    level = f"p < {ALPHA / options.arms:.2g}"
+    title = f"smallest difference in {found.unit} that {level} finds with a chance of {options.power:.0%}"
+    console.print(_table(title, found.cells, lambda cell: f"{cell.smallest_difference:.{digits}f}"))
     if options.difference is not None:
-        title = f"chance that p < {ALPHA / options.arms:.2g} finds a difference of {options.difference:g} {unit}"
-        console.print(_table(title, documents, seeds, found))
-    first = f"{seeds[0]} seeds, {documents[0]:,} documents"
-    console.print(f"{first}: {smallest(seeds[0], documents[0])} {unit} at {options.power:.0%}", highlight=False)
+        title = f"chance that {level} finds a difference of {options.difference:g} {found.unit}"
+        console.print(_table(title, found.cells, lambda cell: f"{cell.chance:.0f}%"))
+    first = found.cells[0]
+    words = f"{first.seeds} seeds, {first.documents:,} documents: {first.smallest_difference:.{digits}f} {found.unit}"
+    console.print(f"{words} at {options.power:.0%}", highlight=False)
 
 
 def _spread(options: PowerOptions, observed: ObservedSpread | None, scale: float) -> Spread:
@@ -97,11 +124,11 @@ def _about(
     return lines
 
 
-def _table(title: str, documents: Sequence[int], seeds: Sequence[int], cell: Callable[[int, int], str]) -> Table:
+def _table(title: str, cells: Sequence[PowerCell], words: Callable[[PowerCell], str]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("documents", justify="right")
-    for number in seeds:
+    for number in dict.fromkeys(cell.seeds for cell in cells):
         table.add_column(f"{number} seed{'s' if number > 1 else ''}", justify="right")
-    for count in documents:
-        table.add_row(f"{count:,}", *(cell(number, count) for number in seeds))
+    for count in dict.fromkeys(cell.documents for cell in cells):
+        table.add_row(f"{count:,}", *(words(cell) for cell in cells if cell.documents == count))
     return table

@@ -44,6 +44,24 @@ def model_context(folder: Path) -> int | None:
     return min((length for length in found if isinstance(length, int) and length > 0), default=None)
 
 
+def head_sizes(folders: Iterable[Path]) -> tuple[int, ...]:
+    """Return the sizes of the attention heads of the models in ``folders``, of those whose settings tell them."""
+    return tuple(dict.fromkeys(size for folder in folders if (size := _head_size(folder)) is not None))
+
+
+def _head_size(folder: Path) -> int | None:
+    try:
+        config = read_object(folder / "config.json")
+    except CheckpointError:  # a model that only a server knows
+        return None
+    size, hidden, heads = (config.get(key) for key in ("head_dim", "hidden_size", "num_attention_heads"))
+    if isinstance(size, int):
+        return size
+    if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1 or "kv_lora_rank" in config:
+        return None
+    return hidden // heads
+
+
 def end_token_ids(folder: Path, tokenizer_end: int | None) -> frozenset[int]:
     """Return the tokens that end a completion: the tokenizer's, and one or several of the generation settings.
 

@@ -18,6 +18,7 @@ from rho1bench.answers.sources import evaluation_sources
 from rho1bench.comparison.eval_results import read_results
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import EngineError, RunError
+from rho1bench.evaluation.checkpoint_settings import head_sizes
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.make import make_engine
@@ -61,11 +62,11 @@ class EvalOptions:
     seed: int = field(default=0, kw_only=True)
 
 
-def run_eval(options: EvalOptions, console: Console, tables: Console) -> None:
-    """Evaluate, and end with a table and the files of each checkpoint; see :func:`evaluate`."""
+def print_evaluations(paths: Sequence[Path], options: EvalOptions, tables: Console) -> None:
+    """Print what :func:`evaluate` returned: a table and the files of each checkpoint."""
     from rho1bench.evaluation.result_table import bits_table, result_table
 
-    for path in evaluate(options, console):
+    for path in paths:
         results = read_results(path.parents[1], path.parent.name)
         asked = {name: suite for name, suite in results.suites.items() if name in _names(options)}
         if asked:
@@ -185,6 +186,7 @@ def _run(
         data_parallel_size=options.data_parallel_size,
         base_url=options.base_url,
         served_model=options.served_model,
+        head_sizes=head_sizes(checkpoint.folder for checkpoint in checkpoints),
     )
     jobs = [_job(checkpoint, suites, options) for checkpoint in checkpoints]
     engine = make_engine(options.engine, settings, progress.message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rho1bench.evaluation.checkpoint_settings import head_sizes
 from rho1bench.evaluation.checkpoints import final_checkpoint, trajectory_checkpoints
 from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.make import make_engine
@@ -31,7 +32,8 @@ def run(context: StageContext) -> None:
         job.checkpoint.check()
         check_tokenizer(job.checkpoint)
     jobs = by_swap_key(jobs)
-    engine = make_engine(context.options.engine or stage.engine, _settings(context, stage), context.progress.message)
+    settings = _settings(context, stage, head_sizes(job.checkpoint.folder for job in jobs))
+    engine = make_engine(context.options.engine or stage.engine, settings, context.progress.message)
     try:
         Evaluator(context.folder, tasks, suites, engine, stage.max_model_len, context.progress).run(jobs)
     finally:
@@ -58,11 +60,12 @@ def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
     return list(jobs.values())
 
 
-def _settings(context: StageContext, stage: EvalStage) -> EngineSettings:
+def _settings(context: StageContext, stage: EvalStage, heads: tuple[int, ...]) -> EngineSettings:
     return EngineSettings(
         max_model_len=stage.max_model_len,
         batch_size=stage.batch_size,
         log=context.folder / "engine.log",
         num_threads=context.options.num_threads,
         seed=context.seed,
+        head_sizes=heads,
     )

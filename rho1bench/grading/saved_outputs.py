@@ -1,7 +1,8 @@
 """Grading files of saved outputs, without a model (``rho1bench grade``).
 
 Three kinds of JSON lines are known by their keys: our own (``task``, ``idx``, ``completion``), the authors' released
-outputs (``code``, ``gt``) and lm-eval samples (``doc``, ``target``, ``resps``). Every line is read and checked before
+outputs (``code``, ``gt``) and lm-eval samples (``doc``, ``target``, ``resps``). A CSV or TSV file with such columns is
+read as our own lines; plain text, which holds no gold answers, is refused. Every line is read and checked before
 the first answer is graded; every output line keeps its input's keys and gains ``pred``, ``paper`` and ``verified``.
 """
 
@@ -20,11 +21,13 @@ from rho1bench.grading.paper.gold import TASKS, Row, gold_answer, gold_fault, wr
 from rho1bench.grading.paper.normal_form import normalise
 from rho1bench.grading.pool import WorkerPool
 from rho1bench.grading.report import Summary, summarize, verdict_keys
+from rho1bench.grading.saved_tables import DELIMITERS, read_table
 from rho1bench.system.data_root import DATA_VARIABLE, cache_folder, named_folder
 from rho1bench.system.files import write_jsonl
 
 _LISTED = 10
 """Numbers of faulty lines that an error lists."""
+_PLAIN = (".txt", ".md")
 _SHOWN = 60
 """Characters of a gold answer that an error shows."""
 
@@ -86,7 +89,7 @@ def read_answers(
     lines = _lines(path)
     for number, line in lines:
         try:
-            row = _parse(line, path, number)
+            row = _parse(line, path, number) if isinstance(line, str) else line
             answers.append(as_answer(row, f"{path}, line {number}", data_set, path, lookup))
             rows.append((number, row))
         except DataError as fault:
@@ -105,8 +108,13 @@ def _told(faults: list[tuple[int, DataError]], lines: int) -> DataError:
     return DataError(f"{faults[0][1]} {len(faults)} of {lines} lines cannot be graded: lines {numbers}{more}.")
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """Return the lines of a file that are not blank, with their numbers."""
+def _lines(path: Path) -> list[tuple[int, str | Row]]:
+    """Return the lines of a file that are not blank, with their numbers; of a table the rows."""
+    if path.suffix.lower() in _PLAIN:
+        raise DataError(
+            f"{path}: is plain text, which holds no gold answers; expected JSON lines, or CSV with a header and one "
+            "answer a row: task,completion,gold. `rho1bench grade --help` has examples."
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -115,7 +123,14 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         raise DataError(f"{path}: is a folder; expected one file of JSON lines of saved outputs.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if path.suffix.lower() in DELIMITERS:
+        rows: list[tuple[int, str | Row]] = [*read_table(text, path)]
+        if not rows:
+            raise DataError(f"{path}: holds no rows below its header; expected one answer a row.")
+        return rows
+    lines: list[tuple[int, str | Row]] = [
+        (number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
+    ]
     if not lines:
         raise DataError(f"{path}: holds no lines; expected one JSON object a line.")
     return lines

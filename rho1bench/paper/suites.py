@@ -6,10 +6,13 @@ A suite may share tasks with another (the general suite counts the two math scor
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from rho1bench.errors import RunError
+from rho1bench.system.paths import tasks_dir
 
 _MATH9 = ("gsm8k", "math500", "svamp", "asdiv", "mawps", "tabmwp", "mathqa", "mmlu_stem", "sat")
 _TIR7 = ("gsm8k", "math500", "svamp", "asdiv", "mawps", "tabmwp", "gsm_hard")
@@ -69,6 +72,14 @@ def find_suites(names: Sequence[str], groups: Mapping[str, Sequence[str]], tasks
 def suites_called(names: Sequence[str]) -> list[str]:
     """Return the names of suites, groups and tasks that the words of ``--suite`` stand for."""
     return list(dict.fromkeys(full for name in names for full in SHORT_NAMES.get(name, (name,))))
+
+
+@cache
+def shipped_names() -> frozenset[str]:
+    """Return every name that :func:`find_suites` finds among what ships; lm-eval is not asked, which takes seconds."""
+    named = re.compile(r"^(?:task|group):[ \t]+([\w.-]+)[ \t]*$", re.MULTILINE)
+    files = sorted(tasks_dir().rglob("*.yaml"))
+    return frozenset(SUITES).union(*(named.findall(path.read_text(encoding="utf-8")) for path in files))
 
 
 def suite_averages(suites: Iterable[Suite], scores: Mapping[str, float]) -> dict[str, dict[str, object]]:

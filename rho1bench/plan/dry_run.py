@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
@@ -79,6 +79,12 @@ def plan_table(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]], 
         table.add_row(*_cells(row))
     table.caption = "\n".join([*([] if every else _axes(recipe)), *_reasons(decided, every)]) or None
     return table
+
+
+def plan_rows(recipe: Recipe, decisions: Iterable[tuple[StageBase, Decision]]) -> list[dict[str, object]]:
+    """Return the plan as one mapping a stage, variants each by themselves; sizes that are not known are None."""
+    rows = ((_row(stage, decision, recipe, every=True), recipe.seed_of(stage)) for stage, decision in decisions)
+    return [asdict(row) | {"would": next(iter(row.would)), "seed": seed} for row, seed in rows]
 
 
 def flops_of(stage: StageBase, recipe: Recipe) -> float | None:

@@ -31,21 +31,20 @@ COLUMNS = (
 )
 
 
-def print_plan(
+def make_plan(
     recipe: Recipe,
-    console: Console,
     gpu: str,
     num_gpus: int | None = None,
     share: float | None = None,
     tokens_per_second: float | None = None,
-    every: bool = False,
-) -> None:
-    """Print the plan of ``recipe``, the variants of a matrix in one row, or in ``every`` its own.
-
-    Raises RunError for an unknown GPU or contradictory options.
-    """
+) -> RunPlan:
+    """Return the plan of ``recipe``; raises RunError for an unknown GPU or contradictory options."""
     number = num_gpus or processes_of(recipe)
-    plan = plan_run(recipe, make_machine(recipe, find_gpu(gpu), number, share, tokens_per_second))
+    return plan_run(recipe, make_machine(recipe, find_gpu(gpu), number, share, tokens_per_second))
+
+
+def print_plan(plan: RunPlan, recipe: Recipe, console: Console, every: bool = False) -> None:
+    """Print the plan of ``recipe``, the variants of a matrix in one row, or in ``every`` its own."""
     console.print(table_of(plan if every else with_variants_together(plan, recipe)))
     for line in explanations(plan):
         console.print(line, highlight=False, soft_wrap=True)

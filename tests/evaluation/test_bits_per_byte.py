@@ -21,7 +21,7 @@ from rho1bench.errors import CheckpointError, DataError
 from rho1bench.evaluation import cached_model
 from rho1bench.evaluation import stage as stage_module
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.command import EvalOptions, run_eval
+from rho1bench.evaluation.command import EvalOptions, evaluate, print_evaluations
 from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.hf import HFEngine
 from rho1bench.evaluation.harness.lm_eval_internals import token_loglikelihoods
@@ -223,7 +223,8 @@ def test_the_command_measures_them_too(
     place = str(checkpoints["late"])
     options = EvalOptions([place], tmp_path, suites, limit=3, engine="hf", max_model_len=256, num_threads=1)
     printed = StringIO()
-    run_eval(options, Console(file=StringIO()), Console(file=printed, width=120))
+    paths = evaluate(options, Console(file=StringIO()))
+    print_evaluations(paths, options, Console(file=printed, width=120))
     found, expected = (read_label(*at).results for at in ((tmp_path, "late"), (measured, "slm")))
     for ours, theirs in (
         (found.corpora["clean"], expected.corpora["clean"]),
@@ -234,7 +235,7 @@ def test_the_command_measures_them_too(
         assert f"{ours.bits_per_byte:.4f}" in printed.getvalue()
     assert "clean (corpus)" in printed.getvalue()
     with pytest.raises(DataError, match="holds no packed corpus"):
-        run_eval(replace(options, suites=[f"corpus:{tmp_path}"]), Console(file=StringIO()), Console(file=printed))
+        evaluate(replace(options, suites=[f"corpus:{tmp_path}"]), Console(file=StringIO()))
 
 
 @pytest.mark.vllm

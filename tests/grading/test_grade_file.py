@@ -195,3 +195,29 @@ def test_gold_answers(task: str, row: dict[str, Any], normal: str, written: str)
 def test_unreadable_gold_is_a_data_error(task: str, row: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="gold"):
         gold_answer(row, task)
+
+
+def test_tables_are_our_own_lines(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text('task,completion,gold,note\ngsm8k,"The answer is\n5.",5,\ngsm8k,The answer is 6.,5,kept\n')
+    summary, rows = grade(tmp_path, source)
+    assert [row["paper"] == "correct" for row in rows] == [True, False]
+    assert rows[1]["note"] == "kept"
+    assert "note" not in rows[0]
+    assert summary["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("in.txt", "5\n", "is plain text, which holds no gold answers"),
+        ("in.csv", "task,answer\ngsm8k,5\n", "no column 'completion'.*got 'task', 'answer'"),
+        ("in.tsv", "task\tcompletion\tgold\ngsm8k\t5\n", "line 2: expected 3 cells"),
+        ("in.csv", "completion\n", "no rows below its header"),
+        ("in.csv", 'completion\n"a"b\n', "is not CSV"),
+    ],
+)
+def test_tables_and_texts_that_cannot_be_graded_are_named(tmp_path: Path, name: str, text: str, word: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=word):
+        grade_file(tmp_path / name, tmp_path / "out.jsonl")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rho1bench.pipeline.runner import preview
 from rho1bench.plan.dry_run import plan_table
 from rho1bench.plan.estimate import make_machine, plan_run
-from rho1bench.plan.tables import print_plan
+from rho1bench.plan.tables import make_plan, print_plan
 from rho1bench.recipe import Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.sizing.gpus import GPUS
@@ -38,7 +38,8 @@ def offline(monkeypatch):
 
 def printed(recipe: Recipe, **options) -> str:
     console = Console(width=150, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
-    print_plan(recipe, console, "h100", **options)
+    every = options.pop("every", False)
+    print_plan(make_plan(recipe, "h100", **options), recipe, console, every)
     return console.export_text()
 
 

@@ -175,3 +175,24 @@ def test_yaml_merge_keys_are_followed(tmp_path):
     recipe = load_recipe(str(child(tmp_path, text)))
     assert recipe.stage("clm2").max_steps == 9
     assert recipe.stage("clm2").batch_size == recipe.stage("clm").batch_size
+
+
+# --- suites and folders
+
+
+def test_short_names_of_suites_hold_in_recipes(recipe_file):
+    path = recipe_file(lambda data: stage(data, "eval")["evaluations"][0].update(suites=["math", "all", "mini_gsm8k"]))
+    suites = load_recipe(str(path)).stage("eval").evaluations[0].suites
+    assert suites == ["rho1_math9", "rho1_tir7", "rho1_general15", "mini_gsm8k"]
+
+
+def test_an_unknown_suite_is_told_where_it_was_written(recipe_file):
+    path = recipe_file(lambda data: stage(data, "eval")["evaluations"][0].update(suites=["all", "mini_maths9"]))
+    message = problems(path)
+    assert "there is no suite, group or task 'mini_maths9'" in message
+    assert "did you mean 'mini_math9'?" in message
+
+
+def test_a_folder_that_is_not_there_is_no_name_on_the_hub(recipe_file):
+    path = recipe_file(lambda data: stage(data, "base").update(init={"pretrained": "./models/mine"}))
+    assert "stages.base.init.pretrained: there is no folder './models/mine'" in problems(path)

@@ -143,3 +143,24 @@ def test_a_resolved_recipe_loads_again_as_itself(tmp_path):
     recipe = load_recipe(str(SMALL), ["stages.slm.selection.ratio=0.3"])
     path = child(tmp_path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     assert load_recipe(str(path)) == recipe
+
+
+# --- patterns
+
+
+def test_set_reaches_every_stage_that_a_pattern_names_and_that_has_a_place():
+    settings = ["stages.*.max_steps=7", "stages.?lm.num_checkpoints=1", "stages.*.selection.ratio=0.4"]
+    recipe = load_recipe(str(SMALL), settings)
+    trained = {name: recipe.stage(name) for name in ("base", "clm", "slm")}
+    assert {stage.max_steps for stage in trained.values()} == {7}
+    assert [stage.num_checkpoints for stage in trained.values()] == [0, 1, 1]
+    assert (trained["clm"].selection, trained["slm"].selection.ratio) == (None, 0.4)
+
+
+def test_a_pattern_that_changes_nothing_is_told():
+    assert "no stage matches 'x*'; stages: tokenizer, web" in problems(SMALL, "stages.x*.max_steps=7")
+    message = problems(SMALL, "stages.*lm.max_stepz=7")
+    assert "none of the stages that match '*lm' has a place for 'max_stepz': clm, slm" in message
+    told = problems(SMALL, "stages.*lm.max_steps=0")
+    assert "--set stages.*lm.max_steps=0: stages.clm.max_steps" in told
+    assert "--set stages.*lm.max_steps=0: stages.slm.max_steps" in told

@@ -10,17 +10,25 @@ from typing import Literal
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.engines import Engine, EngineSettings
+from rho1bench.sizing.attention_heads import VLLM_CPU_HEAD_SIZES, unserved_head_size
 
 
 def make_engine(name: str, settings: EngineSettings, message: Callable[[str], None] = lambda _: None) -> Engine:
     """Return the engine called ``name`` (``auto``, ``vllm``, ``hf`` or ``openai``) without loading a model yet.
 
     Raises:
-        EngineError: the name is unknown, the engine is not installed or does not fit the settings, or its server cannot
-            be reached.
+        EngineError: the name is unknown, the engine is not installed or does not fit the settings or the models, or its
+            server cannot be reached.
     """
+    unserved = unserved_head_size(settings.head_sizes)
+    if name == "auto" and unserved is not None:
+        message(f"engine auto: {_no_heads(unserved)}; using the hf engine (transformers)")
+        name = "hf"
     if name == "auto":
         name = choose_engine(message)
+    if name == "vllm" and unserved is not None:
+        known = ", ".join(map(str, VLLM_CPU_HEAD_SIZES))
+        raise EngineError(f"engine 'vllm': {_no_heads(unserved)}, only {known}. Use --engine hf.")
     if settings.base_url is not None and name != "openai":
         raise EngineError(f"--base-url goes with --engine openai, not with {name}: the server does the inference")
     if name != "vllm" and max(settings.tensor_parallel_size, settings.data_parallel_size) > 1:
@@ -42,6 +50,10 @@ def make_engine(name: str, settings: EngineSettings, message: Callable[[str], No
 
         return OpenAIEngine(settings)
     raise EngineError(f"engine {name!r} is unknown; expected auto, vllm, hf or openai")
+
+
+def _no_heads(size: int) -> str:
+    return f"vLLM's CPU engine has no attention heads of size {size}"
 
 
 def choose_engine(message: Callable[[str], None] = lambda _: None) -> Literal["vllm", "hf"]:

@@ -22,6 +22,7 @@ from rho1bench.recipe.loading.local_files import resolve_local_files
 from rho1bench.recipe.loading.matrix import expand_matrices
 from rho1bench.recipe.loading.overrides import apply_override
 from rho1bench.recipe.loading.patterns import expand_patterns
+from rho1bench.recipe.loading.suites import expand_suites
 from rho1bench.recipe.loading.sweep import Sweep, apply_sweep
 from rho1bench.recipe.loading.valid_part import valid_part
 from rho1bench.recipe.models.base import StageBase
@@ -67,7 +68,8 @@ def load_recipe(
     Args:
         name_or_path: a shipped recipe's name, or a YAML file.
         overrides: ``key=value`` texts as of ``--set``; a stage is addressed by its name
-            (``stages.slm.selection.ratio=0.4``), an item of another list by its number.
+            (``stages.slm.selection.ratio=0.4``) or a pattern (``stages.*.max_steps=100``), an item of another list by
+            its number.
         seed: replaces the recipe's seed, and its ``seeds`` too.
         sweep: axes that matrices of the recipe get besides.
 
@@ -86,6 +88,7 @@ def load_recipe(
     expanded = expand_matrices(raw)
     if expanded:
         expand_patterns(raw)
+    expand_suites(raw)
     resolve_local_files(raw)
     recipe = _validate(raw, with_rules=expanded)
     if recipe is None or raw.problems:

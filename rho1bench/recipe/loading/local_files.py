@@ -6,6 +6,7 @@ Fields say by their type that they name something local (``LocalRef``), so a new
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from rho1bench.recipe.loading.layers import RawRecipe
 from rho1bench.recipe.models.base import LOCAL_KEY
 from rho1bench.recipe.models.corpus import named_files
 
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 Place = tuple[dict[str, Any], str, tuple[str, ...], str]
 """A mapping, the key in it, the key path inside the stage, and what the value names."""
 
@@ -60,8 +62,15 @@ def _resolve_files(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple
 
 
 def _resolve_folder(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple[str, ...]) -> None:
-    """Make a folder beside the recipe absolute; anything else is the name of something on the hub."""
-    if holder[key]:
-        folder = raw.origin(path).folder / os.path.expanduser(holder[key])
-        if os.path.isdir(folder):  # unlike Path's, false for names that no disk can hold
-            holder[key] = str(folder.absolute())
+    """Make a folder beside the recipe absolute; anything else is the name of something on the hub, if it can be."""
+    named = holder[key]
+    if not named:
+        return
+    folder = raw.origin(path).folder / os.path.expanduser(named)
+    if os.path.isdir(folder):  # unlike Path's, false for names that no disk can hold
+        holder[key] = str(folder.absolute())
+    elif not _HUB_ID.fullmatch(named):
+        raw.problem(
+            path,
+            f"there is no folder {named!r} (looked for {folder.absolute()}), and a name on the hub is OWNER/NAME",
+        )

@@ -1,14 +1,22 @@
-"""``--set KEY=VALUE``: one value of a raw recipe changed from the command line, before matrices expand."""
+"""``--set KEY=VALUE``: one value of a raw recipe changed from the command line, before matrices expand.
+
+A stage is named, or a pattern stands for several (``stages.*.max_steps=100``): the value is set in those of them that
+have a place for it.
+"""
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rho1bench.recipe.loading.json_schema import stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, Path_, RawRecipe, nearest, yaml_words
 from rho1bench.recipe.loading.yaml_text import parse_yaml
+
+_MAGIC = frozenset("*?[")
 
 
 def apply_override(raw: RawRecipe, override: str, folder: Path) -> None:
@@ -24,13 +32,52 @@ def apply_override(raw: RawRecipe, override: str, folder: Path) -> None:
     except (yaml.YAMLError, ValueError) as error:
         raw.problems.append(f"{origin.label}: the value is not YAML: {yaml_words(error)}")
         return
-    complaint = assign(raw.data, path, value)
+    paths, complaint = _meant(raw.data, path)
+    for one in paths:
+        complaint = complaint or assign(raw.data, one, value)
     if complaint:
         raw.problems.append(f"{origin.label}: {complaint}")
         return
-    for known in [item for item in raw.origins if item[: len(path)] == path]:
-        del raw.origins[known]
-    raw.origins[path] = origin
+    for one in paths:
+        for known in [item for item in raw.origins if item[: len(one)] == one]:
+            del raw.origins[known]
+        raw.origins[one] = origin
+
+
+def _meant(data: dict[str, Any], path: Path_) -> tuple[list[Path_], str]:
+    """Return the places that a path with a pattern for a stage stands for, and a complaint where it has none."""
+    stages = data.get("stages")
+    if len(path) < 3 or path[0] != "stages" or not _MAGIC & set(path[1]) or not isinstance(stages, list):
+        return [path], ""
+    named = [s for s in stages if isinstance(s, dict) and isinstance(s.get("name"), str)]
+    matching = [stage for stage in named if fnmatchcase(stage["name"], path[1])]
+    paths = [key_path(data, ".".join((path[0], stage["name"], *path[2:]))) for stage in matching]
+    meant = [one for one, stage in zip(paths, matching, strict=True) if _has_place(stage, one[2:])]
+    if meant:
+        return meant, ""
+    names = ", ".join(stage["name"] for stage in (matching or named))
+    if not matching:
+        return [], f"no stage matches {path[1]!r}; stages: {names}"
+    return [], f"none of the stages that match {path[1]!r} has a place for {'.'.join(path[2:])!r}: {names}"
+
+
+def _has_place(stage: dict[str, Any], key: Path_) -> bool:
+    """Tell whether a stage's kind knows the key, and the mapping or list that it lies in is there."""
+    if not isinstance(stage.get("kind"), str) or stage["kind"] not in stage_models():
+        return False
+    node = stage_node(stage["kind"])
+    here: Any = stage
+    for depth, part in enumerate(key):
+        node = node.resolve(here)
+        if isinstance(here, list):
+            if not part.isdecimal() or int(part) >= len(here):
+                return False
+            node, here = node.child(int(part), here), here[int(part)]
+        elif not isinstance(here, dict) or (part not in node.keys and not node.takes_any_key):
+            return depth > 0 and key[0] == "matrix" and isinstance(here, dict)
+        else:
+            node, here = node.child(part, here), here.get(part)
+    return True
 
 
 def key_path(data: dict[str, Any], key: str) -> Path_:

@@ -12,7 +12,8 @@ from pydantic_core import CoreSchema
 
 from rho1bench.sizing.shapes import ModelShape, find_shape
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 STAGE_KINDS_KEY = "x-stage-kinds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rho1bench.paper.suites import SHORT_NAMES, SUITES, shipped_names
 from rho1bench.recipe.loading.layers import nearest
 from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, ReportStage
@@ -22,6 +23,21 @@ def context_fits_the_models(stage: EvalStage, earlier: Earlier) -> Problems:
                 f"expected at most max_position_embeddings of {name!r} ({limit}), got {stage.max_model_len}",
             )
             return
+
+
+@rule(EvalStage)
+def suites_are_known(stage: EvalStage, earlier: Earlier) -> Problems:
+    """Every suite of an evaluation is one, or a task."""
+    known = shipped_names()
+    for index, evaluation in enumerate(stage.evaluations):
+        for place, name in enumerate(evaluation.suites):
+            if text_of(name) is None and name not in known:
+                close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
+                yield (
+                    ("evaluations", str(index), "suites", str(place)),
+                    f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
+                    "`rho1bench tasks list` shows the tasks",
+                )
 
 
 @rule(EvalStage)
