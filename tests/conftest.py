@@ -1,12 +1,14 @@
 """For every test: offline, one thread, reproducible Hypothesis; the reference data where it is at hand.
 
-And what the tests of several rooms use: the small recipe, and the runner with fake stages.
+The whole suite runs in a process for each core; a part of it, or the sweep, in one (``-n`` decides otherwise). And what
+the tests of several rooms use: the small recipe, and the runner with fake stages.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +27,33 @@ Edit = Callable[[dict], object]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # some tests count what lies in the folder for temporary files
+    os.environ["TMPDIR"] = tempfile.tempdir = f"{tempfile.gettempdir()}/pytest-{os.getuid()}-{worker}"
+    os.makedirs(tempfile.tempdir, exist_ok=True)
+
+gc.set_threshold(50_000)  # what tests leave in cycles is small
+
+MOST_WORKERS = 4
+"""Each takes 2 GB and more."""
+TOGETHER = {"training": "training", "test_scoring.py": "training", "sandbox": "sandbox"}
+"""Folders and files whose tests one process runs: they share a fixture, or watch over the processes of the machine."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    whole = [Path(argument).resolve() for argument in config.args] == [Path(__file__).parent]
+    if not whole or config.option.collectonly or config.option.markexpr != "not sweep":
+        return 0
+    config.option.dist = "loadgroup"
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        file, folder = item.path.name, item.path.parent.name
+        group = "vllm" if item.get_closest_marker("vllm") else TOGETHER.get(folder) or TOGETHER.get(file, file)
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 settings.register_profile(
     "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

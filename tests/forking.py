@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -48,7 +49,11 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.dup2(2, 1)  # standard output is for the answers
-            getattr(importlib.import_module(name), function)(*arguments)
+            try:
+                getattr(importlib.import_module(name), function)(*arguments)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)

@@ -21,6 +21,7 @@ def pool() -> Iterator[WorkerPool]:
     workers.close()
 
 
+@pytest.mark.sweep
 def test_naive_way_agrees(pool: WorkerPool) -> None:
     answers = example_answers(12)
     ours = [grade.paper is Verdict.CORRECT for grade in grade_answers(answers, pool=pool)]

@@ -48,9 +48,10 @@ def samples_of(folder: Path, *arguments: str) -> list[Sample]:
     return [Sample(**sample) for sample in json.loads(ended.stdout)]
 
 
-def test_a_soak_leaves_processes_descriptors_and_files_where_they_were(tmp_path: Path) -> None:
-    samples = samples_of(tmp_path, "60")
-    assert [sample.programs for sample in samples] == list(range(6, 61, 6))
+@pytest.mark.parametrize("programs", [20, pytest.param(60, marks=pytest.mark.sweep)])
+def test_a_soak_leaves_processes_descriptors_and_files_where_they_were(programs: int, tmp_path: Path) -> None:
+    samples = samples_of(tmp_path, str(programs))
+    assert [sample.programs for sample in samples] == list(range(programs // 10, programs + 1, programs // 10))
     first, last = samples[0], samples[-1]
     assert (last.not_ok, last.temporary) == (0, 0)
     assert {(sample.processes, sample.descriptors) for sample in samples} == {(first.processes, first.descriptors)}

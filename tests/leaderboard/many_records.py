@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from itertools import count, islice
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def many_records(number: int) -> Iterator[Json]:
     return islice(_clones(), number)
 
 
-def _clones() -> Iterator[Json]:
-    templates = [
+@cache
+def _templates() -> tuple[list[tuple[Json, Json]], Json]:
+    pairs = [
         fake_pair("many", suite=suite, rows=rows, gain=0.02)
         for suite, rows in (
             ("rho1_math9", REAL_ROWS),
@@ -54,9 +56,13 @@ def _clones() -> Iterator[Json]:
             ("mini_math9", 120),
         )
     ]
-    partial = fake_record("trial", limit=8, rows=REAL_ROWS)
+    return pairs, fake_record("trial", limit=8, rows=REAL_ROWS)
+
+
+def _clones() -> Iterator[Json]:
+    pairs, partial = _templates()
     for index in count():
-        for slm, clm in templates:
+        for slm, clm in pairs:
             yield _renamed(slm, "slm", index)
             yield _renamed(clm, "clm", index)
         yield _renamed(partial, "trial", index)

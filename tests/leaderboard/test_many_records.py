@@ -30,7 +30,7 @@ spent = time.process_time() - before
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(json.dumps({"seconds": spent, "megabytes": int(peak.split()[1]) / 1024}))
 """
-FEW, MANY = 9, 9 * 30
+FEW, MANY = 9, 9 * 15
 MOST_AT_5000 = 500.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -172,7 +173,7 @@ def environment() -> dict[str, str]:
 def test_a_kill_loses_no_finished_shard_and_leaves_no_half_one(
     world: World, forks: ForkingProcess, tmp_path: Path
 ) -> None:
-    assert forks.exit_code("kill_score", "run", world.corpus, tmp_path, world.model) == -signal.SIGKILL
+    assert forks.exit_code("scoring_forks", "run_and_die", world.corpus, tmp_path, world.model) == -signal.SIGKILL
     assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["scores-00000.npy", "scores-00001.npy"]
     assert len(list(tmp_path.glob(".*.tmp"))) == 1
     with pytest.raises(ScoreStoreError, match=r"scores\.json is missing"):
@@ -233,8 +234,17 @@ def test_a_full_disk_is_told_and_the_same_command_completes(
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_two_processes_write_what_one_does(world: World, tmp_path: Path) -> None:
+def test_two_processes_write_what_one_does(world: World, forks: ForkingProcess, tmp_path: Path) -> None:
     """To the last bit, since each process takes whole shards, with one thread in both cases."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert forks.exit_code("scoring_forks", "run_in_two", world.corpus, tmp_path / "store", world.model, port) == 0
+    assert hashes(tmp_path / "store") == hashes(world.store)
+
+
+@pytest.mark.sweep
+def test_processes_of_accelerate_launch_go_on_with_what_is_there(world: World, tmp_path: Path) -> None:
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command = ["-m", "rho1bench", "score", str(world.corpus), "--reference", str(world.model), "--output"]
