@@ -12,6 +12,7 @@ from rho1bench.rendering import numbers as fmt
 
 PARTS = {"full": "full training", "random": "random selection", "control": "the best control"}
 """The baselines of an arm, in words."""
+_MOST_SHARED = 10
 ROLES = {"full": "baseline", "random": "baseline", "rule": "rule", "control": "control"}
 
 
@@ -164,7 +165,9 @@ def coverage(result: ContestResult, suite: ContestSuite) -> list[str]:
         seeds = ", ".join(map(str, terms.seeds))
         words = [f"Intervals and p speak of other training seeds ({seeds} were run) and other documents ({documents})."]
         if terms.shared_stages:
-            words.append(f"Made once for all seeds, and so not covered: {', '.join(terms.shared_stages)}.")
+            shared, left_out = terms.shared_stages[:_MOST_SHARED], len(terms.shared_stages) - _MOST_SHARED
+            more = f" and {left_out} more" if left_out > 0 else ""
+            words.append(f"Made once for all seeds, and so not covered: {', '.join(shared)}{more}.")
     else:
         words = [f"Intervals and p speak of other documents ({documents}), not of other training seeds."]
     words.append(
