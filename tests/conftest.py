@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fake_stages
 import pytest
@@ -23,6 +25,7 @@ from rho1bench.pipeline import runner
 from rho1bench.recipe.loading.json_schema import stage_models
 
 Edit = Callable[[dict], object]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -67,6 +70,19 @@ def collectors_rest() -> None:
     which would take longer than a small training itself."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium that opens files."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (dev extra)")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,10 @@ from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.runner import preview
 from rho1bench.recipe import EvalStage, PretrainStage, Recipe, ScoreStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.loading.yaml_text import dump_yaml
 from rho1bench.recipe.texts import stages_read, text_of
 from rho1bench.sizing.flops import Work, flops_of
-from rho1bench.system.files import sha256_bytes
+from rho1bench.system.files import sha256_bytes, write_json
 
 Json = dict[str, Any]
 TASKS = [f"task_{letter}" for letter in "abcdef"]
@@ -147,6 +148,16 @@ def _write_texts(folder: Path, chance: float, generator: np.random.Generator, ro
 
     answers = {task: write_bits(folder, "gold_answers", task, bits(place)) for place, task in enumerate(TASKS)}
     return {"corpora": {"web": write_bits(folder, "corpus", "web", bits(9))}, "gold_answers": answers}
+
+
+def finished_run(folder: Path, edit: Edit) -> Path:
+    """The folder of a finished run with a contest, every stage with its manifest."""
+    recipe = contest_recipe(folder, edit)
+    write_run(folder / "stages", recipe, rows=30)
+    (folder / "recipe.yaml").write_text(dump_yaml(recipe.model_dump(mode="json")))
+    write_json(folder / "summary.json", {})
+    finish(folder, recipe)
+    return folder
 
 
 def finish(folder: Path, recipe: Recipe) -> None:

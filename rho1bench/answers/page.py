@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from rho1bench.answers.collection import Chunks, Collection, collect
 from rho1bench.answers.sources import Source
 from rho1bench.errors import DataError
-from rho1bench.rendering.templates import content_hash, html_environment
+from rho1bench.rendering.templates import content_policy, html_environment
 from rho1bench.system.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -92,19 +92,6 @@ def _html(collection: Collection, folder: str, title: str, links: Sequence[tuple
             index=packed(collection.index),
             style=style,
             script=script,
-            policy=_policy(style, script),
-        )
-    )
-
-
-def _policy(style: str, script: str) -> str:
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src '{content_hash(style)}'",
-            f"script-src '{content_hash(script)}' 'strict-dynamic'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
+            policy=content_policy(style, script, loads_scripts=True),
         )
     )

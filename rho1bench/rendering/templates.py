@@ -39,8 +39,25 @@ def markdown_environment(folder: Path) -> Environment:
     return _environment(folder, finalize=escape_markdown)
 
 
-def content_hash(text: str) -> str:
-    """Return the hash by which a page's Content-Security-Policy lets one style or script of its own take effect."""
+def content_policy(style: str, script: str, *, loads_scripts: bool = False) -> str:
+    """Return a page's Content-Security-Policy: its own style and script take effect, by their hashes, and nothing else.
+
+    ``loads_scripts``: what that script loads may run, too.
+    """
+    further = " 'strict-dynamic'" if loads_scripts else ""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'{further}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,22 +12,9 @@ from test_answers_page import EXAMPLES, sample, write
 from rho1bench.answers.page import address, write_page
 from rho1bench.answers.sources import find_sources
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 EVIL = '</script><img src=x onerror="document.title=1"><b>bold</b>\u2028${alert(1)}'
 TOOLS = "Let me see.\n```python\nprint(40+2)\n```\n```output\n42\n```\nIt is 42."
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (dev extra)")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (apt-get install chromium)")
-    sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=CHROMIUM, args=sandbox)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")

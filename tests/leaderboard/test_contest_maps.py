@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from contest_recipe import SUITE, contest_recipe, fewer, write_run
+from contest_recipe import SUITE, fewer, finished_run
 from fake_records import write_results
 
 from rho1bench.comparison.contest.results import ArmDifference
@@ -34,17 +34,7 @@ def with_place(data: dict) -> None:
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> ContestRecord:
     """The record of one cell, landed."""
-    from test_contest_records import finish
-
-    from rho1bench.recipe.loading.yaml_text import dump_yaml
-    from rho1bench.system.files import write_json
-
-    folder = tmp_path_factory.mktemp("run")
-    recipe = contest_recipe(folder, with_place)
-    write_run(folder / "stages", recipe, rows=30)
-    (folder / "recipe.yaml").write_text(dump_yaml(recipe.model_dump(mode="json")))
-    write_json(folder / "summary.json", {})
-    finish(folder, recipe)
+    folder = finished_run(tmp_path_factory.mktemp("run"), with_place)
     results = write_results(tmp_path_factory.mktemp("landed") / "results", [])
     add_and_build(folder, results)
     assert check_results(results) == []

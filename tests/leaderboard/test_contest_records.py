@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from contest_recipe import DEV, SUITE, contest_recipe, fewer, finish, write_run
+from contest_recipe import DEV, SUITE, contest_recipe, fewer, finished_run
 from fake_records import write_results
 
 from rho1bench.comparison.contest.from_run import ContestRun, contest_of_run
@@ -19,9 +19,8 @@ from rho1bench.leaderboard.pages.build import CONTEST_SCHEMA_FILE, add_and_build
 from rho1bench.leaderboard.records.contest_checks import read_contests
 from rho1bench.leaderboard.records.contest_record import contest_fingerprint, contest_sha256, held_again, rounded
 from rho1bench.recipe import CompareStage, EvalStage
-from rho1bench.recipe.loading.yaml_text import dump_yaml
 from rho1bench.rendering import numbers as fmt
-from rho1bench.system.files import read_json, write_json
+from rho1bench.system.files import read_json
 
 Json = dict[str, Any]
 ID = "contest/contest_small.contest.seed3"
@@ -30,13 +29,7 @@ ID = "contest/contest_small.contest.seed3"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run with a contest, every stage with its manifest."""
-    folder = tmp_path_factory.mktemp("run")
-    recipe = contest_recipe(folder, fewer)
-    write_run(folder / "stages", recipe, rows=30)
-    (folder / "recipe.yaml").write_text(dump_yaml(recipe.model_dump(mode="json")))
-    write_json(folder / "summary.json", {})
-    finish(folder, recipe)
-    return folder
+    return finished_run(tmp_path_factory.mktemp("run"), fewer)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from rho1bench.rendering.axes import FIGURE_STYLE
 from rho1bench.rendering.cell_map import map_svg
 from rho1bench.rendering.forest_plot import forest_svg
 from rho1bench.rendering.line_chart import Chart, Series, svg
-from rho1bench.rendering.templates import content_hash, html_environment
+from rho1bench.rendering.templates import content_policy, html_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SIZE = (400, 260)
@@ -46,20 +46,7 @@ def html_page(board: Board) -> str:
         num_averages=num_averages(),
         style=style,
         script=script,
-        policy=_policy(style, script),
-    )
-
-
-def _policy(style: str, script: str) -> str:
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src '{content_hash(style)}'",
-            f"script-src '{content_hash(script)}'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
+        policy=content_policy(style, script),
     )
 
 
