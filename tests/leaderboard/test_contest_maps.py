@@ -67,15 +67,19 @@ def test_cells_stand_in_order_and_verdicts_follow_sign_and_p(record: ContestReco
     assert found.figure.rows == ["noise20", "noise80"]
     assert list(found.figure.columns) == ["docs1 all", "docs10 all", "docs100 all"]
     panels = {panel.title: panel.cells for panel in found.figure.panels}
-    assert list(panels) == ["minus the best control", "minus random selection", "minus full training"]
-    verdicts = {place: one.verdict for place, one in panels["minus the best control"].items()}
+    assert list(panels) == [
+        "minus the best control, points",
+        "minus random selection, points",
+        "minus full training, points",
+    ]
+    verdicts = {place: one.verdict for place, one in panels["minus the best control, points"].items()}
     assert verdicts == {
         ("noise80", "docs100 all"): "ahead",
         ("noise20", "docs100 all"): "behind",
         ("noise20", "docs10 all"): "open",
         ("noise20", "docs1 all"): "open",
     }
-    assert panels["minus full training"]["noise80", "docs100 all"].difference == "+3.1"
+    assert panels["minus full training, points"]["noise80", "docs100 all"].difference == "+3.1"
     assert found.findings[0] == (
         "The best rule against the best control: significantly ahead in 1 of 4 cells, behind in 1, undecided in 2. "
         "Ahead: noise80 docs100 all."

@@ -65,12 +65,13 @@ def _map(recipe: str, axes: Sequence[str], suite: str, cells: _Cells) -> Contest
     parts = [part for part in BASELINES if any(_best(found, part) for _, found in cells)]
     findings = [_finding(part, cells) for part in reversed(parts)]
     columns = {" ".join(labels[1:]): labels[1:] for labels in sorted({labels for labels, _ in cells}, key=_column)}
+    unit = "points" if cells[0][1].unit == "share" else f"{cells[0][1].unit}, lower is better"
     figure = CellMap(
         title=title,
         description=" ".join(findings),
         rows=list(dict.fromkeys(labels[0] for labels, _ in cells)),
         columns=columns,
-        panels=[Panel(f"minus {PARTS[part]}", dict(_panel(part, cells))) for part in reversed(parts)],
+        panels=[Panel(f"minus {PARTS[part]}, {unit}", dict(_panel(part, cells))) for part in reversed(parts)],
     )
     header = [*axes, "best rule", *(f"minus {PARTS[part]}" for part in reversed(parts))]
     rows = [
