@@ -25,19 +25,24 @@ SIGN_FLIP = f"sign-flip permutation ({statistics.NUM_SIGN_FLIPS} draws)"
 _ADVICE = "Run the compare stage again."
 
 
-class ScoreDifference(ResultModel):
-    """Treatment minus baseline on one task, or on a suite's average; fractions of 1."""
+class PairedDifference(ResultModel):
+    """Treatment minus baseline, over documents that both have."""
 
     treatment: float
     baseline: float
     difference: float
     ci: tuple[float, float] | None
-    """Paired bootstrap; None where a task has fewer than two documents."""
+    """Paired bootstrap over documents, or blocks; None where a task has fewer than two."""
     p: float
-    """Over the documents; of these tasks, and of these two trained models."""
+    """Over the documents; of these tasks or texts, and of these two trained models."""
     p_method: str
     n: int
-    """Documents over all tasks."""
+    """Documents, or blocks, over all tasks."""
+
+
+class ScoreDifference(PairedDifference):
+    """The difference on one task, or on a suite's average; fractions of 1."""
+
     p_holm: float | None = None
     """Of a suite: adjusted over the suites of the pair."""
     p_tasks: float | None = None
@@ -52,17 +57,8 @@ class TaskDifference(ScoreDifference):
     p_holm: float
 
 
-class TextDifference(ResultModel):
-    """Treatment minus baseline in bits per byte of one text; below 0 the treatment predicts it better."""
-
-    treatment: float
-    baseline: float
-    difference: float
-    ci: tuple[float, float] | None
-    """Paired bootstrap over blocks or documents."""
-    p: float
-    p_method: str
-    n: int
+class TextDifference(PairedDifference):
+    """The difference in bits per byte of one text; below 0 the treatment predicts it better."""
 
 
 class BitsComparison(ResultModel):

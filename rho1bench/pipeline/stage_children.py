@@ -69,7 +69,7 @@ class Children:
     def _fork(self, context: StageContext, target: str) -> _Outcome:
         reading, writing = os.pipe()
         job_reading, job_writing = os.pipe()
-        with os.fdopen(reading, encoding="utf-8") as events, os.fdopen(job_writing, "w", encoding="utf-8") as job:
+        with os.fdopen(reading, encoding="utf-8") as events, os.fdopen(job_writing, "wb", buffering=0) as job:
             try:
                 with self._starting():
                     self._forks.start(target.partition(":")[0], (job_reading, writing))
@@ -77,9 +77,10 @@ class Children:
             finally:
                 os.close(writing)
                 os.close(job_reading)
+            line = memoryview((_job(context, target, None) + "\n").encode())
             with suppress(OSError, ValueError):  # stopped, or nobody reads: the outcome says so
-                job.write(_job(context, target, None) + "\n")
-                job.flush()
+                while line:
+                    line = line[job.write(line) :]
             return _relay(events, context.progress)
 
     def _run(self, context: StageContext, target: str) -> _Outcome:

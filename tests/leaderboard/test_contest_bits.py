@@ -18,7 +18,8 @@ from rho1bench.comparison.run_summary import read_run_summary
 from rho1bench.errors import DataError, RecipeError
 from rho1bench.leaderboard.pages.build import add_and_build, check_results
 from rho1bench.leaderboard.records.contest_checks import read_contests
-from rho1bench.leaderboard.records.contest_record import contest_fingerprint, contest_sha256, held_again
+from rho1bench.leaderboard.records.contest_record import contest_fingerprint, held_again
+from rho1bench.leaderboard.records.record import record_sha256
 from rho1bench.pipeline.runner import preview
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CompareStage, EvalStage, Recipe
@@ -151,7 +152,7 @@ def test_the_record_holds_the_bits_and_is_computed_again(run: Path, tmp_path: Pa
         data = read_json(path)
         change(data)
         data["eval_fingerprint"] = contest_fingerprint(data)
-        path.write_text(json.dumps(data | {"sha256": contest_sha256(data)}))
+        path.write_text(json.dumps(data | {"sha256": record_sha256(data)}))
         assert any(expected in problem for problem in read_contests(landed, [])[1])
         add_and_build(run, landed)
 

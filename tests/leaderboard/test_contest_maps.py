@@ -38,7 +38,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> ContestRecord:
     results = write_results(tmp_path_factory.mktemp("landed") / "results", [])
     add_and_build(folder, results)
     assert check_results(results) == []
-    assert (results / "figures" / f"contest_small.{SUITE}.map.svg").is_file()
+    assert (results / "figures" / f"contest_small.seed3.{SUITE}.map.svg").is_file()
     (contest,), _ = read_contests(results, [])
     return contest
 

@@ -17,7 +17,8 @@ from rho1bench.comparison.contest.from_run import ContestRun, contest_of_run
 from rho1bench.comparison.observed_spread import observed_spread
 from rho1bench.leaderboard.pages.build import CONTEST_SCHEMA_FILE, add_and_build, check_results
 from rho1bench.leaderboard.records.contest_checks import read_contests
-from rho1bench.leaderboard.records.contest_record import contest_fingerprint, contest_sha256, held_again, rounded
+from rho1bench.leaderboard.records.contest_record import contest_fingerprint, held_again, rounded
+from rho1bench.leaderboard.records.record import record_sha256
 from rho1bench.recipe import CompareStage, EvalStage
 from rho1bench.rendering import numbers as fmt
 from rho1bench.system.files import read_json
@@ -199,7 +200,7 @@ def test_what_the_answers_or_the_recipe_contradict_is_named(results: Path, name:
     data = read_json(path_of(results))
     change(data)
     data["eval_fingerprint"] = contest_fingerprint(data)
-    data["sha256"] = contest_sha256(data)
+    data["sha256"] = record_sha256(data)
     path_of(results).write_text(json.dumps(data))
     contests, problems = read_contests(results, [])
     assert contests == []
@@ -220,4 +221,4 @@ def test_links_and_foreign_files_among_contests_are_refused(results: Path) -> No
     (path_of(results).parent / "notes.txt").write_text("x")
     problems = read_contests(results, [])[1]
     assert any("link.json: is a link" in problem for problem in problems)
-    assert any("notes.txt: cannot be read" in problem for problem in problems)
+    assert any("notes.txt: is no record; only .json files belong here" in problem for problem in problems)

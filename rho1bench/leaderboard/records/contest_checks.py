@@ -11,12 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from rho1bench.comparison.contest.from_run import ContestRun
 from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.costs import StagesNeeded
-from rho1bench.comparison.result_files import schema_problems
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records.contest_from_run import contest_id
 from rho1bench.leaderboard.records.contest_record import (
@@ -25,14 +22,14 @@ from rho1bench.leaderboard.records.contest_record import (
     RunRecord,
     SuiteFacts,
     contest_fingerprint,
-    contest_sha256,
     held_again,
     scale_of_suites,
 )
 from rho1bench.leaderboard.records.from_evaluation import scale_of_tasks
 from rho1bench.leaderboard.records.origin import flops_problems, kept_recipe_problems, recipe_of, stages_needed
 from rho1bench.leaderboard.records.pins import pin_problems
-from rho1bench.leaderboard.records.read import RECORDS, strange_texts, strict_json
+from rho1bench.leaderboard.records.read import RECORDS, read_file, strange_texts
+from rho1bench.leaderboard.records.record import record_sha256
 from rho1bench.leaderboard.records.record_summary import RecordSummary
 from rho1bench.paper.suites import SUITES
 from rho1bench.recipe import CompareStage, CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
@@ -62,25 +59,11 @@ def read_contests(results: Path, records: Sequence[RecordSummary]) -> tuple[list
 
 def read_contest(path: Path, place: str) -> tuple[ContestRecord | None, list[str]]:
     """Read one file, and say what is wrong with it by itself; ``place`` is its path under results/."""
-    if path.is_symlink():
-        return None, ["is a link; a record is a file of its own"]
-    try:
-        data = strict_json(path.read_text(encoding="utf-8"))
-        contest = ContestRecord.model_validate(data)
-    except ValidationError as error:
-        return None, list(schema_problems(error, _SHOWN))
-    except RecursionError:
-        return None, ["cannot be read: its JSON is nested too deeply"]
-    except (OSError, ValueError) as error:
-        return None, [f"cannot be read: {error}"]
-    problems = list(_own_problems(contest, data))
-    if place != f"{RECORDS}/{contest.id}.json":
-        problems.append(f"its id is {contest.id!r}, so it belongs in {RECORDS}/{contest.id}.json")
-    return contest, problems
+    return read_file(path, place, ContestRecord, _own_problems)
 
 
 def _own_problems(contest: ContestRecord, data: Mapping[str, Any]) -> Iterator[str]:
-    if contest_sha256(dict(data)) != contest.sha256:
+    if record_sha256(dict(data)) != contest.sha256:
         yield "sha256 does not match its content: the record was changed after it was written. Pack the run again."
     if contest_fingerprint(dict(data)) != contest.eval_fingerprint:
         yield "eval_fingerprint does not match tasks, prompts, decoding and grader"

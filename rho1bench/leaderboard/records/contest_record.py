@@ -28,6 +28,7 @@ from rho1bench.leaderboard.records.record import (
     Scores,
     Sha256,
     decode,
+    record_sha256,
     task_score,
 )
 from rho1bench.recipe.models.contest import Role
@@ -197,7 +198,7 @@ def with_hashes(record: ContestRecord) -> ContestRecord:
     data = as_json(record)
     data["eval_fingerprint"] = contest_fingerprint(data)
     data = as_json(ContestRecord.model_validate(data))
-    return ContestRecord.model_validate(data | {"sha256": contest_sha256(data)})
+    return ContestRecord.model_validate(data | {"sha256": record_sha256(data)})
 
 
 def contest_fingerprint(record: JsonObject) -> str:
@@ -208,11 +209,6 @@ def contest_fingerprint(record: JsonObject) -> str:
         for name, task in facts["tasks"].items()
     }
     return sha256_json(fingerprint_parts(tasks, record["evaluation"]["decoding"], record["evaluation"]["grader"]))
-
-
-def contest_sha256(record: JsonObject) -> str:
-    """Return the hash of a record's content, ``sha256`` itself left out."""
-    return sha256_json({key: value for key, value in record.items() if key != "sha256"})
 
 
 def as_json(record: ContestRecord) -> JsonObject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -240,13 +241,24 @@ def _validation_loss(path: Path) -> float | None:
 def run_command(run: Run) -> str:
     """Return the command that makes the run again; a recipe that is not the shipped one stands beside the record."""
     name = run.recipe.name
-    if name in shipped_recipes():
-        shipped = smoke(load_recipe(name)) if run.is_smoke else load_recipe(name)
-        scale = " --scale smoke" if run.is_smoke else ""
-        for only in ("", *_ends(run.recipe)):
-            if recipe_sha256(shipped_part(shipped, only)) == recipe_sha256(run.recipe):
-                return f"rho1bench run {name}{scale}{only and ' --only '}{only} --seed {run.recipe.seed}"
+    whole = shipped(name, run.is_smoke)
+    scale = " --scale smoke" if run.is_smoke else ""
+    for only in ("", *_ends(run.recipe)):
+        if whole is not None and recipe_sha256(shipped_part(whole, only)) == recipe_sha256(run.recipe):
+            return f"rho1bench run {name}{scale}{only and ' --only '}{only} --seed {run.recipe.seed}"
     return f"rho1bench run results/{recipe_path(run.recipe)} --seed {run.recipe.seed}"
+
+
+@cache
+def shipped(name: str, is_smoke: bool) -> Recipe | None:
+    """Return a shipped recipe, loaded once; None for one that does not ship, or not in order."""
+    if name not in shipped_recipes():
+        return None
+    try:
+        recipe = load_recipe(name)
+    except RecipeError:
+        return None
+    return smoke(recipe) if is_smoke else recipe
 
 
 def _ends(recipe: Recipe) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ import yaml
 from pydantic import ValidationError
 
 from rho1bench.comparison.costs import StagesNeeded, models_from_elsewhere
-from rho1bench.errors import RecipeError
 from rho1bench.leaderboard.records.from_evaluation import evaluation_command, slug
-from rho1bench.leaderboard.records.from_run import baselines_of, method_of, recipe_sha256, selection_of, shipped_part
+from rho1bench.leaderboard.records.from_run import (
+    baselines_of,
+    method_of,
+    recipe_sha256,
+    selection_of,
+    shipped,
+    shipped_part,
+)
 from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings_sha256
 from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
-from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
-from rho1bench.recipe.smoke import smoke
 from rho1bench.sizing.cost import Cost
 from rho1bench.sizing.flops import Work, flops_of
 
@@ -92,7 +96,7 @@ def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe |
 def recipe_of(command: str, name: str, sha256: str, results: Path) -> Recipe | str:
     """Return the recipe called ``name`` of a record that ``command`` makes, or what is wrong."""
     if match := _SHIPPED.fullmatch(command):
-        recipe = _shipped(match[1], match[2] is not None)
+        recipe = shipped(match[1], match[2] is not None)
         if recipe is None:
             return f"no recipe called {match[1]} ships"
         recipe = shipped_part(recipe, match[3] or "")
@@ -110,17 +114,6 @@ def recipe_of(command: str, name: str, sha256: str, results: Path) -> Recipe | s
         return _kept((results / match[1]).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, RecursionError, UnicodeDecodeError, ValidationError) as error:
         return f"its recipe {match[1]} cannot be read: {str(error).splitlines()[0]}"
-
-
-@cache
-def _shipped(name: str, is_smoke: bool) -> Recipe | None:
-    if name not in shipped_recipes():
-        return None
-    try:
-        recipe = load_recipe(name)
-    except RecipeError:
-        return None
-    return smoke(recipe) if is_smoke else recipe
 
 
 def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
 from rho1bench.comparison.result_files import JsonObject, schema_problems
 from rho1bench.grading.verdict import Verdict
 from rho1bench.leaderboard.records import record as rec
+from rho1bench.leaderboard.records.contest_record import ContestRecord
 from rho1bench.leaderboard.records.from_evaluation import scale_of
 from rho1bench.leaderboard.records.pins import pin_problems
 from rho1bench.leaderboard.records.record import Record
@@ -27,22 +28,32 @@ CLOSE = 1e-9
 _SHOWN = 5
 
 
+_File = TypeVar("_File", Record, ContestRecord)
+
+
 def read_one(path: Path, place: str) -> tuple[Record | None, list[str]]:
     """Read one file, and say what is wrong with it by itself; ``place`` is its path under results/."""
+    return read_file(path, place, Record, _own_problems)
+
+
+def read_file(
+    path: Path, place: str, model: type[_File], own_problems: Callable[[_File, JsonObject], Iterable[str]]
+) -> tuple[_File | None, list[str]]:
+    """Read one file of a kind of record; ``own_problems`` says what is wrong with its content."""
     if path.is_symlink():
         return None, ["is a link; a record is a file of its own"]
     if path.suffix != ".json":
         return None, ["is no record; only .json files belong here"]
     try:
         data = strict_json(path.read_text(encoding="utf-8"))
-        record = Record.model_validate(data)
+        record = model.model_validate(data)
     except ValidationError as error:
         return None, list(schema_problems(error, _SHOWN))
     except RecursionError:
         return None, ["cannot be read: its JSON is nested too deeply"]
     except (OSError, ValueError) as error:
         return None, [f"cannot be read: {error}"]
-    problems = list(_own_problems(record, data))
+    problems = list(own_problems(record, data))
     if place != f"{RECORDS}/{record.id}.json":
         problems.append(f"its id is {record.id!r}, so it belongs in {RECORDS}/{record.id}.json")
     return record, problems

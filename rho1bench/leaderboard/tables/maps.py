@@ -7,10 +7,10 @@ against each baseline, with the interval and the adjusted p of its own contest.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rho1bench.comparison.contest.results import BASELINES, ArmResult, ContestSuite
+from rho1bench.comparison.contest.results import BASELINES, ArmDifference, ArmResult, ContestSuite
 from rho1bench.comparison.contest.text import PARTS, difference_text, is_significant
 from rho1bench.leaderboard.records.contest_record import ContestRecord
 from rho1bench.rendering.cell_map import CellMap, MapCell, Panel, Verdict
@@ -29,112 +29,87 @@ class ContestMap:
     rows: list[list[str]]
 
 
-def contest_maps(contests: Sequence[ContestRecord]) -> tuple[ContestMap, ...]:
-    """Return one map for each recipe, seed, set of axes and suite of contests that have a place."""
-    groups: dict[tuple[str, int, tuple[str, ...]], list[ContestRecord]] = {}
-    for contest in contests:
-        if contest.terms.place:
-            groups.setdefault((contest.recipe, contest.seed, tuple(contest.terms.place)), []).append(contest)
-    return tuple(
-        _map(
-            recipe,
-            axes,
-            suite,
-            [(_labels(one), found) for one in cells if (found := _suite(one, suite)) and _rules(found)],
-        )
-        for (recipe, _, axes), cells in groups.items()
-        for suite in dict.fromkeys(suite for one in cells for suite in one.suites)
-    )
-
-
 _Labels = tuple[str, ...]
 _Cells = Sequence[tuple[_Labels, ContestSuite]]
 
 
-def _labels(contest: ContestRecord) -> _Labels:
-    return tuple(contest.terms.place.values())
+def contest_maps(contests: Sequence[ContestRecord]) -> tuple[ContestMap, ...]:
+    """Return one map for each recipe, seed, set of axes and suite of contests that have a place."""
+    groups: dict[tuple[str, int, _Labels, str], list[tuple[_Labels, ContestSuite]]] = {}
+    for contest in contests:
+        place = contest.terms.place
+        for suite in contest.result.suites if place else ():
+            if any(one.role == "rule" for one in suite.arms):
+                key = (contest.recipe, contest.seed, tuple(place), suite.suite)
+                groups.setdefault(key, []).append((tuple(place.values()), suite))
+    return tuple(_map(*key, cells) for key, cells in groups.items())
 
 
-def _suite(contest: ContestRecord, name: str) -> ContestSuite | None:
-    return next((suite for suite in contest.result.suites if suite.suite == name), None)
-
-
-def _map(recipe: str, axes: Sequence[str], suite: str, cells: _Cells) -> ContestMap:
+def _map(recipe: str, seed: int, axes: _Labels, suite: str, cells: _Cells) -> ContestMap:
     title = f"{recipe}: the best rule of each cell on {suite}"
-    cells = sorted(cells, key=lambda cell: [_natural(label) for label in cell[0]])
-    parts = [part for part in BASELINES if any(_best(found, part) for _, found in cells)]
-    findings = [_finding(part, cells) for part in reversed(parts)]
-    columns = {" ".join(labels[1:]): labels[1:] for labels in sorted({labels for labels, _ in cells}, key=_column)}
+    cells = sorted(cells, key=lambda cell: _natural(cell[0]))
+    panels = {part: _panel(part, cells) for part in reversed(BASELINES)}
+    panels = {part: panel for part, panel in panels.items() if panel}
+    findings = [_finding(part, panel) for part, panel in panels.items()]
     unit = "points" if cells[0][1].unit == "share" else f"{cells[0][1].unit}, lower is better"
     figure = CellMap(
         title=title,
         description=" ".join(findings),
         rows=list(dict.fromkeys(labels[0] for labels, _ in cells)),
-        columns=columns,
-        panels=[Panel(f"minus {PARTS[part]}, {unit}", dict(_panel(part, cells))) for part in reversed(parts)],
+        columns={" ".join(head): head for head in sorted({labels[1:] for labels, _ in cells}, key=_natural)},
+        panels=[
+            Panel(f"minus {PARTS[part]}, {unit}", {_place(labels): cell for labels, cell in panel.items()})
+            for part, panel in panels.items()
+        ],
     )
-    header = [*axes, "best rule", *(f"minus {PARTS[part]}" for part in reversed(parts))]
+    header = [*axes, "best rule", *(f"minus {PARTS[part]}" for part in panels)]
     rows = [
-        [*labels, _rules(found)[0].arm, *(_text(found, part) for part in reversed(parts))] for labels, found in cells
+        [*labels, _best(found).arm, *(_text(panel[labels]) if labels in panel else "" for panel in panels.values())]
+        for labels, found in cells
     ]
-    return ContestMap(title, f"{recipe}.{suite}.map", findings, figure, header, rows)
+    return ContestMap(title, f"{recipe}.seed{seed}.{suite}.map", findings, figure, header, rows)
 
 
-def _natural(label: str) -> list[tuple[int, str]]:
+def _natural(labels: _Labels) -> list[list[tuple[int, str]]]:
     """Return a key that sorts ``docs10`` behind ``docs1`` and before ``docs100``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", label)]
+    parts = [re.split(r"(\d+)", label) for label in labels]
+    return [[(int(part), "") if part.isdigit() else (-1, part) for part in label] for label in parts]
 
 
-def _column(labels: _Labels) -> list[list[tuple[int, str]]]:
-    return [_natural(label) for label in labels[1:]]
+def _place(labels: _Labels) -> tuple[str, str]:
+    return labels[0], " ".join(labels[1:])
 
 
-def _rules(suite: ContestSuite) -> list[ArmResult]:
-    """Return the rules, the best one first; a cell of a map has at least one."""
-    return [one for one in suite.arms if one.role == "rule"]
+def _best(suite: ContestSuite) -> ArmResult:
+    """Return the rule with the best score: the best arm stands first, and a cell has at least one rule."""
+    return next(one for one in suite.arms if one.role == "rule")
 
 
-def _best(suite: ContestSuite, part: str) -> ArmResult | None:
-    """Return the rule with the best score, if it is held against that baseline."""
-    best = _rules(suite)[0]
-    return best if part in best.against else None
+def _panel(part: str, cells: _Cells) -> dict[_Labels, MapCell]:
+    """Return the cells in which the best rule is held against a baseline."""
+    return {
+        labels: _cell(_best(suite).arm, _best(suite).against[part], suite)
+        for labels, suite in cells
+        if part in _best(suite).against
+    }
 
 
-def _panel(part: str, cells: _Cells) -> Iterator[tuple[tuple[str, str], MapCell]]:
-    for labels, suite in cells:
-        best = _best(suite, part)
-        if best is None:
-            continue
-        value = best.against[part]
-        difference, low, high = (difference_text(one, suite) for one in (value.difference, *value.ci))
-        words = f"{best.arm} minus {value.baseline}: {difference} ({low} to {high})"
-        yield (labels[0], " ".join(labels[1:])), MapCell(difference, f"{low} to {high}", _verdict(suite, part), words)
-
-
-def _verdict(suite: ContestSuite, part: str) -> Verdict:
-    best = _best(suite, part)
-    if best is None or not is_significant(best.against[part]):
-        return "open"
-    better = best.against[part].difference > 0
-    return "ahead" if better == (suite.unit == "share") else "behind"
-
-
-def _text(suite: ContestSuite, part: str) -> str:
-    best = _best(suite, part)
-    if best is None:
-        return ""
-    value = best.against[part]
+def _cell(arm: str, value: ArmDifference, suite: ContestSuite) -> MapCell:
     difference, low, high = (difference_text(one, suite) for one in (value.difference, *value.ci))
-    return f"{difference} ({low} to {high}), {value.baseline}"
+    verdict: Verdict = "open"
+    if is_significant(value):
+        verdict = "ahead" if (value.difference > 0) == (suite.unit == "share") else "behind"
+    words = f"{arm} minus {value.baseline}: {difference} ({low} to {high})"
+    return MapCell(difference, f"{low} to {high}", verdict, words)
 
 
-def _finding(part: str, cells: _Cells) -> str:
-    verdicts = [_verdict(suite, part) for _, suite in cells if _best(suite, part)]
+def _text(cell: MapCell) -> str:
+    return cell.words.partition(" minus ")[2]
+
+
+def _finding(part: str, panel: Mapping[_Labels, MapCell]) -> str:
+    verdicts = [cell.verdict for cell in panel.values()]
     ahead, behind, undecided = (verdicts.count(one) for one in ("ahead", "behind", "open"))
     words = f"{PARTS[part]}: significantly ahead in {ahead} of {len(verdicts)} cells, behind in {behind}, "
-    where = [" ".join(labels) for labels, suite in cells if _best(suite, part) and _verdict(suite, part) == "ahead"]
-    return f"The best rule against {words}undecided in {undecided}." + (f" Ahead: {_listed(where)}." if where else "")
-
-
-def _listed(words: Iterable[str]) -> str:
-    return "; ".join(words)
+    where = "; ".join(" ".join(labels) for labels, cell in panel.items() if cell.verdict == "ahead")
+    return f"The best rule against {words}undecided in {undecided}." + (f" Ahead: {where}." if where else "")
