@@ -14,11 +14,15 @@ from rich.console import Console
 from small_recipe import SMALL
 
 from rho1bench.errors import MissingPackageError, RunError, TrainingError
+from rho1bench.pipeline import stage_children
 from rho1bench.pipeline.runner import groups, run_recipe
+from rho1bench.pipeline.stage import RunOptions, StageContext
+from rho1bench.pipeline.stage_children import Children
 from rho1bench.recipe import Recipe
 from rho1bench.recipe.loading.json_schema import stage_models
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system.files import read_json, read_jsonl
+from rho1bench.system.progress import SilentProgress
 
 HERE = Path(__file__).parent
 
@@ -113,3 +117,14 @@ def test_no_child_outlives_a_killed_run(tmp_path):
 
 def test_only_training_runs_in_parallel():
     assert {kind for kind, model in stage_models().items() if model.spec.parallel_safe} == {"pretrain", "sft"}
+
+
+def test_a_process_that_ends_before_it_reads_its_job_is_told_by_its_code(tmp_path, monkeypatch):
+    """The job is larger than a pipe holds: what nobody reads must not be told as a broken pipe."""
+    monkeypatch.setattr(stage_children, "may_fork", lambda: True)
+    monkeypatch.setattr(stage_children.StageForks, "start", lambda *_: None)
+    monkeypatch.setattr(stage_children, "_job", lambda *_: "x" * (1 << 20))
+    small = recipe()
+    context = StageContext(small, small.stage("clm"), tmp_path, {}, 0, SilentProgress(), RunOptions())
+    with Children() as children, pytest.raises(RuntimeError, match="of stage 'clm' ended with code None"):
+        children.run_stage(context, "json:dumps")
