@@ -119,11 +119,12 @@ def test_only_training_runs_in_parallel():
     assert {kind for kind, model in stage_models().items() if model.spec.parallel_safe} == {"pretrain", "sft"}
 
 
-def test_a_process_that_ends_before_it_reads_its_job_is_told_by_its_code(tmp_path, monkeypatch):
-    """The job is larger than a pipe holds: what nobody reads must not be told as a broken pipe."""
+@pytest.mark.parametrize("size", [10, 1 << 20])
+def test_a_process_that_ends_before_it_reads_its_job_is_told_by_its_code(tmp_path, monkeypatch, size):
+    """Smaller and larger than a pipe holds: what nobody reads must not be told as a broken pipe."""
     monkeypatch.setattr(stage_children, "may_fork", lambda: True)
     monkeypatch.setattr(stage_children.StageForks, "start", lambda *_: None)
-    monkeypatch.setattr(stage_children, "_job", lambda *_: "x" * (1 << 20))
+    monkeypatch.setattr(stage_children, "_job", lambda *_: "x" * size)
     small = recipe()
     context = StageContext(small, small.stage("clm"), tmp_path, {}, 0, SilentProgress(), RunOptions())
     with Children() as children, pytest.raises(RuntimeError, match="of stage 'clm' ended with code None"):
