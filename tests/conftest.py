@@ -1,7 +1,7 @@
 """For every test: offline, one thread, reproducible Hypothesis; the reference data where it is at hand.
 
-The whole suite runs in three processes for two cores; a part of it, or the sweep, in one (``-n`` decides otherwise). And what
-the tests of several rooms use: the small recipe, and the runner with fake stages.
+The whole suite runs in three processes for two cores; a part of it, or the sweep, in one (``-n`` decides otherwise).
+And what the tests of several rooms use: the small recipe, and the runner with fake stages.
 """
 
 from __future__ import annotations
