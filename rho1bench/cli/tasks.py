@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -45,14 +46,14 @@ def print_prompts(
     from rho1bench.system.files import sha256_bytes
 
     use_data_folder(data_root)
-    prompts = (sha256_bytes(one.encode("utf-8")) if sha256 else one for one in task_prompts(task, limit))
+    prompts: Iterable[str] = (sha256_bytes(one.encode("utf-8")) if sha256 else one for one in task_prompts(task, limit))
 
     def texts() -> None:
         for row, prompt in enumerate(prompts):
             typer.echo(prompt if sha256 else f"===== {task}, row {row} =====\n{prompt}")
 
     if json_file is None:
-        texts()
+        texts()  # one by one, as they are made
     else:
         prompts = list(prompts)
         show(prompts, json_file, texts)
