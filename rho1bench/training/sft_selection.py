@@ -21,13 +21,13 @@ from rho1bench.corpus.masking import IGNORED
 from rho1bench.modeling.causal_lm import size_of_model
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSS_RANKS, stored_part
+from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.dataset_scores import Scores, loss_ranks, score_rows
 from rho1bench.selection.local_reference import scoring_flops
 from rho1bench.selection.score_store import note_hash, noted_hashes
 from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import atomic_path, changed_files, read_json, write_json
 from rho1bench.system.provenance import device
-from rho1bench.training.datasets import Batch
 from rho1bench.training.sft_data import TokenisedSample
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import Tensor
 from rho1bench.corpus.masking import IGNORED
 from rho1bench.errors import TrainingError
 from rho1bench.recipe.models.rule_specs import stored_part
-from rho1bench.training.datasets import Batch
+from rho1bench.selection.block_reader import Batch
 
 _READ = frozenset({"input_ids", "labels", "attention_mask", "position_ids"})
 _WITHOUT_EFFECT = frozenset({"token_type_ids", "seq_lengths", "num_items_in_batch"})

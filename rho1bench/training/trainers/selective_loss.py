@@ -26,11 +26,11 @@ from rho1bench.modeling.causal_lm import check_document_masking, vocabulary_size
 from rho1bench.pipeline.stage import derive_seed
 from rho1bench.recipe import Selection
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSSES, stored_part
+from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.dataset_scores import loaded_reference
 from rho1bench.selection.local_reference import score_blocks
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
-from rho1bench.training.datasets import Batch
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.token_inputs import ScoreCollator, token_inputs
 from rho1bench.training.trainers.selective import SelectiveSteps
