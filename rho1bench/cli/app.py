@@ -15,7 +15,7 @@ from rho1bench.cli.console import JsonFile, show
 from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
 from rho1bench.cli.inspect import inspect_app
-from rho1bench.cli.leaderboard import compare, leaderboard_app
+from rho1bench.cli.leaderboard import compare, leaderboard_app, verify
 from rho1bench.cli.power import power
 from rho1bench.cli.recipe import init, recipes, schema, validate
 from rho1bench.cli.rules import rules
@@ -82,6 +82,7 @@ app.command()(schema)
 app.command()(rules)
 app.command(name="eval")(evaluate)
 app.command()(compare)
+app.command()(verify)
 app.command()(power)
 app.command()(score)
 app.command()(grade)

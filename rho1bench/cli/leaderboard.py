@@ -1,4 +1,4 @@
-"""The commands of the leaderboard: ``rho1bench compare`` and ``rho1bench leaderboard add|build|check|serve``.
+"""The commands of records: ``rho1bench compare``, ``verify`` and ``rho1bench leaderboard add|build|check|serve``.
 
 Part of ``cli``; everything but typer is imported inside the commands.
 """
@@ -47,6 +47,44 @@ def compare(
     show([entry.model_dump(mode="json") for entry in found], json_file, tables)
     if html is not None and pair is not None:
         typer.echo(f"wrote {write_pair_page(html, *pair)}", err=json_file == Path("-"))
+
+
+def verify(
+    record: Annotated[str, typer.Argument(metavar="RECORD", help="A record: its file, or its id.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the run; a finished one is not run again. Default: verify/RECORD.")
+    ] = None,
+    results: Results = RESULTS,
+    json_file: JsonFile = None,
+) -> None:
+    """Run a record's command, and say whether it lands within the record's own 95% interval.
+
+    Where three seeds of its recipe are on record, the spread of training is told as well. Exit code 0: identical,
+    within the interval, or within the spread of seeds; 1: outside.
+    """
+    import subprocess
+    import sys
+    from dataclasses import asdict
+
+    from rho1bench.errors import RunError
+    from rho1bench.leaderboard.records import verify as verifying
+
+    recorded = verifying.read_record(record, results)
+    folder = output or Path("verify") / recorded.id.replace("/", ".")
+    words = verifying.command_words(recorded, results, folder)
+    typer.echo(f"rho1bench {' '.join(words)}", err=json_file == Path("-"))
+    done = subprocess.run([sys.executable, "-m", "rho1bench", *words], stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise RunError(f"{recorded.id}: its command ended with code {done.returncode}; what it said stands above.")
+    found = verifying.verify(recorded, verifying.found_record(recorded, folder), results)
+
+    def tables() -> None:
+        for part in verifying.as_text(found):
+            console(130).print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
+
+    show(asdict(found), json_file, tables)
+    if found.verdict == "outside":
+        raise typer.Exit(1)
 
 
 @leaderboard_app.command()
