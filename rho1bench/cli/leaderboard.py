@@ -93,13 +93,33 @@ def add(
     name: Annotated[str | None, typer.Option(help="Name of the row, for an evaluation; default: its label.")] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Pack a run or an evaluation into records and build the pages anew; then commit results/."""
+    """Pack a run (with a report or without) or an evaluation into records, and build the pages anew."""
     from rho1bench.leaderboard.pages.build import add_and_build
 
     written = add_and_build(run, results, name)
     for path in written:
         typer.echo(f"wrote {path}")
-    typer.echo("nothing changed" if not written else f"Look at {results / 'leaderboard.html'}, then commit {results}.")
+    publish = f", then commit {results}" if results == RESULTS else ""
+    typer.echo(f"Look at {results / 'leaderboard.html'}{publish}." if written else "nothing changed")
+
+
+@leaderboard_app.command()
+def card(
+    record: Annotated[str, typer.Argument(metavar="RECORD", help="A record (file, or id), or a folder of `eval`.")],
+    output: Annotated[Path, typer.Option(help="Folder of the model's repository.")] = Path(),
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK=OWNER/NAME:ID", help="What the hub calls a task's test set; may be repeated."),
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Write scores as .eval_results/SUITE.yaml, which the Hugging Face hub shows on the page of a model."""
+    from rho1bench.leaderboard.records.compare import read_records_of
+    from rho1bench.leaderboard.records.model_page import read_datasets, write_card
+
+    datasets = read_datasets(dataset or ())
+    for found in read_records_of(record, results).values():
+        typer.echo(f"wrote {write_card(found, output, datasets)}")
 
 
 @leaderboard_app.command()

@@ -17,7 +17,7 @@ from rho1bench.cli.app import app, main
 
 NO_TABLE = {
     "init", "validate", "schema", "score", "replay", "convert", "inspect answers", "runs prune", "sandbox run",
-    "leaderboard add", "leaderboard build", "leaderboard serve",
+    "leaderboard add", "leaderboard card", "leaderboard build", "leaderboard serve",
 }  # fmt: skip
 """Commands that list nothing; `schema` and `replay` and `sandbox run` print JSON as it is."""
 

@@ -18,7 +18,7 @@ from small_recipe import SMALL
 from rho1bench.errors import DataError, RunError
 from rho1bench.leaderboard.pages.build import add_and_build, check_results, write_pages
 from rho1bench.leaderboard.records.add import add
-from rho1bench.leaderboard.records.from_run import Run, check_run
+from rho1bench.leaderboard.records.from_run import Run, check_run, find_runs
 from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.runner import preview
@@ -162,6 +162,21 @@ def test_a_run_as_it_was_left_is_sound(run: Run) -> None:
     check_run(run)
 
 
+def test_a_report_is_not_asked_for(run: Run) -> None:
+    shutil.rmtree(run.folder / "stages/report")
+    (run.folder / "summary.json").unlink(missing_ok=True)
+    assert len(find_runs(run.folder)) == 1
+    check_run(run)
+
+
+def test_a_run_that_evaluates_nothing_says_so(run: Run, tmp_path: Path) -> None:
+    data = yaml.safe_load((run.folder / "recipe.yaml").read_text())
+    data["stages"] = [stage for stage in data["stages"] if stage["kind"] not in ("eval", "compare", "report")]
+    (run.folder / "recipe.yaml").write_text(yaml.safe_dump(data))
+    with pytest.raises(DataError, match="has no stage of the kind eval, and records are of evaluated checkpoints"):
+        add(run.folder, tmp_path / "elsewhere")
+
+
 def flip_a_byte(run: Run) -> None:
     path = run.folder / "stages/slm/model.safetensors"
     data = bytearray(path.read_bytes())
@@ -180,6 +195,7 @@ def flip_a_byte(run: Run) -> None:
             r"more\.json was not written by the stage",
         ),
         (lambda run: (run.folder / "stages/slm/manifest.json").unlink(), "stages/slm: not run yet"),
+        (lambda run: shutil.rmtree(run.folder / "stages/slm"), "1 of 8 stages are missing: slm"),
     ],
 )
 def test_a_changed_run_is_refused(run: Run, change: Callable[[Run], object], expected: str) -> None:

@@ -100,8 +100,17 @@ def test_a_folder_of_neither_kind_is_refused(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("extends: quickstart\nname: mine\n")
-    with pytest.raises(DataError, match="not finished"):
+    with pytest.raises(DataError, match=r"not finished, (\d+) of \1 stages are missing: tokenizer, .*, \.\.\.\."):
         add(tmp_path, tmp_path / "results")
+    (tmp_path / "recipe.yaml").write_text("extends: quickstart\nname: mine\nseeds: [3, 4]\n")
+    with pytest.raises(DataError, match="not finished, seed-3, seed-4 of 2 seeds have not begun"):
+        add(tmp_path, tmp_path / "results")
+
+
+def test_what_a_folder_lacks_is_said_of_each_kind(tmp_path: Path) -> None:
+    for place, words in ((tmp_path / "no", "does not exist"), (Path(__file__), "is a file"), (tmp_path, "no recipe")):
+        with pytest.raises(DataError, match=words):
+            add(place, tmp_path / "results")
 
 
 def test_compare_prints_and_writes_the_differences(tmp_path: Path) -> None:

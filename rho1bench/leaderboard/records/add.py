@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rho1bench.leaderboard.records.from_evaluation import find_evaluations, fold
 from rho1bench.leaderboard.records.from_run import Run, find_runs, pack_run, recipe_path, recipe_text, run_command
 from rho1bench.leaderboard.records.read import RECORDS
 from rho1bench.leaderboard.records.record import Record, as_json
+from rho1bench.recipe import EvalStage
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json, write_text
 
@@ -41,10 +42,7 @@ def add(folder: Path, results: Path, name: str | None = None) -> list[Path]:
     parts = [part for run in runs for part in contest_runs(run)]
     contests = [contest for part in parts for contest in pack_contests(part)]
     if not records and not contests:
-        raise DataError(
-            f"{folder}: neither a run (recipe.yaml, summary.json) nor an evaluation (results.json). "
-            "Give a folder that `rho1bench run` or `rho1bench eval` wrote."
-        )
+        raise DataError(f"{folder}: {_nothing_in(folder, runs)}")
     for record in records:
         _check_owner(record, results)
     with all_or_nothing(results) as copy:
@@ -125,6 +123,23 @@ def _evaluated(folder: Path, name: str | None) -> Iterator[Record]:
             for record in pack_evaluation(place, name):
                 packed.setdefault(record.id, record)
         yield from packed.values()
+
+
+def _nothing_in(folder: Path, runs: Sequence[Run]) -> str:
+    """Say what a folder without any record lacks."""
+    if runs:
+        has_eval = any(run.recipe.stages_of(EvalStage) for run in runs)
+        lack = "evaluates no whole suite" if has_eval else "has no stage of the kind eval"
+        return (
+            f"the recipe {runs[0].recipe.name!r} of this run {lack}, and records are of evaluated checkpoints. "
+            f"`rho1bench eval {folder}/stages/NAME --suite SUITE` evaluates one; then add the folder that it writes."
+        )
+    if not folder.is_dir():
+        return f"{'is a file' if folder.exists() else 'does not exist'}. Give a folder of `rho1bench run` or `eval`."
+    return (
+        "holds neither a run (no recipe.yaml) nor an evaluation (no results.json, here or one folder down). "
+        "Give a folder that `rho1bench run` or `rho1bench eval` wrote."
+    )
 
 
 def _path(record_id: str, results: Path) -> Path:

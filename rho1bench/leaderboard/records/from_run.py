@@ -40,6 +40,7 @@ from rho1bench.recipe.part import part_of
 from rho1bench.recipe.smoke import smoke
 from rho1bench.system.files import changed_files, read_jsonl
 
+_SHOWN = 5
 _HEAD = "# Written by `rho1bench leaderboard add`. Local files that it names belong beside it.\n"
 
 
@@ -63,17 +64,18 @@ class Run:
 def find_runs(folder: Path) -> list[Run]:
     """Return the runs in a run folder, one a seed; empty where it is no run folder.
 
-    Raises DataError for a run that is not finished.
+    A run without a report is one as well. Raises DataError for seeds that have not begun.
     """
     if not (folder / "recipe.yaml").is_file():
         return []
     whole = _read_recipe(folder / "recipe.yaml")
     places = [folder / f"seed-{seed}" for seed in whole.seeds] or [folder]
-    for place in places:
-        if not (place / "recipe.yaml").is_file() or (
-            whole.stages_of(ReportStage) and not (place / "summary.json").is_file()
-        ):
-            raise DataError(f"{place}: this run is not finished. `rho1bench run {whole.name}` continues it.")
+    missing = [place.name for place in places if not (place / "recipe.yaml").is_file()]
+    if missing:
+        raise DataError(
+            f"{folder}: this run is not finished, {', '.join(missing)} of {len(places)} seeds have not begun. "
+            "The `rho1bench run` command that made it continues it."
+        )
     return [Run(_read_recipe(place / "recipe.yaml"), place) for place in places]
 
 
@@ -89,9 +91,15 @@ def check_run(run: Run) -> None:
 
     The report is left out: nothing of a record comes from it.
     """
-    for stage, decision in preview(run.recipe, run.folder):
-        if isinstance(stage, ReportStage):
-            continue
+    decisions = [(stage, one) for stage, one in preview(run.recipe, run.folder) if not isinstance(stage, ReportStage)]
+    missing = [stage.name for stage, one in decisions if one.action != "skip" and not one.set_aside]
+    if missing:
+        raise DataError(
+            f"{run.folder}: this run is not finished, {len(missing)} of {len(decisions)} stages are missing: "
+            f"{', '.join(missing[:_SHOWN])}{', ...' if len(missing) > _SHOWN else ''}. "
+            "The `rho1bench run` command that made it continues it."
+        )
+    for stage, decision in decisions:
         folder = run.stage_folder(stage.name)
         fault = "" if decision.action == "skip" and not decision.versions else decision.reason
         fault = fault or _changed_file(folder)
