@@ -120,22 +120,45 @@ def test_the_keyboard_sorts_too_and_goes_from_control_to_control(opened: Open) -
     assert shown(page)[0] == "TinyLlama-CT"
 
 
-def test_filters_hide_rows_and_say_how_many_are_left(opened: Open) -> None:
+def test_one_filter_hides_rows_of_all_tables_and_says_how_many_are_left(opened: Open) -> None:
     page = opened()
-    tools = page.locator('.tools[data-for="table-1"]')
+    tools = page.locator("#filter")
     status = tools.get_by_role("status")
-    assert status.inner_text() == "26 rows"
-    tools.get_by_label("Filter").fill("rho-1 30b")
-    assert status.inner_text() == "2 of 26 rows shown"
-    tools.get_by_label("Filter").fill("RHO-1")
-    assert status.inner_text() == "3 of 26 rows shown"
-    assert shown(page, group=0) == ["Rho-1-Math (30B)", "Rho-1-Math"]
+    total = page.locator(".grid tr[data-by]").count()
+    assert status.inner_text() == f"{total} rows"
+    tools.get_by_label("Filter").fill("rho-1-math 30b")
+    assert shown(page, group=0) == ["Rho-1-Math (30B)"]
     assert page.locator("#table-1 tbody").nth(2).is_hidden()
+    visible = page.locator(".grid tr[data-by]:visible").count()
+    assert status.inner_text() == f"{visible} of {total} rows shown"
     tools.get_by_label("Filter").fill("")
     tools.get_by_label("Rows").select_option("rho1bench")
-    assert status.inner_text() == "5 of 26 rows shown"
+    assert page.locator("tr[data-by=paper]:visible").count() == 0
     tools.get_by_label("Filter").fill("no such row")
-    assert status.inner_text() == "0 of 26 rows shown"
+    assert status.inner_text() == f"0 of {total} rows shown"
+
+
+def test_the_filter_stands_in_the_address(opened: Open) -> None:
+    page = opened()
+    page.locator("#filter").get_by_label("Filter").fill("slm seed0")
+    page.locator("#filter").get_by_label("Rows").select_option("rho1bench")
+    assert page.url.endswith("#q=slm+seed0&rows=rho1bench")
+    status = page.locator("#filter").get_by_role("status").inner_text()
+    page.reload()
+    assert page.locator("#filter").get_by_label("Filter").input_value() == "slm seed0"
+    assert page.locator("#filter").get_by_role("status").inner_text() == status
+    page.goto(page.url.partition("#")[0] + "#math")
+    page.reload()
+    assert page.locator("#filter").get_by_label("Filter").input_value() == ""
+
+
+def test_the_page_opens_on_our_rows(tmp_path: Path) -> None:
+    """Where no record is whole, the partial ones and their figure stand before the paper's tables."""
+    write_results(tmp_path, fake_pair("tiny", suite="mini_math9"))
+    write_pages(tmp_path)
+    text = (tmp_path / HTML_PAGE).read_text()
+    assert text.index("tiny.slm.seed0") < text.index('id="math"')
+    assert text.index("<svg") < text.index('id="math"')
 
 
 def test_text_from_outside_stays_text(opened: Open) -> None:

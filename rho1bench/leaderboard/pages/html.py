@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from rho1bench.leaderboard.pages.text import SELF_REPORTED, CellView, RowView, figure_view, table_view
 from rho1bench.leaderboard.tables.accuracy_curves import Figure
 from rho1bench.leaderboard.tables.board import Board
-from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
+from rho1bench.leaderboard.tables.paper_rows import ARXIV, RELEASED_ABOUT, num_averages
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering import scatter_chart
 from rho1bench.rendering.axes import FIGURE_STYLE
@@ -43,6 +43,7 @@ def html_page(board: Board) -> str:
         count=fmt.count,
         self_reported=SELF_REPORTED,
         arxiv=ARXIV,
+        released_about=RELEASED_ABOUT,
         num_averages=num_averages(),
         style=style,
         script=script,

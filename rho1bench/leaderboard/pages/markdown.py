@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from rho1bench.leaderboard.pages.text import SELF_REPORTED, CellView, RowView, figure_view, table_view
 from rho1bench.leaderboard.tables.board import Board
-from rho1bench.leaderboard.tables.paper_rows import ARXIV, num_averages
+from rho1bench.leaderboard.tables.paper_rows import ARXIV, RELEASED_ABOUT, num_averages
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.templates import markdown_environment
 
@@ -26,6 +26,7 @@ def markdown_page(board: Board) -> str:
         count=fmt.count,
         self_reported=SELF_REPORTED,
         arxiv=ARXIV,
+        released_about=RELEASED_ABOUT,
         num_averages=num_averages(),
     )
 

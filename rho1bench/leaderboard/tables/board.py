@@ -16,7 +16,14 @@ from rho1bench.leaderboard.tables.contests import ContestBoard, contest_boards
 from rho1bench.leaderboard.tables.differences import FACTS as DIFFERENCE_FACTS
 from rho1bench.leaderboard.tables.differences import difference_table
 from rho1bench.leaderboard.tables.maps import ContestMap, contest_maps
-from rho1bench.leaderboard.tables.paper_rows import FACTS, PaperTable, figure_five, pair_rows, paper_table
+from rho1bench.leaderboard.tables.paper_rows import (
+    FACTS,
+    PaperTable,
+    figure_five,
+    pair_rows,
+    paper_table,
+    released_table,
+)
 from rho1bench.leaderboard.tables.significance import Contender, best_beyond_chance
 from rho1bench.leaderboard.tables.table import Cell, Column, Fact, Group, Row, Table, score_cells, task_title
 from rho1bench.paper.protocol import RANKED_SUITES
@@ -60,6 +67,7 @@ class Board:
     num_partial: int
     math: Table
     tools: Table
+    released: Table
     general: Table | None
     figure5: Table
     differences: tuple[Table, ...]
@@ -93,6 +101,7 @@ def make_board(records: Sequence[RecordSummary], contests: Sequence[ContestRecor
         num_partial=len(rest),
         math=_ranked("table-1", SUITE_TITLES[MATH], paper_table("1"), full[MATH]),
         tools=_ranked("table-2", SUITE_TITLES[TOOLS], paper_table("2"), full[TOOLS]),
+        released=released_table(),
         general=_general(full[GENERAL]),
         figure5=_figure_five(full[GENERAL], by_id),
         differences=tuple(_differences(full, by_id)),

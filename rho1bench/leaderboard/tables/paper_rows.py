@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rho1bench.comparison.result_files import JsonObject
-from rho1bench.leaderboard.tables.table import Cell, Fact, Row
+from rho1bench.leaderboard.tables.table import Cell, Column, Fact, Group, Row, Table
 from rho1bench.paper.tables import paper_tables
 
 ARXIV = "https://arxiv.org/abs/2404.07965"
@@ -29,6 +29,12 @@ FACTS: Mapping[str, Mapping[str, str]] = {
 }
 """Which facts of a row the page shows, and their titles."""
 
+RELEASED = "Released with the outputs"
+RELEASED_ABOUT = (
+    "The accuracy that came with the outputs which the authors released, and what tables 1 and 2 print for the same "
+    "model. rho1bench grade gives the released accuracies again from the outputs."
+)
+_RELEASED_TABLES = {"cot": "1", "tora": "2"}
 PAIRS = {
     "1": (("Rho-1-Math", "TinyLlama-CT", 1_100_000_000), ("Rho-1-Math", "Mistral-CT", 7_000_000_000)),
     "2": (("Rho-1-Math", "TinyLlama-CT", 1_100_000_000), ("Rho-1-Math", "Mistral-CT", 7_000_000_000)),
@@ -114,6 +120,27 @@ def num_averages() -> int:
 def figure_five() -> dict[str, float]:
     """Return the differences, in points, of figure 5 by benchmark."""
     return dict(paper_tables()["figure5_general"]["delta"])
+
+
+def released_table() -> Table:
+    """Return the accuracies that came with the released outputs, each beside the paper's printed one."""
+    models: dict[str, list[Cell]] = {}
+    for model, prompt, data_set, accuracy in paper_tables()["released_outputs"]["rows"]:
+        printed = _printed(_RELEASED_TABLES[prompt], model, data_set.upper())
+        models.setdefault(model, []).extend((Cell(accuracy), Cell(printed)))
+    sets = list(dict.fromkeys(row[2].upper() for row in paper_tables()["released_outputs"]["rows"]))
+    columns = tuple(Column(f"{name}, {what}") for name in sets for what in ("released", "printed"))
+    rows = tuple(Row(model, "paper", (), tuple(cells)) for model, cells in models.items())
+    return Table("table-released", RELEASED, "scores", (), columns, (Group("", rows),))
+
+
+def _printed(number: str, model: str, title: str) -> float | None:
+    """Return the score that table ``number`` prints for a released checkpoint in the column ``title``."""
+    table = next(table for table in paper_tables()["tables"] if table["table"] == number)
+    name, params = table["checkpoints"][model]
+    row = next(row for row in table["rows"] if (row["model"], row.get("params")) == (name, params))
+    score: float | None = row["scores"][table["columns"].index(title)]
+    return score
 
 
 def pair_rows(number: str, num_facts: int) -> list[Row]:

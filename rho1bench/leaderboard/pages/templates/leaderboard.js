@@ -1,7 +1,5 @@
 "use strict";
 (() => {
-  const FEW_ROWS = 6;
-
   // What a cell sorts by: its number if it begins with one, else its words; nothing sorts last.
   function sortKey(cell) {
     if (cell.dataset.order) return Number(cell.dataset.order);
@@ -58,43 +56,64 @@
     });
   }
 
-  function makeFilterable(tools) {
-    const table = document.getElementById(tools.dataset.for);
-    const bodies = [...table.tBodies];
-    const total = bodies.reduce((sum, body) => sum + body.rowsInOrder.length, 0);
-    if (total < FEW_ROWS) return;
+  // One filter for the rows of all tables; what it is set to stands in the address: #q=words&rows=paper
+  function makeFilter(tools) {
     const input = tools.querySelector("input");
     const select = tools.querySelector("select");
     const status = tools.querySelector("[role=status]");
     const text = new Map();
-    for (const body of bodies) {
-      const title = body.querySelector(".group")?.textContent ?? "";
-      for (const row of body.rowsInOrder) {
-        const facts = [...row.querySelectorAll(".name, .fact, dd")].map((cell) => cell.textContent);
-        text.set(row, [title, ...facts].join(" ").toLowerCase());
+    const grids = [...document.querySelectorAll(".grid")].map((grid) => ({ grid, bodies: [...grid.querySelector("table").tBodies] }));
+    for (const { grid, bodies } of grids) {
+      const title = grid.querySelector("caption").textContent;
+      for (const body of bodies) {
+        const group = body.querySelector(".group")?.textContent ?? "";
+        for (const row of body.rowsInOrder) {
+          const facts = [...row.querySelectorAll(".name, .fact, dd")].map((cell) => cell.textContent);
+          text.set(row, [title, group, ...facts].join(" ").toLowerCase());
+        }
       }
     }
     const update = () => {
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const fits = (row) => words.every((word) => text.get(row).includes(word)) && (!select.value || row.dataset.by === select.value);
       let shown = 0;
-      for (const body of bodies) {
-        let here = 0;
-        for (const row of body.rowsInOrder) {
-          const fits = words.every((word) => text.get(row).includes(word)) && (!select?.value || row.dataset.by === select.value);
-          row.hidden = !fits;
-          here += fits;
+      for (const { grid, bodies } of grids) {
+        let inGrid = 0;
+        for (const body of bodies) {
+          const left = body.rowsInOrder.filter((row) => !(row.hidden = !fits(row))).length;
+          body.hidden = left === 0;
+          inGrid += left;
         }
-        body.hidden = here === 0;
-        shown += here;
+        grid.hidden = inGrid === 0;
+        shown += inGrid;
       }
-      status.textContent = shown === total ? `${total} rows` : `${shown} of ${total} rows shown`;
+      status.textContent = shown === text.size ? `${text.size} rows` : `${shown} of ${text.size} rows shown`;
     };
-    input.addEventListener("input", update);
-    select?.addEventListener("change", update);
+    const isState = (address) => /^#(q|rows)=/.test(address);
+    const write = () => {
+      const state = new URLSearchParams();
+      if (input.value.trim()) state.set("q", input.value.trim());
+      if (select.value) state.set("rows", select.value);
+      const address = `#${state}`;
+      if (address !== "#" || isState(location.hash)) history.replaceState(null, "", address);
+      update();
+    };
+    const read = () => {
+      if (isState(location.hash)) {
+        const state = new URLSearchParams(location.hash.slice(1));
+        input.value = state.get("q") ?? "";
+        select.value = state.get("rows") ?? "";
+        if (select.selectedIndex < 0) select.value = "";
+      }
+      update();
+    };
+    input.addEventListener("input", write);
+    select.addEventListener("change", write);
+    addEventListener("hashchange", read);
     tools.hidden = false;
-    update();
+    read();
   }
 
   for (const table of document.querySelectorAll("table[id]")) makeSortable(table);
-  for (const tools of document.querySelectorAll(".tools")) makeFilterable(tools);
+  makeFilter(document.getElementById("filter"));
 })();
