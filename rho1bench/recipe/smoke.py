@@ -118,6 +118,7 @@ def _training(stage: TrainStage) -> Json:
         "num_threads": 1,
     }
     small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
+    small |= {"kept_logits_gib": None, "gradient_filter": None}
     small |= {"loggers": [], "trust_remote_code": False}
     return small
 

@@ -20,7 +20,7 @@ from rho1bench.modeling.distributed import is_main
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import CorpusStage, PretrainStage
 from rho1bench.selection.score_store import TokenScores
-from rho1bench.selection.selective_lm import SelectiveLM
+from rho1bench.selection.selective_lm import selective_lm
 from rho1bench.selection.selector import Selector
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import BlockDataset, BlockReader, as_is, block_order
@@ -119,7 +119,7 @@ def _trainer(
 
     args = make_arguments(TrainingArguments, context, lm)
     return SelectiveTrainer(
-        model=SelectiveLM(lm, selectors.selection),
+        model=selective_lm(lm, selectors.selection, stage),
         monitor=selectors.monitor,
         average=moving_average(stage, lm, args.device),
         args=args,

@@ -44,7 +44,7 @@ class SelectiveTrainer(ResumableTrainer):
         self.remove_callback(PrinterCallback)
         # compute_loss divides by the tokens of the whole optimizer step, so the Trainer must not divide again.
         self.loss_is_scaled_for_ga = True
-        self._lm = model.lm
+        self._selective = model
         self.selector = model.selector
         self.monitor = monitor
         self._average = average
@@ -62,7 +62,7 @@ class SelectiveTrainer(ResumableTrainer):
     @property
     def lm(self) -> PreTrainedModel:
         """See :class:`ResumableTrainer`."""
-        return self._lm
+        return self._selective.lm
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
@@ -122,8 +122,9 @@ class SelectiveTrainer(ResumableTrainer):
         else:
             inputs = [batch["inputs"] for batch in batches]
             selected = [self._select(*pair) for pair in zip(scores, inputs, strict=True)]
-        for batch, found, mask in zip(batches, scores, selected, strict=True):
-            batch["selected"] = mask
+        counts = torch.stack([mask.sum() for mask in selected]).tolist()
+        for batch, found, mask, count in zip(batches, scores, selected, counts, strict=True):
+            batch |= {"selected": mask, "num_selected": count}
             if self.selector.gives_weights:
                 batch["weights"] = found
         counted = scores if self.selector.gives_weights else selected
@@ -165,7 +166,6 @@ class SelectiveTrainer(ResumableTrainer):
         losses64_BS, eligible_BS = losses_BS.double(), inputs["eligible"]
         weights_BS = outputs.get("weights", selected_BS).double()
         selected_num, all_num = selected_BS.sum().double(), eligible_BS.sum().double()
-        ranked_here = "scores" in outputs and self.selector.needs_losses
         self._sums.append(
             torch.stack(
                 [
@@ -176,7 +176,7 @@ class SelectiveTrainer(ResumableTrainer):
                     selected_num,
                     (losses64_BS * eligible_BS).sum(),
                     all_num,
-                    all_num if ranked_here else all_num - selected_num,
+                    all_num if self._selective.makes_logits_twice else all_num - selected_num,
                 ]
             )
         )
