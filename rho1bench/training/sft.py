@@ -20,7 +20,7 @@ from rho1bench.modeling.causal_lm import size_of_model
 from rho1bench.modeling.distributed import is_main
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import PretrainedModel, SFTStage
-from rho1bench.selection.selective_lm import selective_lm
+from rho1bench.selection.selective_lm import SelectiveLM, selective_lm
 from rho1bench.selection.selector import Selector
 from rho1bench.system.files import sha256_json
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
