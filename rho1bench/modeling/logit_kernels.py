@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 _log = logging.getLogger(__name__)
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class RowMeasures(NamedTuple):
