@@ -55,8 +55,6 @@ class SelectiveLM(nn.Module):
         self.selector = selector
         self.kept_bytes = kept_bytes
         self.gradient_filter = gradient_filter
-        self.makes_logits_twice = True
-        """Whether the last forward pass left the logits of chosen rows to be made again."""
 
     def forward(
         self,
@@ -70,7 +68,8 @@ class SelectiveLM(nn.Module):
     ) -> dict[str, Tensor]:
         """Return ``loss_sum`` (differentiable), ``losses`` (B, S), ``selected`` (B, S); ``scores`` if ranked here.
 
-        Of a rule that gives weights also ``weights`` (B, S), which multiply the losses of ``loss_sum``.
+        Of a rule that gives weights also ``weights`` (B, S), which multiply the losses of ``loss_sum``. And
+        ``forward_rows``: how many rows had logits made that no gradient goes through.
 
         input_ids: (B, T). inputs: what is known of the tokens before, ``eligible`` among it, (B, S) each.
         position_ids: (B, T), which begin anew with every document, mask documents (``corpus.masking``). ``selected``
@@ -85,7 +84,7 @@ class SelectiveLM(nn.Module):
         outputs: dict[str, Tensor] = {}
         eligible = inputs["eligible"]
         if selected is None and self.selector.is_full:
-            selected = eligible
+            selected, num_selected = eligible, eligible.numel()
         ranks = selected is None
         kept = None if score_only else self._kept(hidden_ND, targets_N, with_entropies=ranks)
         known: TokenMeasures | None = None if kept is None else kept.measures
@@ -101,7 +100,8 @@ class SelectiveLM(nn.Module):
             outputs["scores"] = scores
         if weights is not None:
             outputs["weights"] = weights
-        self.makes_logits_twice = kept is None and known is not None
+        is_made_again = kept is None and known is not None
+        outputs["forward_rows"] = (eligible if is_made_again else eligible & ~selected).sum()
         if kept is not None:
             loss_sum, losses_N = _loss_of_kept(kept, hidden_ND, selected, weights, num_selected)
         else:
@@ -116,7 +116,7 @@ class SelectiveLM(nn.Module):
         """Return the logits of all rows, if memory may hold them."""
         most_bytes = default_bytes(hidden_ND.device) if self.kept_bytes is None else self.kept_bytes
         head = output_head(self.lm)
-        if product_bytes(hidden_ND, head) > most_bytes:
+        if most_bytes == 0 or product_bytes(hidden_ND, head) > most_bytes:
             return None
         return KeptLogits(
             hidden_ND,
