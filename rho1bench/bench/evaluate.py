@@ -13,13 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rho1bench.comparison.eval_results import labels, read_results
 from rho1bench.errors import EngineError
 from rho1bench.system.data_root import DATA_VARIABLE
-from rho1bench.system.files import read_json, write_json
+from rho1bench.system.files import read_json
 from rho1bench.system.paths import tasks_dir
 from rho1bench.system.provenance import device, git_state, versions
 
@@ -130,11 +130,3 @@ def report(result: EvalBench) -> str:
             f"{'ratio':16}{result.ratio:9.2f}",
         )
     )
-
-
-def bench(work: EvalWork, json_file: Path | None) -> str:
-    """Measure, write the JSON file if one is named, and return the report."""
-    result = run(work)
-    if json_file is not None:
-        write_json(json_file, asdict(result))
-    return report(result)

@@ -19,7 +19,6 @@ from typing import Any
 from rho1bench.bench.train_cells import HEAD, MODES, Cell, Job
 from rho1bench.bench.train_variants import Workload
 from rho1bench.errors import TrainingError
-from rho1bench.system.files import write_json
 from rho1bench.system.provenance import device as device_name
 from rho1bench.system.provenance import git_state, versions
 
@@ -132,11 +131,3 @@ def report(result: MatrixBench) -> str:
         lines += found.missing
         lines += [f"{words:58}{value:10.3f}" for words, value in result.ratios[name].items() if value is not None]
     return "\n".join(lines)
-
-
-def bench(device: str, json_file: Path | None, minutes: float, rounds: int) -> str:
-    """Measure, write the JSON file if one is named, and return the report."""
-    result = run(device, minutes, rounds=rounds)
-    if json_file is not None:
-        write_json(json_file, asdict(result))
-    return report(result)

@@ -5,12 +5,24 @@ Part of ``cli``; everything but typer is imported inside the commands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
+from rho1bench.cli.console import JsonFile, show
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 bench_app = typer.Typer(help="Measure parts of the suite against a naive version, side by side.", no_args_is_help=True)
+Measured = TypeVar("Measured", bound="DataclassInstance")
+
+
+def _show(result: Measured, report: Callable[[Measured], str], json_file: Path | None) -> None:
+    show(asdict(result), json_file, lambda: typer.echo(report(result)))
 
 
 @bench_app.command("sandbox")
@@ -19,17 +31,19 @@ def bench_sandbox(
     programs: Annotated[int, typer.Option(min=1, help="How many programs both ways run.")] = 60,
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time; default: one a core.")] = None,
     soak: Annotated[int | None, typer.Option(min=10, help="Instead run this many in a row and look for leaks.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Programs a second in the sandbox, beside a fresh interpreter that imports sympy for each program."""
     if soak is not None:
         from rho1bench.bench.soak import soak as run_soak
         from rho1bench.bench.soak import soak_table
 
-        typer.echo(soak_table(list(run_soak(soak))))
+        samples = list(run_soak(soak))
+        show([asdict(one) for one in samples], json_file, lambda: typer.echo(soak_table(samples)))
         return
     from rho1bench.bench.sandbox import report, run
 
-    typer.echo(report(run(outputs or (), programs, workers)))
+    _show(run(outputs or (), programs, workers), report, json_file)
 
 
 @bench_app.command("grade")
@@ -39,6 +53,7 @@ def bench_grade(
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="As for `grade`; default: RHO1BENCH_DATA.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a core.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure the grader against a fresh process pool a file with sympy on every pair, in one run.
 
@@ -49,18 +64,19 @@ def bench_grade(
     from rho1bench.system.packages import missing_packages
 
     with missing_packages("`rho1bench bench grade`"):
-        typer.echo(report(run(input or (), data_root, workers)))
+        _show(run(input or (), data_root, workers), report, json_file)
 
 
 @bench_app.command("score")
 def bench_score(
     rounds: Annotated[int, typer.Option(min=1, help="How often each way scores the blocks.")] = 7,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Tokens a second of scoring, beside a bare forward pass of the same model over the same blocks."""
     from rho1bench.bench.score import report, run
 
-    typer.echo(report(run(rounds, threads)))
+    _show(run(rounds, threads), report, json_file)
 
 
 @bench_app.command("train")
@@ -71,13 +87,13 @@ def bench_train(
             help="Shapes, eager and compiled, as on a GPU; cpu tries that at a tiny size. Default: see above."
         ),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Keep the figures here.")] = None,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Turns of each way; default: 7 of one step, on a GPU 2 of 4.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, help="With --device: begin no measurement after this time.")] = 5.0,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Blocks a step on a CPU; default: 4.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: one a core.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Tokens a second and peak memory of selective training at 60%, beside naive SLM and plain CLM, in one run.
 
@@ -87,13 +103,14 @@ def bench_train(
     import torch
 
     if device is None and not torch.cuda.is_available():
-        from rho1bench.bench.train import bench
+        from rho1bench.bench.train import measure, report
 
-        typer.echo(bench(json_file, rounds or 7, batch_size, threads))
+        _show(measure(rounds or 7, batch_size, threads), report, json_file)
         return
-    from rho1bench.bench.train_matrix import bench as bench_matrix
+    from rho1bench.bench import train_matrix
 
-    typer.echo(bench_matrix(device or "cuda", json_file, minutes, rounds or 2))
+    result = train_matrix.run(device or "cuda", minutes, rounds=rounds or 2)
+    _show(result, train_matrix.report, json_file)
 
 
 @bench_app.command("eval")
@@ -107,10 +124,10 @@ def bench_eval(
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts in work at once.")] = 64,
     max_model_len: Annotated[int, typer.Option(min=8, help="Context in tokens.")] = 512,
     data_root: Annotated[Path | None, typer.Option(help="As for `eval`; default: RHO1BENCH_DATA.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Keep the figures here.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Seconds of `rho1bench eval` beside plain lm-eval on the same task, rows and engine, start-up included."""
-    from rho1bench.bench.evaluate import EvalWork, bench
+    from rho1bench.bench.evaluate import EvalWork, report, run
 
     work = EvalWork(checkpoint, task, engine, limit, batch_size, max_model_len, data_root)
-    typer.echo(bench(work, json_file))
+    _show(run(work), report, json_file)
