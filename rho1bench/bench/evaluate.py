@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rho1bench.comparison.eval_results import labels, read_results
-from rho1bench.errors import EngineError
+from rho1bench.errors import CheckpointError, EngineError
 from rho1bench.system.data_root import DATA_VARIABLE
 from rho1bench.system.files import read_json
 from rho1bench.system.paths import tasks_dir
@@ -60,7 +60,9 @@ class EvalWork:
 
 
 def run(work: EvalWork) -> EvalBench:
-    """Evaluate both ways, in this order; raises EngineError where one of them fails."""
+    """Evaluate both ways, in this order; raises CheckpointError for no folder, EngineError where one of them fails."""
+    if not work.checkpoint.is_dir():
+        raise CheckpointError(f"{work.checkpoint}: no such folder; expected a checkpoint.")
     with tempfile.TemporaryDirectory() as folder:
         plain_seconds = _timed("plain lm-eval", plain_command(work, Path(folder) / "plain"), work)
         our_seconds = _timed("rho1bench eval", our_command(work, Path(folder) / "ours"), work)

@@ -115,7 +115,7 @@ def bench_train(
 
 @bench_app.command("eval")
 def bench_eval(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder.", exists=True, file_okay=False)],
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder.")],
     task: Annotated[
         str, typer.Option(help="A task with exact_match, by name: rho1_gsm8k_cot for example.")
     ] = "mini_gsm8k",

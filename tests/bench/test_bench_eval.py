@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rho1bench.bench import evaluate
 from rho1bench.bench.evaluate import EvalBench, EvalWork
-from rho1bench.errors import EngineError
+from rho1bench.errors import CheckpointError, EngineError
 
 WORK = EvalWork(Path("model"), "mini_gsm8k", limit=3, batch_size=4, max_model_len=256)
 
@@ -27,10 +28,12 @@ def test_both_ways_are_asked_for_the_same() -> None:
     assert "max_model_len=512" in gpu[gpu.index("--model_args") + 1]
 
 
-def test_one_that_fails_is_named_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_fails_is_named_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import sys; print('no such model'); sys.exit(3)"
     monkeypatch.setattr(evaluate, "plain_command", lambda work, output: [sys.executable, "-c", script])
     with pytest.raises(EngineError, match="plain lm-eval ended with code 3:\nno such model"):
+        evaluate.run(replace(WORK, checkpoint=tmp_path))
+    with pytest.raises(CheckpointError, match="model: no such folder"):
         evaluate.run(WORK)
 
 
