@@ -100,16 +100,15 @@ def bench_train(
     Where there is no GPU: one small model, each way in a process of its own. On a GPU (--device cuda, the default
     there): two shapes, eager and compiled, also beside CLM with head and loss compiled, and the head alone.
     """
-    import torch
+    from rho1bench.bench import train_matrix
 
-    if device is None and not torch.cuda.is_available():
+    chosen = device or train_matrix.default_device()
+    if chosen is None:
         from rho1bench.bench.train import measure, report
 
         _show(measure(rounds or 7, batch_size, threads), report, json_file)
         return
-    from rho1bench.bench import train_matrix
-
-    result = train_matrix.run(device or "cuda", minutes, rounds=rounds or 2)
+    result = train_matrix.run(chosen, minutes, rounds=rounds or 2)
     _show(result, train_matrix.report, json_file)
 
 
