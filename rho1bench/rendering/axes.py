@@ -33,6 +33,15 @@ FIGURE_STYLE = """
 .chart .open{fill:var(--ink-2);fill-opacity:.1}
 .chart .ahead{fill:var(--s0);fill-opacity:.25;stroke:var(--s0)}
 .chart .behind{fill:var(--s1);fill-opacity:.25;stroke:var(--s1)}
+.chart .ground{fill:none}
+.chart .mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;
+ font-size:12px;fill:var(--ink)}
+.chart .ground.g0{fill:var(--s0);fill-opacity:.3}.chart .ground.g1{fill:var(--s1);fill-opacity:.3}
+.chart .ground.g2{fill:var(--s2);fill-opacity:.3}.chart .ground.g3{fill:var(--s3);fill-opacity:.4}
+.chart .ground.l0{fill:var(--s1);fill-opacity:.5}.chart .ground.l1{fill:var(--s1);fill-opacity:.2}
+.chart .ground.l2{stroke:var(--line)}
+.chart .ground.l3{fill:var(--s0);fill-opacity:.2}.chart .ground.l4{fill:var(--s0);fill-opacity:.5}
+.chart .shade{fill:var(--s0);stroke:none}
 .chart .f0{fill:var(--s0)}.chart .f1{fill:var(--s1)}.chart .f2{fill:var(--s2)}.chart .f3{fill:var(--s3)}
 @media (prefers-color-scheme:dark){.chart{--ink:#e8e9ec;--ink-2:#a3a9b6;--line:#2c3038;--s0:#6db4f0;--s1:#f0955a;
  --s2:#85c788;--s3:#c595db}}

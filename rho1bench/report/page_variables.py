@@ -14,11 +14,11 @@ from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
 from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, TrainingSummary
 from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.figure import Figure
 from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
 from rho1bench.report.bits_tables import bits_tables
 from rho1bench.report.contest_section import SuiteSection, contest_suites, contest_view
-from rho1bench.report.figures import Figure
 from rho1bench.report.run_data import RunData
 
 
