@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rho1bench.analysis.drawing import (
     PASSAGE_HEADER,
     AnalysisFigure,
+    Rows,
     against_tokens,
     line_chart,
     made,
@@ -73,7 +74,7 @@ def perplexity_figure(found: ChosenPerplexity) -> AnalysisFigure:
         for style, place in enumerate(drawn)
         if (points := against_tokens(found.places, found.perplexities[place]))
     ]
-    values = [[at.tokens, *row] for at, row in zip(found.places, found.perplexities, strict=True)]
+    values: Rows = [[at.tokens, *row] for at, row in zip(found.places, found.perplexities, strict=True)]
     return made(
         "figure-8",
         line_chart(
@@ -105,7 +106,7 @@ def _rates(name: str, title: str, rates: Sequence[GroupRate], whole: float, capt
     described = "; ".join(f"{bar.name} {fmt.percent(bar.value, 0)}%" for bar in bars)
     rule = (whole, f"all {fmt.percent(whole, 0)}%")
     chart = BarChart(title, f"{described}.", bars, lambda value: f"{fmt.percent(value, 0)}%", rule)
-    values = [[one.name, one.num_tokens, one.num_kept, one.num_kept / one.num_tokens] for one in rates]
+    values: Rows = [[one.name, one.num_tokens, one.num_kept, one.num_kept / one.num_tokens] for one in rates]
     return made(name, chart, ("group", "tokens", "kept", "rate"), values, caption, is_panel=True)
 
 
@@ -131,13 +132,15 @@ def over_training_figure(found: Choices) -> AnalysisFigure:
     )
     chart = Chart(title, f"{ends}.", "tokens", "% kept", series, fmt.short_count, percent_tick, size=WIDE)
     every = [one.name for one in found.by_kind]
-    values = [[at.place.tokens, at.share, *(at.by_kind.get(kind) for kind in every)] for at in found.over_training]
+    values: Rows = [
+        [at.place.tokens, at.share, *(at.by_kind.get(kind) for kind in every)] for at in found.over_training
+    ]
     trained = found.kept_in_training
     caption = "Of this text, all tokens ranked together; the commonest kinds are drawn."
     if trained:
         lowest, highest = min(share for _, share in trained), max(share for _, share in trained)
-        ends = list(dict.fromkeys((fmt.percent(lowest), fmt.percent(highest))))
-        caption += f" Training itself kept {' to '.join(ends)}% of each step's tokens."
+        between = dict.fromkeys((fmt.percent(lowest), fmt.percent(highest)))
+        caption += f" Training itself kept {' to '.join(between)}% of each step's tokens."
     return made("kept-over-training", chart, ["tokens", "all", *every], values, caption)
 
 
@@ -154,7 +157,7 @@ def histogram_figure(found: Histogram) -> AnalysisFigure:
         "Excess losses of all tokens", f"{words}.", "loss minus reference loss, nats", "% of tokens", series, short,
         percent_tick, size=WIDE,
     )  # fmt: skip
-    values = [[x, *(counts[place] for counts in found.counts)] for place, x in enumerate(middles)]
+    values: Rows = [[x, *(counts[place] for counts in found.counts)] for place, x in enumerate(middles)]
     header = ["excess", *(f"tokens at {fmt.short_count(place.tokens)}" for place in found.places)]
     return made("excess-loss", chart, header, values, "The outermost counts hold everything beyond them.")
 
@@ -175,7 +178,7 @@ def agreement_figure(found: Agreement) -> AnalysisFigure:
         {_name(rule): rule.split("_") for rule in found.rules},
         [Panel(f"in common, {keeps}; below it the rank correlation", cells)],
     )
-    values = [
+    values: Rows = [
         [left, right, found.in_common[row][column], found.correlation[row][column]]
         for row, left in enumerate(found.rules)
         for column, right in enumerate(found.rules)

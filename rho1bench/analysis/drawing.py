@@ -15,6 +15,7 @@ from rho1bench.rendering.token_text import PLAIN, ShownPassage, ShownToken, Toke
 
 Value = str | int | float | None
 Values = Sequence[Sequence[Value]]
+Rows = list[list[Value]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def shown_passage(heading: str, passage: Passage, grounds: Sequence[str], words:
     return ShownPassage(heading, tokens)
 
 
-def passage_values(passages: Sequence[tuple[str, Passage]], words: Sequence[str]) -> list[list[Value]]:
+def passage_values(passages: Sequence[tuple[str, Passage]], words: Sequence[str]) -> Rows:
     """Return one row a token: which passage, its place, its text, what is said of it, its loss."""
     return [
         [heading, place, piece, words[mark] if mark >= 0 else "no target", loss]

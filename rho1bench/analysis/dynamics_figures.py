@@ -8,6 +8,7 @@ from typing import Literal
 from rho1bench.analysis.drawing import (
     PASSAGE_HEADER,
     AnalysisFigure,
+    Rows,
     against_tokens,
     line_chart,
     made,
@@ -56,7 +57,9 @@ def _classes(found: ClassDynamics, name: str) -> AnalysisFigure:
         for label, share, means, style in zip(CLASSES, found.shares, found.means, _STYLES, strict=True)
         if (points := against_tokens(found.places, means))
     ]
-    values = [[label, share, *means] for label, share, means in zip(CLASSES, found.shares, found.means, strict=True)]
+    values: Rows = [
+        [label, share, *means] for label, share, means in zip(CLASSES, found.shares, found.means, strict=True)
+    ]
     header = ["class", "share", *(f"loss at {fmt.short_count(place.tokens)}" for place in found.places)]
     return made(
         f"figure-3-{found.stage}",
@@ -77,7 +80,7 @@ def _restless(found: ClassDynamics, name: str) -> AnalysisFigure:
         if (points := against_tokens(found.places, line.losses))
     ]
     header = ["token", "after", "class", *(f"loss at {fmt.short_count(place.tokens)}" for place in found.places)]
-    values = [[line.token, line.before, CLASSES[line.token_class], *line.losses] for line in found.restless]
+    values: Rows = [[line.token, line.before, CLASSES[line.token_class], *line.losses] for line in found.restless]
     return made(
         f"figure-3-restless-{found.stage}",
         line_chart(f"Tokens whose losses waver most, {name}", series, "nats"),
@@ -173,7 +176,7 @@ def _accuracy(found: AccuracyByLoss, part: str, series: Sequence[Series], fit: F
         words += f"{fit.c_ci[1]:.3g}), R² = {fit.r_squared:.2f}, {fit.num_points} points"
     title = f"Accuracy on {found.suite} against {part} loss"
     chart = Chart(title, f"{words}.", "nats", "% correct", drawn, short, percent_tick, size=PANEL)
-    values = [[s.name, loss, accuracy] for s in series for loss, accuracy in s.points]
+    values: Rows = [[s.name, loss, accuracy] for s in series for loss, accuracy in s.points]
     caption = f"Acc = log(a L + c): {words}." if fit else "Too few points for a fit."
     return made(f"figure-7-{part}", chart, ("stage", "loss", "accuracy"), values, caption, is_panel=True)
 
@@ -188,6 +191,6 @@ def ratio_figure(found: AccuracyByRatio) -> AnalysisFigure:
     words = f"Highest at {fmt.percent(best[0], 0)}% with {fmt.percent(best[1])}% correct."
     series = [Series(found.rule, 0, means, band=ranges, markers=True)]
     chart = Chart(title, words, "% selected", "% correct", series, percent_tick, percent_tick, size=WIDE)
-    values = [[point.ratio, stage, value] for point in found.points for stage, value in point.accuracies.items()]
+    values: Rows = [[point.ratio, stage, value] for point in found.points for stage, value in point.accuracies.items()]
     caption = "As figure 9 of the paper. 100% is the stage of the same matrix that selects nothing."
     return made("figure-9", chart, ("ratio", "stage", "accuracy"), values, f"{caption} Band: lowest to highest seed.")

@@ -6,11 +6,8 @@ for each figure an SVG and its numbers as CSV. Place in the pipeline: after trai
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,12 +16,9 @@ from rho1bench.analysis.accuracy import accuracy_by_loss, accuracy_by_ratio, sui
 from rho1bench.analysis.checkpoint_scores import LOSS, evenly_spread
 from rho1bench.analysis.checkpoints import Curve, ScoreCache, curve_of
 from rho1bench.analysis.choices import ChoiceAnalysis, split_losses
-from rho1bench.analysis.drawing import AnalysisFigure
 from rho1bench.analysis.dynamics import HIGH, LOW, Dynamics, token_dynamics
-from rho1bench.analysis.figures import sections_of
-from rho1bench.analysis.page import page
+from rho1bench.analysis.files import write_analysis
 from rho1bench.analysis.results import (
-    ANALYSIS,
     AccuracyByLoss,
     AccuracyByRatio,
     Analysis,
@@ -36,9 +30,7 @@ from rho1bench.analysis.text import AnalysedText, Floats
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import AnalysisStage, CorpusStage
-from rho1bench.system.files import write_json, write_text
 
-PAGE = "analysis.html"
 JUMP = 1.0
 """Nats above its earlier mean at which a token's last loss is a jump (figure 12)."""
 _RESTLESS = 2
@@ -53,27 +45,8 @@ def run(context: StageContext) -> None:
     if context.options.num_threads is not None:
         torch.set_num_threads(context.options.num_threads)
     found = analyse(context)
-    write(context.folder, found)
+    write_analysis(context.folder, found)
     shutil.rmtree(context.folder / "scores", ignore_errors=True)
-
-
-def write(folder: Path, found: Analysis) -> None:
-    """Write numbers, figures, tables and page."""
-    sections = sections_of(found)
-    for one in (figure for section in sections for figure in section.figures):
-        write_text(folder / "figures" / f"{one.figure.name}.svg", one.figure.file())
-        write_text(folder / "figures" / f"{one.figure.name}.csv", as_csv(one))
-    write_text(folder / PAGE, page(found, sections))
-    write_json(folder / ANALYSIS, found.model_dump(mode="json", by_alias=True))
-
-
-def as_csv(figure: AnalysisFigure) -> str:
-    """Return a figure's numbers, unrounded, under their names."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(figure.figure.header)
-    writer.writerows(figure.values)
-    return out.getvalue()
 
 
 def analyse(context: StageContext) -> Analysis:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
+from rho1bench.analysis.figures import sections_of
+from rho1bench.analysis.page import described, sections_html
 from rho1bench.answers.page import address
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
@@ -91,6 +93,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "losses": charts.losses,
         "trajectory_n": {suite: fmt.count(points[0].n) for suite, points in run.trajectory.items() if points},
         "probe": _probe(run),
+        "analysis": _analysis(run),
         "checkpoints": [
             table for suite, entry in summary.scores.items() if (table := _checkpoints(suite, entry, shown))
         ],
@@ -248,10 +251,23 @@ def _probe(run: RunData) -> dict[str, object] | None:
         "sentence": findings.selection(shares, last_step, fmt.label_name(run.probe_stage)),
         "moments": list(names.values()),
         "shares": [_share(share, moments) for share in shares],
+        "groups": {token.group for passage in run.probe for token in passage.tokens},
         "num_tokens": fmt.count(sum(len(passage.tokens) - 1 for passage in last)),
         "num_blocks": len(last),
         "last": [_passage(passage, names) for passage in last[: token_passages.NUM_PASSAGES]],
         "over_time": [_passage(passage, names) for passage in first_block] if len(moments) > 1 else [],
+    }
+
+
+def _analysis(run: RunData) -> dict[str, object] | None:
+    if run.analysis is None:
+        return None
+    sections = sections_of(run.analysis)
+    return {
+        "text": described(run.analysis),
+        "notes": run.analysis.notes,
+        "sections": sections,
+        "html": sections_html(sections, heading=3),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rho1bench.analysis.results import Analysis, read_analysis
 from rho1bench.comparison.accuracy_points import AccuracyPoint, PointSource, accuracy_points
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import Comparison, read_comparison
@@ -53,6 +54,8 @@ class RunData:
     seconds: Mapping[str, float | None]
     probe_stage: str | None
     probe: Sequence[token_passages.Passage]
+    analysis: Analysis | None = None
+    """What the stage ``analysis`` found, where the report names one."""
 
     def arm_cost(self, stage: str) -> ArmCost | None:
         """Return the operations of a stage's training and of what it needed; None where they are not known."""
@@ -96,6 +99,7 @@ def read_run(context: StageContext) -> RunData:
         seconds={name: _seconds(context.input(name)) for name in order if name in context.inputs},
         probe_stage=probe_stage,
         probe=probe,
+        analysis=None if stage.analysis is None else read_analysis(context.input(stage.analysis)),
     )
 
 
