@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rho1bench.analysis.run_folder import context_in_run, recipe_of_run
 from rho1bench.analysis.stage import run
 from rho1bench.errors import DataError
-from rho1bench.pipeline.stage import RunOptions, StageContext
+from rho1bench.pipeline.stage import RunOptions
 from rho1bench.recipe import AnalysisStage, EvalStage, PretrainStage, Recipe
-from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system.files import remove_temporaries
 from rho1bench.system.progress import Progress
 
@@ -27,7 +27,7 @@ def analyze(
 
     Raises DataError for a folder that holds no run of one seed, and for stages that the run does not have.
     """
-    recipe = _recipe_of(folder)
+    recipe = recipe_of_run(folder)
     place = output or folder / "analysis"
     chosen = list(stages) or default_stages(recipe, folder)
     fields = {"corpus": corpus, "suite": suite, "evaluation": _evaluation(recipe, folder), "num_tokens": num_tokens}
@@ -35,23 +35,12 @@ def analyze(
     _check(recipe, folder, stage)
     place.mkdir(parents=True, exist_ok=True)
     remove_temporaries(place)
-    inputs = {one.name: folder / "stages" / one.name for one in recipe.stages}
     progress = Progress("analyze")
     try:
-        run(StageContext(recipe, stage, place, inputs, recipe.seed, progress, RunOptions(num_threads=num_threads)))
+        run(context_in_run(recipe, folder, stage, place, progress, RunOptions(num_threads=num_threads)))
     finally:
         progress.close()
     return place
-
-
-def _recipe_of(folder: Path) -> Recipe:
-    if not (folder / "recipe.yaml").is_file():
-        raise DataError(f"{folder}: holds no run (recipe.yaml is missing). Give a folder that `rho1bench run` made.")
-    recipe = load_recipe(str(folder / "recipe.yaml"))
-    if recipe.seeds:
-        names = ", ".join(f"seed-{seed}" for seed in recipe.seeds)
-        raise DataError(f"{folder}: holds a run of each of several seeds; analyse one of {names} in it.")
-    return recipe
 
 
 def default_stages(recipe: Recipe, folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,27 @@ from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.corpus.token_bytes import token_pieces
 from rho1bench.corpus.tokenizer import load_raw_tokenizer
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 PASSAGE_TOKENS = 160
 NUM_PASSAGES = 2
 NO_MARK = -1
+
+
+def shown_texts(tokenizer: Tokenizer, ids: Sequence[int], pieces: Mapping[int, bytes] | None = None) -> list[str]:
+    """Return the text of each token; a character that several tokens make stands at the last of them.
+
+    ``pieces`` are :func:`~rho1bench.corpus.token_bytes.token_pieces`, where the caller has them.
+    """
+    known = token_pieces(tokenizer) if pieces is None else pieces
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    return [
+        decoder.decode(piece) if (piece := known.get(token, b"")) else str(tokenizer.id_to_token(token))
+        for token in ids
+    ]
 
 
 @dataclass(frozen=True)
@@ -87,13 +104,8 @@ class AnalysedText:
         return token_pieces(load_raw_tokenizer(self.tokenizer))
 
     def shown_pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the text of each token; a character that several tokens make stands at the last of them."""
-        tokenizer = load_raw_tokenizer(self.tokenizer)
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        return [
-            decoder.decode(piece) if (piece := self._pieces.get(token, b"")) else str(tokenizer.id_to_token(token))
-            for token in ids
-        ]
+        """Return the text of each token."""
+        return shown_texts(load_raw_tokenizer(self.tokenizer), ids, self._pieces)
 
     def passages(self, marks_N: npt.NDArray[np.generic], losses_BT: Floats) -> list[Passage]:
         """Return the beginnings of the first block and of one in the middle, with a mark a token."""

@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z]\w*_\w+|[a-z]+[A-Z]\w*(?=[.(\[])|\w+\(\)")
 """Identifiers inside prose."""
 _EQUATION = re.compile(r"^[\d\s+\-*/=().,x]*$")
 """A line of arithmetic is none of code."""
-_PROSE = re.compile(r"(?:\b[A-Za-z']+ ){3}[A-Za-z']+\b(?!\()|\\[A-Za-z]{2,}|\$[^$\n]+\$")
+_PROSE = re.compile(r"(?:\b[A-Za-z']+ ){3}[A-Za-z']+\b(?!\()|\\[A-Za-z]{2,}|\$[^$\n]+\$|</?[A-Za-z][^<>\n]*>|&\w+;")
 _OPERATORS = frozenset("+-*/=<>^%|&~")
 
 
@@ -90,7 +90,7 @@ def _character_kinds(text: str) -> list[int]:
 
 
 def _is_prose(line: str) -> bool:
-    """Four words in a row, parted by blanks alone, are a sentence, whatever it ends with; LaTeX is mathematics."""
+    """Four words in a row, parted by blanks alone, are a sentence, whatever it ends with; LaTeX and HTML are markup."""
     return _PROSE.search(line) is not None
 
 
