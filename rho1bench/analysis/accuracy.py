@@ -12,6 +12,7 @@ from rho1bench.analysis.loss_fit import LossFit, fit_log
 from rho1bench.analysis.results import AccuracyAt, AccuracyByLoss, AccuracyByRatio, Fit, RatioPoint, SplitLosses
 from rho1bench.comparison.accuracy_points import PointSource, accuracy_points
 from rho1bench.comparison.eval_results import LabelScores, labels, read_label, read_results
+from rho1bench.errors import DataError
 from rho1bench.recipe import PretrainStage, Recipe
 
 _CURVE_POINTS = 41
@@ -21,6 +22,13 @@ def suite_along_the_way(evaluation: Path) -> str | None:
     """Return the first suite on which checkpoints along the way were evaluated; None where none was."""
     along = [label for label in labels(evaluation) if "@" in label]
     return next(iter(read_results(evaluation, along[0]).suites), None) if along else None
+
+
+def check_suite(evaluation: Path, suite: str | None) -> None:
+    """Raise DataError for a suite that no checkpoint was evaluated on."""
+    known = dict.fromkeys(name for label in labels(evaluation) for name in read_results(evaluation, label).suites)
+    if suite is not None and suite not in known:
+        raise DataError(f"{evaluation}: nothing was evaluated on {suite!r}; suites: {', '.join(known) or 'none'}.")
 
 
 def accuracy_by_loss(

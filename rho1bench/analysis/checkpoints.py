@@ -72,15 +72,15 @@ class ScoreCache:
     def __init__(self, context: StageContext, text: AnalysedText) -> None:
         self._stage, self._folder = context.config(AnalysisStage), context.folder / "scores"
         self._text, self._progress = text, context.progress
-        self._known: dict[str, Scores] = {}
+        self._known: dict[Path, Scores] = {}
 
     def scores(self, checkpoint: Path) -> Scores:
         """Return loss and entropy, (B, T, 2); raises CheckpointError as ``checkpoint_scores``."""
-        key = self._key(checkpoint)
-        if key not in self._known:
-            path = self._folder / f"{key}.npy"
-            self._known[key] = np.load(path, allow_pickle=False) if path.is_file() else self._make(checkpoint, path)
-        return self._known[key]
+        if checkpoint not in self._known:
+            path = self._folder / f"{self._key(checkpoint)}.npy"
+            found = np.load(path, allow_pickle=False) if path.is_file() else self._make(checkpoint, path)
+            self._known[checkpoint] = found
+        return self._known[checkpoint]
 
     def losses_CN(self, curve: Curve) -> Scores:
         """Return the losses of the tokens that have a target at each checkpoint, (C, N)."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from rho1bench.analysis.accuracy import accuracy_by_loss, accuracy_by_ratio, suite_along_the_way
+from rho1bench.analysis.accuracy import accuracy_by_loss, accuracy_by_ratio, check_suite, suite_along_the_way
 from rho1bench.analysis.checkpoint_scores import LOSS, evenly_spread
 from rho1bench.analysis.checkpoints import Curve, ScoreCache, curve_of
 from rho1bench.analysis.choices import ChoiceAnalysis, split_losses
@@ -156,6 +156,7 @@ def _accuracies(
     if stage.evaluation is None:
         return None, None
     evaluation = context.input(stage.evaluation)
+    check_suite(evaluation, stage.suite)
     suite = stage.suite or suite_along_the_way(evaluation)
     by_loss = accuracy_by_loss(evaluation, suite, curves, split, context.seed) if suite is not None else None
     return by_loss, accuracy_by_ratio(context.recipe, evaluation, stage.suite, curves[place].stage)
