@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,8 +36,11 @@ def tokens(
     ratio: Annotated[float, typer.Option(min=0.001, max=1.0, help="Share that is kept.")] = 0.6,
     most: Most = 60,
     html: TokenPage = None,
+    json_file: JsonFile = None,
 ) -> None:
     """A text token by token: losses, entropies, excess, and what a rule would keep of it."""
+    from dataclasses import asdict
+
     from rho1bench.analysis.inspection import inspect_text
 
     name = rule or ("training_loss" if reference is None else "excess_loss")
@@ -45,7 +48,7 @@ def tokens(
     rows = [_token_row(place, token) for place, token in enumerate(found)]
     kept = sum(token.is_kept for token in found)
     words = f"{name} keeps {kept} of {len(found) - 1} tokens."
-    _print_rows(_TOKEN_HEADER, rows, most, words)
+    show([asdict(token) for token in found], json_file, lambda: _print_rows(_TOKEN_HEADER, rows, most, words))
     if html is not None:
         from rho1bench.analysis.token_page import KEPT_GROUND, token_page
         from rho1bench.rendering.token_text import PLAIN, ShownPassage, ShownToken
@@ -59,7 +62,7 @@ def tokens(
         ]  # fmt: skip
         title = f"What {name} keeps, as {model} reads it"
         write_text(html, token_page(title, words, [ShownPassage("Text", shown)], _TOKEN_HEADER, rows))
-        typer.echo(f"page: {html}")
+        typer.echo(f"wrote {html}", err=json_file == Path("-"))
 
 
 def batch(
@@ -69,8 +72,11 @@ def batch(
     block: Annotated[int, typer.Option(min=0, help="Row of the batch whose tokens are printed.")] = 0,
     most: Most = 60,
     html: TokenPage = None,
+    json_file: JsonFile = None,
 ) -> None:
     """What the trainer saw in one optimizer step: text, eligible and selected tokens, weights, positions."""
+    from dataclasses import asdict
+
     from rho1bench.analysis.run_folder import context_in_run, recipe_of_run
     from rho1bench.errors import DataError
     from rho1bench.pipeline.stage import RunOptions
@@ -87,8 +93,12 @@ def batch(
     if block >= len(found.blocks):
         raise DataError(f"--block {block}: the batch has {len(found.blocks)} rows, 0 to {len(found.blocks) - 1}.")
     words = _batch_words(found, stage)
-    _print_blocks(found)
-    _print_rows(_SEEN_HEADER, _seen_rows(found.blocks[block]), most, words)
+
+    def tables() -> None:
+        _print_blocks(found)
+        _print_rows(_SEEN_HEADER, _seen_rows(found.blocks[block]), most, words)
+
+    show(asdict(found), json_file, tables)
     if html is not None:
         from rho1bench.analysis.token_page import token_page
         from rho1bench.system.files import write_text
@@ -96,7 +106,7 @@ def batch(
         rows = [row for one in found.blocks for row in _seen_rows(one)]
         passages = [_seen_passage(one) for one in found.blocks]
         write_text(html, token_page(f"{stage}, step {step}", words, passages, _SEEN_HEADER, rows))
-        typer.echo(f"page: {html}")
+        typer.echo(f"wrote {html}", err=json_file == Path("-"))
 
 
 def _text_of(argument: str) -> str:

@@ -14,12 +14,16 @@ from eval_folders import write_label
 from rho1bench.analysis import stage as analysis_stage
 from rho1bench.analysis.checkpoint_scores import checkpoint_scores
 from rho1bench.analysis.dynamics import token_dynamics
+from rho1bench.analysis.inspection import inspect_text
 from rho1bench.analysis.results import Analysis, read_analysis
 from rho1bench.corpus.packed_corpus import PackedCorpus
+from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.recipe import Recipe
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.system.progress import SilentProgress
+from rho1bench.training.batch_view import read_batch
+from rho1bench.training.datasets import block_order
 
 TASKS = {"mini_gsm8k": 0, "mini_sat": 1}
 
@@ -123,3 +127,49 @@ def test_another_text_is_read_with_the_reference_itself(run: Path, tmp_path: Pat
     assert found.choices is not None
     assert found.choices.num_kept == int(0.6 * found.num_tokens)
     assert found.accuracy_by_loss is None
+
+
+def test_a_text_token_by_token(run: Path) -> None:
+    """Ranked alone, of tokens that are those of the text again; a rule without its input is refused."""
+    model, reference = str(run / "slm/checkpoint"), str(run / "reference/checkpoint")
+    text = "Question: Kim has 13 hats.\nAnswer: 13-6=7. 你好"
+    found = inspect_text(text, model, reference, "excess_loss", 0.5)
+    assert "".join(token.text for token in found[1:]) == text
+    excess = [token.loss - token.reference_loss for token in found[1:]]
+    assert [token.score for token in found[1:]] == pytest.approx(excess)
+    assert sorted(token.score for token in found if token.is_kept) == sorted(excess)[-(len(excess) // 2) :]
+    weights = inspect_text(text, model, None, "probability_weight", 0.5)
+    assert [token.score for token in weights[1:]] == pytest.approx([np.exp(-token.loss) for token in weights[1:]])
+    for rule, words in (
+        ("excess_loss", "--reference"),
+        ("base_excess_loss", "--reference"),
+        ("nope", "rho1bench rules"),
+    ):
+        with pytest.raises(DataError, match=words):
+            inspect_text(text, model, None, rule, 0.5)
+
+
+def test_a_long_text_is_read_in_parts(run: Path) -> None:
+    found = inspect_text("Ben has 7 balls. " * 60, str(run / "slm/checkpoint"), None, "training_loss", 0.5)
+    assert len(found) > 160  # the context of the model
+    assert all(token.loss is not None for token in found[1:])
+
+
+def test_a_batch_is_what_the_trainer_saw(run: Path, tmp_path: Path) -> None:
+    context, corpus, store = context_of(run, tmp_path), PackedCorpus(run / "web"), TokenScores(run / "scores")
+    found = read_batch(context, "slm", 5)
+    order = block_order(len(corpus), 12 * 8, 0, corpus.fingerprint)[4 * 8 : 5 * 8].tolist()
+    assert [one.block for one in found.blocks] == order
+    assert (found.asked, found.is_exact) == ("slm@000004", True)
+    checkpoint = run / "slm/checkpoints/step-000004"
+    excess = checkpoint_scores(checkpoint, corpus, order)[:, 1:, 0] - np.stack([store.block(b)[1:, 0] for b in order])
+    kept = np.array([[token.is_kept for token in one.tokens[1:]] for one in found.blocks])
+    assert kept.sum() == int(0.6 * kept.size)
+    assert excess[kept].min() >= excess[~kept].max()
+    assert {token.weight for one in found.blocks for token in one.tokens} == {0.0, 1.0}
+    assert not read_batch(context, "slm", 6).is_exact
+    everything = read_batch(context, "clm", 1)
+    assert everything.asked is None
+    assert all(token.is_kept for one in everything.blocks for token in one.tokens[1:])
+    with pytest.raises(DataError, match="the steps 1 to 12"):
+        read_batch(context, "slm", 13)
