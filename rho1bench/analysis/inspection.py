@@ -129,7 +129,14 @@ def _rows(
     rows = [InspectedToken(texts[0])]
     reference = scores.get("reference")
     for place, text in enumerate(texts[1:]):
-        own = [float(value) for value in scores[""][place]]
-        beside = [None, None] if reference is None else [float(value) for value in reference[place]]
-        rows.append(InspectedToken(text, *own, *beside, values[place], bool(kept[place])))
+        token = InspectedToken(
+            text,
+            loss=float(scores[""][place, 0]),
+            entropy=float(scores[""][place, 1]),
+            reference_loss=None if reference is None else float(reference[place, 0]),
+            reference_entropy=None if reference is None else float(reference[place, 1]),
+            score=values[place],
+            is_kept=bool(kept[place]),
+        )
+        rows.append(token)
     return rows

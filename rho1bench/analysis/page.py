@@ -12,7 +12,7 @@ from rho1bench import __version__
 from rho1bench.analysis.drawing import AnalysisFigure, Section
 from rho1bench.analysis.results import Analysis
 from rho1bench.rendering import numbers as fmt
-from rho1bench.rendering.axes import FIGURE_STYLE
+from rho1bench.rendering.axes import FIGURE_STYLE, TOKEN_STYLE
 from rho1bench.rendering.templates import html_environment, page_style
 from rho1bench.rendering.token_text import TokenText
 
@@ -31,7 +31,7 @@ def page(found: Analysis, sections: Sequence[Section]) -> str:
             navigation=[(section.name, section.title) for section in sections],
             sections=sections_html(sections),
             style=page_style(),
-            figure_style=FIGURE_STYLE,
+            figure_style=FIGURE_STYLE + TOKEN_STYLE,
             version=__version__,
         )
     )

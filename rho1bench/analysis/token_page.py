@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rho1bench import __version__
-from rho1bench.rendering.axes import FIGURE_STYLE
+from rho1bench.rendering.axes import FIGURE_STYLE, TOKEN_STYLE
 from rho1bench.rendering.figure import Figure
 from rho1bench.rendering.templates import html_environment, page_style
 from rho1bench.rendering.token_text import PLAIN, ShownPassage, TokenText
@@ -24,5 +24,10 @@ def token_page(
     figure = Figure("tokens", title, text, header, rows)
     template = html_environment(_TEMPLATES).get_template("tokens.html.j2")
     return template.render(
-        title=title, words=words, figure=figure, style=page_style(), figure_style=FIGURE_STYLE, version=__version__
+        title=title,
+        words=words,
+        figure=figure,
+        style=page_style(),
+        figure_style=FIGURE_STYLE + TOKEN_STYLE,
+        version=__version__,
     )

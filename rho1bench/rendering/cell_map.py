@@ -11,7 +11,7 @@ from typing import Literal
 
 from markupsafe import escape
 
-from rho1bench.rendering.axes import svg_head
+from rho1bench.rendering.axes import TOKEN_STYLE, svg_head
 
 WIDTH = 620
 _LEFT, _TOP, _ROW, _LINE, _GAP = 110, 26, 38, 15, 26
@@ -55,7 +55,9 @@ def map_svg(chart: CellMap, *, standalone: bool = False) -> str:
     lines = max((len(head) for head in chart.columns.values()), default=0)
     left = max(_LEFT, 6.6 * max(map(len, chart.rows), default=0) + 12)
     size = _TOP + lines * _LINE + _ROW * len(chart.rows) + _GAP
-    parts = [svg_head(chart.title, chart.description, (WIDTH, size * len(chart.panels)), standalone=standalone)]
+    is_shaded = any(cell.shade is not None for panel in chart.panels for cell in panel.cells.values())
+    style, whole = TOKEN_STYLE if is_shaded else "", (WIDTH, size * len(chart.panels))
+    parts = [svg_head(chart.title, chart.description, whole, standalone=standalone, style=style)]
     for index, panel in enumerate(chart.panels):
         parts += _panel(chart, panel, index * size, lines, left)
     return "\n".join([*parts, "</svg>"])

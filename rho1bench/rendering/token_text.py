@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import escape
 
-from rho1bench.rendering.axes import svg_head
+from rho1bench.rendering.axes import TOKEN_STYLE, svg_head
 
 WIDTH = 420
 _LETTER, _LINE, _SIDE, _HEAD = 7.2, 17, 6, 24
@@ -23,7 +23,7 @@ PLAIN = ""
 
 @dataclass(frozen=True)
 class ShownToken:
-    """One token: its text, its ground (a class of ``axes.FIGURE_STYLE``), words for those who point at it."""
+    """One token: its text, its ground (a class of ``axes.TOKEN_STYLE``), words for those who point at it."""
 
     text: str
     ground: str
@@ -58,7 +58,7 @@ def text_svg(figure: TokenText, *, standalone: bool = False) -> str:
         found, top = _passage(passage.tokens, top)
         parts += found
         top += 8
-    head = svg_head(figure.title, figure.description, (WIDTH, round(top) + 4), standalone=standalone)
+    head = svg_head(figure.title, figure.description, (WIDTH, round(top) + 4), standalone=standalone, style=TOKEN_STYLE)
     return "\n".join([head, *parts, "</svg>"])
 
 

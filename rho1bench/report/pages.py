@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from rho1bench.rendering.axes import FIGURE_STYLE
+from rho1bench.rendering.axes import FIGURE_STYLE, TOKEN_STYLE
 from rho1bench.rendering.templates import html_environment, markdown_environment, page_style
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -17,7 +17,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 def html_page(view: Mapping[str, object]) -> str:
     """Return report.html; needs no other file and no network."""
     environment = html_environment(TEMPLATES)
-    return environment.get_template("report.html.j2").render(**view, style=page_style(), figure_style=FIGURE_STYLE)
+    return environment.get_template("report.html.j2").render(
+        **view, style=page_style(), figure_style=FIGURE_STYLE + TOKEN_STYLE
+    )
 
 
 def markdown_page(view: Mapping[str, object]) -> str:

@@ -1,6 +1,6 @@
 """An analysis with every part, from a few numbers: so that figures, pages and report can be seen without a run.
 
-``python tests/analysis/small_analysis.py FOLDER`` writes it and its page, to look at.
+``python tests/small_analysis.py FOLDER`` writes it and its page, to look at.
 """
 
 from __future__ import annotations
