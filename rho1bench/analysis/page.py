@@ -30,8 +30,7 @@ def page(found: Analysis, sections: Sequence[Section]) -> str:
             notes=found.notes,
             navigation=[(section.name, section.title) for section in sections],
             sections=sections_html(sections),
-            style=page_style(),
-            figure_style=FIGURE_STYLE + TOKEN_STYLE,
+            style=page_style() + FIGURE_STYLE + TOKEN_STYLE,
             version=__version__,
         )
     )

@@ -27,7 +27,6 @@ def token_page(
         title=title,
         words=words,
         figure=figure,
-        style=page_style(),
-        figure_style=FIGURE_STYLE + TOKEN_STYLE,
+        style=page_style() + FIGURE_STYLE + TOKEN_STYLE,
         version=__version__,
     )

@@ -17,9 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def html_page(view: Mapping[str, object]) -> str:
     """Return report.html; needs no other file and no network."""
     environment = html_environment(TEMPLATES)
-    return environment.get_template("report.html.j2").render(
-        **view, style=page_style(), figure_style=FIGURE_STYLE + TOKEN_STYLE
-    )
+    return environment.get_template("report.html.j2").render(**view, style=page_style() + FIGURE_STYLE + TOKEN_STYLE)
 
 
 def markdown_page(view: Mapping[str, object]) -> str:

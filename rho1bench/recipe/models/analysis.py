@@ -33,7 +33,7 @@ class AnalysisStage(StageBase):
     rules: list[ScoreName] | None = None
     """Rules whose choices are compared; default: those of the paper and their kin whose inputs are known."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    batch_size: Annotated[PositiveInt, Operational(SUM_ORDER)] = 32
+    batch_size: Annotated[PositiveInt, Operational(SUM_ORDER)] = 8
     """Blocks in one forward pass."""
 
     @model_validator(mode="after")
