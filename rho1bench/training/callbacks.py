@@ -24,7 +24,8 @@ from rho1bench.sizing.flops import ModelSize, flops_of, flops_per_token, peak_of
 from rho1bench.system.files import append_jsonl, read_jsonl, write_jsonl
 from rho1bench.system.provenance import device
 from rho1bench.training.loss_sums import LossSums
-from rho1bench.training.trainers.resumable import ResumableTrainer, StageState
+from rho1bench.training.trainers.resumable import ResumableTrainer
+from rho1bench.training.trainers.resume_points import StageState
 
 PRE_PASS_STEPS = 5
 """Steps after which the cost of the score-only pass is told."""
@@ -117,7 +118,7 @@ class StageCallback(TrainerCallback):
             )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Count, log, run the hooks."""
+        """Count, log, run the hooks, and ask for a resume point; the last step needs none."""
         step = state.global_step
         self.loss_sums.add(self._step_sums)
         self.interval.add(self._step_sums)
@@ -126,6 +127,7 @@ class StageCallback(TrainerCallback):
         if step % self.stage.logging_steps == 0 or step == self.stage.max_steps:
             self._log(step)
         self._run_hooks(step)
+        control.should_save = step % self.stage.save_steps == 0 and step < self.stage.max_steps
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -117,8 +117,9 @@ def _trainer(
     from rho1bench.training.moving_average import moving_average
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
-    args = make_arguments(TrainingArguments, context, lm)
+    args = make_arguments(TrainingArguments, context)
     return SelectiveTrainer(
+        stage=stage,
         model=SelectiveLM(lm, selectors.selection),
         monitor=selectors.monitor,
         average=moving_average(stage, lm, args.device),

@@ -48,7 +48,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
         "learning_rate tuned_on schedule warmup_steps decay_fraction weight_decay beta1 beta2 max_grad_norm",
         "",
     ),
-    "Distributed": ("strategy", "num_processes"),
+    "Distributed": ("strategy", "num_processes shard_over"),
     "Selection": ("score ratio all_of any_of scope token_scores moving_average parameters", ""),
     "RatioSchedule": ("schedule ratio start end steps", ""),
     "ScoreRatio": ("score ratio parameters", ""),

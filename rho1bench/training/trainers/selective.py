@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PrinterCallback
+from transformers import PrinterCallback
 
 from rho1bench.modeling.causal_lm import measuring
 from rho1bench.modeling.distributed import all_rows, sum_over_ranks
+from rho1bench.recipe import TrainStage
 from rho1bench.recipe.models.rule_specs import LOSSES
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
@@ -35,16 +36,16 @@ class SelectiveTrainer(ResumableTrainer):
     def __init__(
         self,
         *,
+        stage: TrainStage,
         model: SelectiveLM,
         monitor: Selector | None = None,
         average: MovingAverage | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(model=model, **kwargs)
+        super().__init__(stage=stage, model=model, lm=model.lm, **kwargs)
         self.remove_callback(PrinterCallback)
         # compute_loss divides by the tokens of the whole optimizer step, so the Trainer must not divide again.
         self.loss_is_scaled_for_ga = True
-        self._lm = model.lm
         self.selector = model.selector
         self.monitor = monitor
         self._average = average
@@ -58,11 +59,6 @@ class SelectiveTrainer(ResumableTrainer):
         self._tokens = 0
         self._forward_tokens = 0
         self._pre_pass_seconds = 0.0
-
-    @property
-    def lm(self) -> PreTrainedModel:
-        """See :class:`ResumableTrainer`."""
-        return self._lm
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
