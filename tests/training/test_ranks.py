@@ -22,6 +22,7 @@ from rho1bench.system.files import read_json, read_jsonl
 GLOBAL = world.SELECTION
 MICRO = {**GLOBAL, "scope": "micro_batch"}
 WEIGHTED = {"score": "entropy_weight", "parameters": {"power": 2.0}}
+STORED = {"score": "reference_loss", "ratio": 0.6, "token_scores": "scores"}
 AVERAGE = {"score": "self_gain", "ratio": 0.6, "moving_average": 0.9}
 SHORT: dict[str, Any] = {"max_steps": 6, "save_steps": 3, "logging_steps": 1}
 HELD_OUT: dict[str, Any] = {"validation": "held_out", "validation_steps": 3, "num_checkpoints": 1}
@@ -39,11 +40,14 @@ MORE_PAIRS = [
     ("one_micro", "two_micro"),
     ("one_average", "two_average"),
     ("one_gpt2", "sharded_gpt2"),
+    ("one_global", "hybrid"),
     ("one_sft_selective", "two_sft_selective"),
 ]
 """The sweep's; accumulation in one process is also one of the invariants' tests."""
 # Sums run in another order, and Adam's first steps enlarge the last bits where gradients are tiny.
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 2e-6, 2e-6
+BF16, BF16_TOLERANCE = ("two_bf16", "sharded_bf16"), 3e-4
+"""Shards of bf16 products round the norms of the layers too, which a whole model under autocast does not."""
 
 
 def stages(out: Path) -> list[dict[str, Any]]:
@@ -69,6 +73,9 @@ def stages(out: Path) -> list[dict[str, Any]]:
         two("two_average", micro_batch_size=2, selection=AVERAGE, **SHORT),
         two("killed", micro_batch_size=2, selection=AVERAGE, **SHORT),
         two("sharded", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
+        two("hybrid", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT),
+        two("two_bf16", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
+        two("sharded_bf16", "fsdp2", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
         two("sharded_gpt2", "fsdp2", micro_batch_size=2, **SHORT, **gpt2),
         two("sharded_killed", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         world.sft("two_sft", "base", micro_batch_size=2, **SHORT, **distributed),
@@ -93,7 +100,7 @@ def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     with pytest.MonkeyPatch.context() as patched:
         here = Path(__file__).parent
         patched.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parents[1])]))
-        carry_out(out, chain(*PAIRS))
+        carry_out(out, chain(*PAIRS, BF16))
         yield out
 
 
@@ -130,6 +137,15 @@ def assert_same_training(run: Path, one: str, other: str) -> None:
     models = [load_model(run / name / "checkpoint").state_dict() for name in (one, other)]
     assert list(models[0]) == list(models[1])
     assert max(float((models[0][name] - models[1][name]).abs().max()) for name in models[0]) < WEIGHT_TOLERANCE
+
+
+def test_shards_of_bf16_products_train_as_a_whole_model(run: Path) -> None:
+    """And choose by the very scores that are stored: their thresholds are equal to the last bit."""
+    whole, sharded = (rows(run / name) for name in BF16)
+    assert [row["threshold"] for row in sharded] == [row["threshold"] for row in whole]
+    assert [row["selected_tokens"] for row in sharded] == [row["selected_tokens"] for row in whole]
+    for key in ("loss", "loss_all", "loss_unselected"):
+        assert [row[key] for row in sharded] == pytest.approx([row[key] for row in whole], abs=BF16_TOLERANCE), key
 
 
 @pytest.mark.parametrize("name", ["two_global", "sharded"])

@@ -81,7 +81,8 @@ def read_tensors(point: Path, model: nn.Module, optimizer: Optimizer, average: P
         _check_names({name for name in stored if name.startswith("model.")}, state["model"])
         dcp.load(state, checkpoint_id=folder, no_dist=not _in_group())
     except (OSError, ValueError, RuntimeError, CheckpointException) as error:
-        reason = next((str(line) for line in str(error).splitlines() if line.strip()), repr(error))
+        causes = [cause for cause, _ in error.failures.values()] if isinstance(error, CheckpointException) else [error]
+        reason = next((line for line in str(causes[0]).splitlines() if line.strip()), repr(causes[0]))
         raise CheckpointError(
             f"{folder}: is no resume point of this model: {reason}\nRemove the folder {point}; the stage then goes on "
             "from the resume point before it, or starts from its beginning."

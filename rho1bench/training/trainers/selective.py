@@ -95,7 +95,7 @@ class SelectiveTrainer(ResumableTrainer):
 
     def _complete(self, batch: Batch) -> None:
         if self._average is not None:
-            with self.compute_loss_context_manager():
+            with self.accelerator.autocast():
                 self._average.complete(batch)
 
     def _scores(self, batch: Batch) -> Tensor:
