@@ -94,6 +94,25 @@ class ScoreRatio(Model):
         return rule_spec(self.score)
 
 
+class BlockScope(Model):
+    """Ranking among a set of blocks, whatever the number of processes and of blocks in a forward pass."""
+
+    blocks: PositiveInt
+    """So many that follow one another in the order of training; an optimizer step is whole sets (in fine-tuning, of
+    samples)."""
+
+
+def _kind_of_scope(value: object) -> str:
+    return "a set of blocks" if isinstance(value, dict | BlockScope) else "a name"
+
+
+Scope = Annotated[
+    Annotated[Literal["sequence", "micro_batch", "global", "document"], Tag("a name")]
+    | Annotated[BlockScope, Tag("a set of blocks")],
+    Discriminator(_kind_of_scope),
+]
+
+
 class Selection(Model):
     """Which tokens keep their loss, or how much of it (paper section 2.2, equations 3 to 5; table 4 for several).
 
@@ -106,9 +125,11 @@ class Selection(Model):
     ratio: Ratio | None = None
     all_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
     any_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
-    scope: Literal["sequence", "micro_batch", "global", "document"] = "global"
-    """Among which tokens ranking is done: those of a block, of a forward pass on all processes, of the whole optimizer
-    step; or of the part of each document that lies in a block, which keeps at least one token of each."""
+    scope: Scope = "global"
+    """Among which tokens ranking is done: those of a block (``sequence``), of a set of blocks (``{blocks: 256}``), of
+    the whole optimizer step (``global``); of the part of each document that lies in a block (``document``), which keeps
+    at least one token of each; or of a forward pass on all processes (``micro_batch``), so that another number of
+    processes is another experiment."""
     token_scores: Stores | None = None
     """The stages with the stored scores that the rules read: one, called ``reference``, or a mapping of names."""
     moving_average: Annotated[float | None, Field(gt=0.0, lt=1.0)] = None

@@ -78,14 +78,18 @@ class SelectiveTrainer(ResumableTrainer):
         self._divisor = None
         if batches and selector.is_count_known:
             self._divisor = selector.num_selected([batch["inputs"] for batch in batches])
-        spans_all = selector.scope == "global" or not selector.is_count_known
-        if len(batches) > 1 and spans_all and not selector.is_full:
+        if len(batches) > 1 and not selector.is_full and not self._chooses_by_pass(batches[0]):
             began = time.monotonic()
             self._select_ahead(batches)
             if selector.needs_losses:
                 self._pre_pass_seconds += time.monotonic() - began
                 self._forward_tokens += num_tokens
         return batches, num_items
+
+    def _chooses_by_pass(self, batch: Batch) -> bool:
+        """Tell whether each forward pass of the step can choose for itself."""
+        num_blocks = len(batch["input_ids"]) * self.accelerator.num_processes
+        return self.selector.is_count_known and self.selector.fits_a_pass(num_blocks)
 
     def scores_of(self, batch: Batch) -> Tensor:
         """Return the scores or weights of a batch's tokens by the model as it is: a measurement, without dropout."""
@@ -105,14 +109,14 @@ class SelectiveTrainer(ResumableTrainer):
         return scores
 
     def _select_ahead(self, batches: list[Batch]) -> None:
-        """Score-only pass over all micro-batches, then the choice: one among all their tokens where it is global.
+        """Score-only pass over all micro-batches, then the choice: among all their tokens where it spans passes.
 
         The pass is a measurement: the scores are those of the model without dropout, as the reference's are, and
         training's random stream does not know of it.
         """
         with measuring(self.model_wrapped), self.compute_loss_context_manager():
             scores = [self._scores(batch) for batch in batches]
-        if self.selector.scope == "global":
+        if self.selector.spans_passes:
             selected_BS = self._select(torch.cat(scores), _together([batch["inputs"] for batch in batches]))
             selected = list(selected_BS.split([len(batch["input_ids"]) for batch in batches]))
         else:
