@@ -20,6 +20,7 @@ from rho1bench.recipe import Distributed
 from rho1bench.system.files import read_json, read_jsonl
 
 GLOBAL = world.SELECTION
+BLOCKS = {**GLOBAL, "scope": {"blocks": 4}}
 MICRO = {**GLOBAL, "scope": "micro_batch"}
 WEIGHTED = {"score": "entropy_weight", "parameters": {"power": 2.0}}
 STORED = {"score": "reference_loss", "ratio": 0.6, "token_scores": "scores"}
@@ -33,6 +34,7 @@ PAIRS = [
     ("one_sft", "two_sft"),
 ]
 MORE_PAIRS = [
+    ("one_blocks", "two_blocks"),
     ("one_weighted", "two_weighted"),
     ("one_clm", "accumulated_clm"),
     ("one_clm", "two_clm"),
@@ -41,6 +43,8 @@ MORE_PAIRS = [
     ("one_average", "two_average"),
     ("one_gpt2", "sharded_gpt2"),
     ("one_global", "hybrid"),
+    ("one_blocks", "accumulated_blocks"),
+    ("one_blocks", "two_blocks_a_pass"),
     ("one_sft_selective", "two_sft_selective"),
 ]
 """The sweep's; accumulation in one process is also one of the invariants' tests."""
@@ -58,6 +62,10 @@ def stages(out: Path) -> list[dict[str, Any]]:
         *world.scored(),
         one("one_clm", **SHORT),
         one("one_global", selection=GLOBAL, **SHORT, **HELD_OUT),
+        one("one_blocks", selection=BLOCKS, **SHORT),
+        one("accumulated_blocks", micro_batch_size=2, selection=BLOCKS, **SHORT),
+        two("two_blocks", micro_batch_size=1, selection=BLOCKS, **SHORT),
+        two("two_blocks_a_pass", micro_batch_size=2, selection=BLOCKS, **SHORT),
         one("one_micro", selection=MICRO, **SHORT),
         one("one_weighted", selection=WEIGHTED, **SHORT),
         one("one_average", selection=AVERAGE, **SHORT),
