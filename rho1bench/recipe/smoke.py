@@ -118,6 +118,7 @@ def _training(stage: TrainStage) -> Json:
         "save_steps": MAX_STEPS,
         "logging_steps": 1,
         "num_threads": 1,
+        "loader_workers": 0,
     }
     small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
     small |= {"loggers": [], "trust_remote_code": False}

@@ -5,6 +5,7 @@ The heart of the pipeline (paper section 2.2): same blocks, same order, same ste
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,6 +74,7 @@ def run(context: StageContext) -> None:
     """
     if is_finished(context.folder):
         return
+    began = time.monotonic()
     prepare_torch(context)
     stage = context.config(PretrainStage)
     seed = derive_seed(context.seed, "selection")
@@ -90,7 +92,7 @@ def run(context: StageContext) -> None:
     if any(corpus.document_ids is not None for corpus in inputs.corpora):
         model.check_first(partial(check_document_masking, name=f"stage {stage.name!r}"))
     trainer = _trainer(context, stage, BlockDataset(inputs.blocks, order), selectors, model)
-    callback = StageCallback(context, trainer, size_of_model(lm), corpus.block_size)
+    callback = StageCallback(context, trainer, size_of_model(lm), corpus.block_size, began)
     callback.facts |= start
     _add_hooks(context, stage, inputs, trainer, callback)
     train_and_save(context, callback, inputs.tokenizer_folder)

@@ -5,6 +5,7 @@ With ``selection:``, which is the paper's future work, it runs on the selective 
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ def run(context: StageContext) -> None:
     """
     if is_finished(context.folder):
         return
+    began = time.monotonic()
     prepare_torch(context)
     stage = context.config(SFTStage)
     selector = Selector(stage.selection, derive_seed(context.seed, "selection"), stage.max_steps)
@@ -64,7 +66,7 @@ def run(context: StageContext) -> None:
     else:
         trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
     mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
-    callback = StageCallback(context, trainer, size_of_model(model), mean_length)
+    callback = StageCallback(context, trainer, size_of_model(model), mean_length, began)
     if stage.reference is not None and not selector.is_full:
         callback.scoring = scoring_cost(context.folder / SCORES)
     callback.hooks.append(checkpoint_hook(context, model, tokenizer_folder))

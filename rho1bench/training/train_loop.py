@@ -92,6 +92,8 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.fixed_ratio if selection is not None else 1.0,
             "cost": callback.cost().model_dump(),
+            "seconds": callback.seconds_of_parts(),
+            "skipped_steps": callback.loss_sums.skipped_steps,
             **callback.facts,
         },
     )

@@ -50,7 +50,7 @@ def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes
         "gradient_accumulation_steps": accumulation,
         "seed": derive_seed(seed, "trainer"),
         "train_sampling_strategy": "sequential",
-        "dataloader_num_workers": 0,
+        "dataloader_num_workers": _loader_workers(stage),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "use_cpu": not torch.cuda.is_available(),
         "remove_unused_columns": False,
@@ -68,6 +68,14 @@ def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes
         **({"optim": "adamw_torch_fused"} if stage.fused else {}),
         **distributed_arguments(stage),
     }
+
+
+def _loader_workers(stage: TrainStage) -> int:
+    import torch
+
+    if stage.loader_workers is not None:
+        return stage.loader_workers
+    return 2 if torch.cuda.is_available() else 0
 
 
 def distributed_arguments(stage: TrainStage) -> dict[str, Any]:

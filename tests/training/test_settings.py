@@ -32,6 +32,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], float]] = {
     "fused": ({"fused": True}, 1e-5),
     "eager": ({"attention": "eager"}, 1e-5),
     "bf16": ({"precision": "bf16"}, 0.05),
+    "read_ahead": ({"loader_workers": 1}, 0.0),
 }
 
 

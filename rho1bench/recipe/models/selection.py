@@ -26,7 +26,7 @@ from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.rule_specs import EARLIER, RuleSpec
 from rho1bench.recipe.models.score_names import known_score, rule_spec
 
-BYTES_PER_SCORE = 4
+BYTES_PER_SCORE = 2
 ScoreName = Annotated[str, AfterValidator(known_score)]
 ScoreRef = Annotated[Name, StageRef(("score",), None)]
 
@@ -219,8 +219,12 @@ class ScoreStage(StageBase):
     """Blocks in one forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of weights and matrix products; losses and entropies are summed in float32 in any case."""
+    entropies: bool = True
+    """Keep entropies beside the losses; without them the store has half the size, and no rule may read them. (A server
+    tells none.)"""
 
     def sizes(self, recipe: StageLookup) -> StageSizes:
-        """Return those of the corpus; on disk, four bytes a token: loss and entropy, float16 each."""
+        """Return those of the corpus; on disk, loss and entropy of each token, float16 each."""
         scored = recipe.stage(self.corpus, CorpusStage).sizes(recipe)
-        return replace(scored, bytes=None if scored.tokens is None else BYTES_PER_SCORE * scored.tokens)
+        numbers = 2 if self.entropies and self.server is None else 1
+        return replace(scored, bytes=None if scored.tokens is None else BYTES_PER_SCORE * numbers * scored.tokens)

@@ -47,7 +47,7 @@ class ResumableTrainer(Trainer):
         super().__init__(model=model, **kwargs)
         # So that accelerate neither wraps nor shards it again; autocast it adds as to any other.
         self.is_distributed_loading_by_transformers = self._sharded
-        self._resume_points = ResumePointWriter(Path(str(self.args.output_dir)), kept=1)
+        self._resume_points = ResumePointWriter(Path(str(self.args.output_dir)), stage.resume_points)
 
     def step_loss_sums(self) -> LossSums:
         """Return the sums of the optimizer step whose gradients are ready."""
