@@ -84,6 +84,7 @@ def stages(out: Path) -> list[dict[str, Any]]:
         two("hybrid", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT),
         two("two_bf16", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
         two("sharded_bf16", "fsdp2", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
+        two("moved", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT),
         two("sharded_gpt2", "fsdp2", micro_batch_size=2, **SHORT, **gpt2),
         two("sharded_killed", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         world.sft("two_sft", "base", micro_batch_size=2, **SHORT, **distributed),
@@ -180,6 +181,23 @@ def test_killed_and_resumed_equals_straight_with_two_ranks(more: Path, killed: s
     rank_world.launch(stages(more), more, [killed])
     assert weights_sha256(more / killed / "checkpoint") == weights_sha256(more / straight / "checkpoint")
     assert rows(more / killed) == rows(more / straight)
+
+
+@pytest.mark.sweep
+def test_a_resume_point_of_two_shards_is_read_by_one_process(more: Path) -> None:
+    with pytest.raises(RunError, match="rank 1 was ended by SIGKILL"):
+        rank_world.launch(stages(more), more, ["moved"], kill=(1, 5))
+    alone = [stage | ({"distributed": None} if stage["name"] == "moved" else {}) for stage in stages(more)]
+    world.run_stages(alone, more, only=["moved"])
+    assert_same_training(more, "one_global", "moved")
+
+
+@pytest.mark.sweep
+def test_four_processes_are_one(more: Path) -> None:
+    four = {"distributed": {"strategy": "ddp", "num_processes": 4}}
+    recipe = [*stages(more), world.pretrain("four_blocks", micro_batch_size=1, selection=BLOCKS, **SHORT, **four)]
+    rank_world.launch(recipe, more, ["four_blocks"])
+    assert_same_training(more, "one_blocks", "four_blocks")
 
 
 def test_a_rank_with_a_bug_shows_its_traceback() -> None:
