@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 
 from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import ScoreStoreError
@@ -223,7 +224,7 @@ def _join(parts: Sequence[Part]) -> None:
         pieces = [np.load(part.path, mmap_mode="r", allow_pickle=False) for part in parts]
         shape = (sum(len(piece) for piece in pieces), *pieces[0].shape[1:])
         with atomic_path(shard) as temporary:
-            joined = np.lib.format.open_memmap(temporary, mode="w+", dtype=pieces[0].dtype, shape=shape)
+            joined = open_memmap(temporary, mode="w+", dtype=pieces[0].dtype, shape=shape)  # type: ignore[no-untyped-call]
             for part, piece in zip(parts, pieces, strict=True):
                 joined[part.first - parts[0].first : part.last - parts[0].first] = piece
             joined.flush()

@@ -71,15 +71,16 @@ def training_state(model: nn.Module, optimizer: Optimizer, average: PreTrainedMo
 
 def read_tensors(point: Path, model: nn.Module, optimizer: Optimizer, average: PreTrainedModel | None) -> None:
     """Load what :class:`ResumePointWriter` wrote; raises CheckpointError unless names and shapes are the model's."""
-    import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.filesystem import FileSystemReader
     from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     folder, state = point / TENSORS, training_state(model, optimizer, average)
     try:
-        stored = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+        stored = FileSystemReader(folder).read_metadata().state_dict_metadata
         _check_names({name for name in stored if name.startswith("model.")}, state["model"])
-        dcp.load(state, checkpoint_id=folder, no_dist=not _in_group())
+        load(state, checkpoint_id=folder, no_dist=not _in_group())
     except (OSError, ValueError, RuntimeError, CheckpointException) as error:
         causes = [cause for cause, _ in error.failures.values()] if isinstance(error, CheckpointException) else [error]
         reason = next((line for line in str(causes[0]).splitlines() if line.strip()), repr(causes[0]))
@@ -112,15 +113,16 @@ class ResumePointWriter:
 
     def start(self, partial: Path, state: dict[str, Any], stage_state: StageState) -> None:
         """Copy ``state`` and return; the files follow, beside those that ``partial`` holds already, on every rank."""
-        import torch.distributed.checkpoint as dcp
+        from torch.distributed.checkpoint.filesystem import FileSystemWriter
         from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+        from torch.distributed.checkpoint.state_dict_saver import async_save
 
         self.wait()
         if _in_group() and self._group is None:  # of its own: the thread talks while training does
             self._group = dist.new_group(backend="gloo")
-        written = dcp.async_save(
+        written = async_save(
             state,
-            storage_writer=dcp.FileSystemWriter(partial / TENSORS, sync_files=False),  # place_folder does
+            storage_writer=FileSystemWriter(partial / TENSORS, sync_files=False),  # place_folder does
             process_group=self._group,
             async_stager=DefaultStager(StagingOptions(False, False, False, False)),
             no_dist=not _in_group(),
