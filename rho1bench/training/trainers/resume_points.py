@@ -38,6 +38,12 @@ def latest_resume_point(folder: Path) -> Path | None:
     return max(_points(folder), key=_step, default=None)
 
 
+def note_files(point: Path) -> None:
+    """Note the hashes of the files of a resume point that is complete."""
+    names = [path.relative_to(point).as_posix() for path in sorted(point.rglob("*")) if path.is_file()]
+    write_json(point / _HASHES_FILE, content_hashes(point, names))
+
+
 def check_resume_point(point: Path) -> None:
     """Raise CheckpointError if a file of a resume point is not as it was written."""
     try:
@@ -142,8 +148,7 @@ class ResumePointWriter:
         if not is_main():
             return
         write_json(partial / _STATE_FILE, stage_state)
-        names = [path.relative_to(partial).as_posix() for path in sorted(partial.rglob("*")) if path.is_file()]
-        write_json(partial / _HASHES_FILE, content_hashes(partial, names))
+        note_files(partial)
         place_folder(partial, self._folder / partial.name)
         partial.parent.rmdir()
         for old in sorted(_points(self._folder), key=_step)[: -self._kept]:
