@@ -57,7 +57,7 @@ def run_and_interrupt(stages: list[dict[str, Any]], out: Path, name: str) -> Non
             world.run_stages(stages, out, only=[name])
     (point,) = (out / name / "trainer").glob("checkpoint-*")
     assert point.name == "checkpoint-2"
-    for path in (point / "weights.safetensors", point / "optimizer.pt"):
+    for path in (point / "tensors/__0_0.distcp", point / "scheduler.pt"):
         flip(path)
         with pytest.raises(CheckpointError, match=rf"{path.name}: is missing or was changed .* Remove the folder"):
             world.run_stages(stages, out, only=[name])
