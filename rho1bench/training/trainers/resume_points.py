@@ -15,6 +15,7 @@ from typing import Any
 
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
@@ -77,7 +78,6 @@ def training_state(model: nn.Module, optimizer: Optimizer, average: PreTrainedMo
 
 def read_tensors(point: Path, model: nn.Module, optimizer: Optimizer, average: PreTrainedModel | None) -> None:
     """Load what :class:`ResumePointWriter` wrote; raises CheckpointError unless names and shapes are the model's."""
-    from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.filesystem import FileSystemReader
     from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
     from torch.distributed.checkpoint.state_dict_loader import load
@@ -88,8 +88,8 @@ def read_tensors(point: Path, model: nn.Module, optimizer: Optimizer, average: P
         _check_names({name for name in stored if name.startswith("model.")}, state["model"])
         load(state, checkpoint_id=folder, no_dist=not _in_group())
     except (OSError, ValueError, RuntimeError, CheckpointException) as error:
-        causes = [cause for cause, _ in error.failures.values()] if isinstance(error, CheckpointException) else [error]
-        reason = next((line for line in str(causes[0]).splitlines() if line.strip()), repr(causes[0]))
+        cause = _cause(error) if isinstance(error, CheckpointException) else error
+        reason = next((line for line in str(cause).splitlines() if line.strip()), repr(cause))
         raise CheckpointError(
             f"{folder}: is no resume point of this model: {reason}\nRemove the folder {point}; the stage then goes on "
             "from the resume point before it, or starts from its beginning."
@@ -144,7 +144,10 @@ class ResumePointWriter:
 
     def _finish(self, written: Future[Any], partial: Path, stage_state: StageState) -> None:
         """Give the finished resume point its name, and remove those that are too old."""
-        written.result()  # on rank 0: every rank has written
+        try:
+            written.result()  # on rank 0: every rank has written
+        except CheckpointException as error:  # which is no Exception
+            raise _cause(error) from error
         if not is_main():
             return
         write_json(partial / _STATE_FILE, stage_state)
@@ -153,6 +156,11 @@ class ResumePointWriter:
         partial.parent.rmdir()
         for old in sorted(_points(self._folder), key=_step)[: -self._kept]:
             shutil.rmtree(old)
+
+
+def _cause(error: CheckpointException) -> BaseException:
+    """Return what went wrong on the first rank where something did."""
+    return next((cause for cause, _ in error.failures.values()), error)
 
 
 def _points(folder: Path) -> list[Path]:
