@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -60,6 +61,7 @@ class Selector:
         scope = selection.scope if selection is not None else "global"
         self._set_blocks = scope.blocks if isinstance(scope, BlockScope) else None
         """Blocks of a set in which ranking is done."""
+        self.scope: Scope | Literal["blocks"] = "blocks" if isinstance(scope, BlockScope) else scope
         self._scope: Scope = "sequence" if isinstance(scope, BlockScope) else scope
         """Of the rows that :meth:`_sets` gives."""
         self._is_union = selection is not None and selection.any_of is not None
