@@ -9,6 +9,7 @@ Shapes: B blocks, T positions, S = T - 1 predicted positions, N = B * S, D hidde
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,8 +37,10 @@ class SelectiveLM(nn.Module):
     """Wraps ``lm``; ``forward`` gives the summed loss of the selected tokens and the losses of all.
 
     ``kept_bytes``: the logits of a micro-batch are kept for its backward pass if they take no more; None: as much as
-    the device has for them. ``gradient_filter``: see ``kept_logits.KeptLogits``. Raises CheckpointError for a model
-    whose logits the selective loss cannot make.
+    the device has for them. ``gradient_filter``: see ``kept_logits.KeptLogits``.
+
+    The first forward pass raises CheckpointError for a model whose logits the selective loss cannot make: there the
+    weights are whole, on their device and in the precision of training.
     """
 
     accepts_loss_kwargs = False
@@ -50,11 +53,15 @@ class SelectiveLM(nn.Module):
         gradient_filter: float | None = None,
     ) -> None:
         super().__init__()
-        check_head(lm)
         self.lm = lm
         self.selector = selector
         self.kept_bytes = kept_bytes
         self.gradient_filter = gradient_filter
+        self._checks: list[Callable[[PreTrainedModel], None]] = [check_head]
+
+    def check_first(self, check: Callable[[PreTrainedModel], None]) -> None:
+        """Have ``check`` look at the model in the first forward pass too."""
+        self._checks.append(check)
 
     def forward(
         self,
@@ -76,6 +83,7 @@ class SelectiveLM(nn.Module):
         given, with ``weights`` if the rule gives them and ``num_selected`` if it is known: no ranking here.
         ``score_only``: ``scores`` (B, S) alone.
         """
+        self._look_at_the_model()
         hidden_BTD = backbone(self.lm)(
             input_ids=input_ids, position_ids=position_ids, use_cache=False
         ).last_hidden_state
@@ -107,6 +115,14 @@ class SelectiveLM(nn.Module):
         else:
             loss_sum, losses_N = self._loss(hidden_ND, targets_N, selected, weights, eligible, known)
         return {**outputs, "loss_sum": loss_sum, "losses": losses_N.view(eligible.shape), "selected": selected}
+
+    def _look_at_the_model(self) -> None:
+        """Carry out the checks, once; nothing is compiled for their few tokens."""
+        checks, self._checks = self._checks, []
+        if checks:
+            with torch.compiler.set_stance("force_eager"):
+                for check in checks:
+                    check(self.lm)
 
     def _measures(self, hidden_ND: Tensor, targets_N: Tensor) -> TokenMeasures:
         with_entropies = self.selector.needs_entropies

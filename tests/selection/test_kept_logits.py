@@ -242,6 +242,8 @@ def test_how_many_are_kept_at_most_is_known_from_the_shape() -> None:
     parts = [{"score": "training_loss", "ratio": 0.2}, {"score": "random", "ratio": 0.9}]
     assert Selector(Selection.model_validate({"all_of": parts}), 0).most_selected(eligible) == 6
     assert Selector(Selection.model_validate({"any_of": parts}), 0).most_selected(eligible) == 33
+    sets = Selection.model_validate({"score": "training_loss", "ratio": 0.4, "scope": {"blocks": 2}})
+    assert Selector(sets, 0).most_selected(eligible) == 16
     document = Selection(score="training_loss", ratio=0.4, scope="document")
     assert Selector(document, 0).most_selected(eligible) is None
 
