@@ -71,6 +71,13 @@ class MatrixBench:
     """By shape: ``MODE: ours / WAY``, speeds."""
 
 
+def default_device() -> str | None:
+    """Return what is measured where nobody says: ``cuda`` where there is a GPU; None: the bench of ``train``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else None
+
+
 def run(
     device: str, minutes: float = 5.0, modes: Sequence[str] = MODES, rounds: int = 2, steps: int = 4
 ) -> MatrixBench:
@@ -120,7 +127,7 @@ def report(result: MatrixBench) -> str:
     lines = [f"{result.device}, torch {result.versions.get('torch')}; {result.precision}"]
     for name, found in result.shapes.items():
         work = found.work
-        lines.append(f"\n{name}: {found.parameters / 1e6:,.0f}M weights, {work['batch_size']} x {work['block_size']}")
+        lines.append(f"\n{name}: {found.parameters / 1e6:,.1f}M weights, {work['batch_size']} x {work['block_size']}")
         lines.append(f"{'':58}{'tokens/s':>10}{'ms':>9}{'peak GiB':>10}{'MFU':>7}")
         for cell in found.cells:
             peak = "" if cell.peak_bytes is None else f"{cell.peak_bytes / 2**30:.1f}"

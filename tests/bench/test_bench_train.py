@@ -63,6 +63,7 @@ def test_what_comes_too_late_is_named() -> None:
 def test_a_gpu_that_is_not_there_is_one_message() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
+    assert train_matrix.default_device() is None
     with pytest.raises(TrainingError, match="torch sees no GPU here"):
         train_matrix.run("cuda")
 
