@@ -180,7 +180,13 @@ def _carry_out(
 
 
 def plan(
-    recipe: RecipeName,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a shipped recipe, or the path of a YAML file; default: suggest one for the GPUs here.",
+            autocompletion=recipe_names,
+        ),
+    ] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="Number of GPUs; default: the recipe's processes.")] = None,
     gpu: Annotated[
         str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...", autocompletion=gpu_names)
@@ -198,6 +204,9 @@ def plan(
     """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
     from dataclasses import asdict
 
+    if recipe is None:
+        print_suggestion(json_file)
+        return
     from rho1bench.plan.tables import make_plan, print_plan
     from rho1bench.recipe.loading.load import load_recipe
 
@@ -205,6 +214,22 @@ def plan(
     found = make_plan(loaded, gpu, gpus, mfu, tokens_per_second)
     totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
     show(asdict(found) | totals, json_file, lambda: print_plan(found, loaded, console(WIDTH_OF_FILES + 20), every))
+
+
+def print_suggestion(json_file: Path | None) -> None:
+    """Print which recipe fits the devices of this machine."""
+    from dataclasses import asdict
+
+    from rho1bench.plan.suggestion import candidates, find_devices, lines, suggested
+
+    devices = find_devices()
+    found = candidates(devices)
+    value = {
+        "devices": [asdict(one) for one in devices],
+        "recipes": [asdict(one) for one in found],
+        "suggestion": suggested(found),
+    }
+    show(value, json_file, lambda: typer.echo("\n".join(lines(devices, found))))
 
 
 def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False, json_file: Path | None = None) -> None:
