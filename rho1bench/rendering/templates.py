@@ -28,9 +28,9 @@ def escape_markdown(value: object) -> object:
 
 
 @cache
-def html_environment(folder: Path) -> Environment:
-    """Return the environment of the HTML templates in ``folder``."""
-    return _environment(folder)
+def html_environment(*folders: Path) -> Environment:
+    """Return the environment of the HTML templates in ``folders``."""
+    return _environment(*folders)
 
 
 @cache
@@ -61,9 +61,9 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _environment(folder: Path, **settings: Any) -> Environment:
+def _environment(*folders: Path, **settings: Any) -> Environment:
     return Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
