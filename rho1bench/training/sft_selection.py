@@ -20,12 +20,12 @@ from torch.utils.data import Dataset
 from rho1bench.modeling.causal_lm import size_of_model
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSS_RANKS, stored_part
+from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.local_reference import score_blocks, scoring_flops
 from rho1bench.selection.score_store import note_hash, noted_hashes
 from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import atomic_path, changed_files, read_json, write_json
 from rho1bench.system.provenance import device
-from rho1bench.training.datasets import Batch
 from rho1bench.training.sft_data import IGNORED, TokenisedSample
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from transformers import PreTrainedModel, PrinterCallback
 from rho1bench.modeling.causal_lm import measuring
 from rho1bench.modeling.distributed import all_rows, sum_over_ranks
 from rho1bench.recipe.models.rule_specs import LOSSES
+from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
-from rho1bench.training.datasets import Batch
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.moving_average import MovingAverage
 from rho1bench.training.trainers.resumable import ResumableTrainer
