@@ -67,9 +67,7 @@ class RuleRanks:
         self._corpus, self._text, self._stores = corpus, text, stores
         self._eos, self._seed = eos, seed
 
-    def columns(
-        self, use: RuleUse, checkpoints: Mapping[str, Floats], *, required: bool = True
-    ) -> Iterator[Column]:
+    def columns(self, use: RuleUse, checkpoints: Mapping[str, Floats], *, required: bool = True) -> Iterator[Column]:
         """Yield a rule's ranks: one column a checkpoint (scores (B, T, 2)), a single one where it reads none.
 
         Raises DataError where an input is not known; yields nothing then if it is not ``required``.

@@ -6,13 +6,14 @@ which are read when they are shown (``rendering.viewer``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rho1bench.atlas.columns import Bytes
+from rho1bench.atlas.columns import STEPS, Bytes
 from rho1bench.atlas.measures import Column
 from rho1bench.atlas.text import AtlasText, Vocabulary, previews
 from rho1bench.comparison.result_files import JsonObject
@@ -55,7 +56,14 @@ def write_page(path: Path, atlas: Atlas, title: str, links: Sequence[tuple[str, 
         links=links,
         amount=fmt.count(atlas.text.num_tokens),
         things="documents",
+        precision=_precision(atlas.columns),
     )
+
+
+def _precision(columns: Sequence[Column]) -> str:
+    """Return how far a number about 1 nat may be from what it was: half a step."""
+    top = max(one.top for one in columns)
+    return f"{math.sqrt(top) / STEPS:.2f}"
 
 
 def _index(atlas: Atlas) -> JsonObject:

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from rho1bench.errors import DataError
 from rho1bench.recipe import CorpusStage, PretrainStage, Recipe, ScoreStage, Selection
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.recipe.models.score_names import known_score
 
 PAPERS_RULES = ("excess_loss", "reference_loss", "reference_entropy", "training_loss")
 """Shown where their inputs are known: the paper's (sections 2.2 and 3.4), and the model's own loss."""
@@ -64,8 +65,8 @@ def request_of_run(
 ) -> AtlasRequest:
     """Return what an atlas of a run holds, from its recipe.
 
-    Where nothing else is said: the corpus that the first selective stage reads, that stage's last checkpoint and the one
-    that it starts from, and the rules that stages of the run select by, besides the paper's. Raises DataError for a
+    Where nothing else is said: the corpus that the first selective stage reads, the checkpoint that this stage starts
+    from and its last one, and the rules that stages of the run select by, besides the paper's. Raises DataError for a
     folder that is no run of one seed, and for stages and checkpoints that it does not have.
     """
     recipe = _recipe_of(run)
@@ -73,7 +74,7 @@ def request_of_run(
     reader = _first_reader(recipe, corpus)
     selections = [one for stage in recipe.stages_of(PretrainStage) for one in _selections(stage, reader.corpus)]
     used = [RuleUse(part.score, dict(part.parameters)) for one in selections for part in one.parts]
-    wanted = [RuleUse(name) for name in rules]
+    wanted = [_rule(name) for name in rules]
     chosen = list(labels) or [name for name in (reader.init_stage, reader.name) if name is not None]
     packed = recipe.stage(reader.corpus, CorpusStage)
     ratios = [one.fixed_ratio for one in selections if one.fixed_ratio not in (None, 1.0)]
@@ -91,13 +92,22 @@ def request_of_run(
     )
 
 
+def _rule(name: str) -> RuleUse:
+    try:
+        return RuleUse(known_score(name))
+    except ValueError as error:
+        raise DataError(f"--rule {name}: {error}; `rho1bench rules` says what they read.") from error
+
+
 def _recipe_of(run: Path) -> Recipe:
     path = run / "recipe.yaml"
     if not path.is_file():
         raise DataError(f"{run}: is no run folder (it has no recipe.yaml). Expected one that `rho1bench run` wrote.")
     recipe = load_recipe(str(path))
     if recipe.seeds:
-        raise DataError(f"{run}: holds a run for each of {len(recipe.seeds)} seeds. Name one: {run}/seed-{recipe.seeds[0]}")
+        raise DataError(
+            f"{run}: holds a run for each of {len(recipe.seeds)} seeds. Name one: {run}/seed-{recipe.seeds[0]}"
+        )
     return recipe
 
 
@@ -106,7 +116,9 @@ def _first_reader(recipe: Recipe, corpus: str | None) -> PretrainStage:
     readers = [stage for stage in recipe.stages_of(PretrainStage) if corpus in (None, stage.corpus)]
     if not readers:
         known = ", ".join(dict.fromkeys(stage.corpus for stage in recipe.stages_of(PretrainStage))) or "none"
-        raise DataError(f"no stage of this run trains on a corpus {corpus or ''!r}. Corpora that stages train on: {known}.")
+        raise DataError(
+            f"no stage of this run trains on a corpus {corpus or ''!r}. Corpora that stages train on: {known}."
+        )
     return next((stage for stage in readers if stage.selection is not None), readers[-1])
 
 

@@ -94,9 +94,7 @@ def write_atlas(
     return AtlasFacts(text.num_tokens, int(text.numbers[-1]) + 1, names, size)
 
 
-def _scores(
-    request: AtlasRequest, corpus: PackedCorpus, text: AtlasText, progress: Progress
-) -> dict[str, Floats]:
+def _scores(request: AtlasRequest, corpus: PackedCorpus, text: AtlasText, progress: Progress) -> dict[str, Floats]:
     """Ask every checkpoint about the blocks: loss and entropy, (B, T, 2)."""
     found: dict[str, Floats] = {}
     progress.start(len(text.blocks) * len(request.checkpoints), "blocks")

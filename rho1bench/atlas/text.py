@@ -46,14 +46,14 @@ class AtlasText:
 
 
 def choose_blocks(num_blocks: int, wanted: int) -> list[int]:
-    """Return ``wanted`` of ``num_blocks`` blocks in stretches that are spread evenly, so that most documents are whole.
+    """Return about ``wanted`` of ``num_blocks`` blocks in stretches that are spread evenly, so that most documents are whole.
 
     All where there are no more.
     """
     if wanted >= num_blocks:
         return list(range(num_blocks))
-    count = min(MOST_STRETCHES, wanted)
-    size = wanted // count
+    size = -(-wanted // MOST_STRETCHES)
+    count = wanted // size
     gaps = max(count - 1, 1)
     return [place * (num_blocks - size) // gaps + i for place in range(count) for i in range(size)]
 

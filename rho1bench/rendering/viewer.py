@@ -2,8 +2,8 @@
 
 Part of ``rendering``; the pages of answers and of tokens are made of it. Chunks are gzip in base64 inside scripts, as a
 page that is opened as a file may load nothing else: no text of a corpus or a model is ever code. The page writes them
-as text, and its Content-Security-Policy lets only its own style and script (by their hashes), and the scripts which that
-one adds, take effect.
+as text, and its Content-Security-Policy lets only its own style and script (by their hashes), and the scripts that
+these add, take effect.
 """
 
 from __future__ import annotations

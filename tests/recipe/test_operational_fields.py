@@ -31,6 +31,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "SFTStage": (f"{TRAINING} {TEXT} tokenizer sources max_length reference", HOW_IT_TRAINS),
     "EvalStage": ("name kind seed evaluations engine max_model_len", "variant batch_size"),
     "CompareStage": ("name kind seed evaluation pairs contests num_resamples", "variant"),
+    "AtlasStage": ("name kind seed corpus checkpoints token_scores rules ratio num_tokens", "variant batch_size"),
     "ReportStage": ("name kind seed comparison evaluation curves", "variant"),
     "Variant": ("group labels", ""),
     "MiniWorldSource": ("weight type text num_documents offset noise_share noise_kinds epochs coverage", ""),

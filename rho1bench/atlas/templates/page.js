@@ -18,7 +18,7 @@ function fillForm() {
   if (last) field("first").value = last[0];
   // What a reset of the form goes back to.
   for (const option of form.querySelectorAll("option")) option.defaultSelected = option.selected;
-  offer("order", [["", "as in the corpus"], ["high", "highest mean first"], ["low", "lowest mean first"], ["differ", "where the two rules differ most"]]);
+  offer("order", [["", "as in the corpus"], ["high", "highest mean first"], ["low", "lowest mean first"], ["differ", "two rules differ most"]]);
 }
 
 const rule = name => (values[name] ? Number(values[name]) : -1);
@@ -92,11 +92,11 @@ async function orderedRows(documents, measure) {
   return rows.sort((a, b) => Number.isNaN(a.value) - Number.isNaN(b.value) || sign * (a.value - b.value) || a.document - b.document);
 }
 
-function fillRow_(box, row) {
+function fillDocument(box, row) {
   box.append(make("span", nameOf(row.document), "name"), make("span", row.words, "quiet"), make("span", data.previews[row.document], "said"));
 }
 
-async function showRow_(row) {
+async function showListed(row) {
   if (!row) {
     tokensBox.replaceChildren();
     panel.replaceChildren();
@@ -136,7 +136,7 @@ async function begin() {
   readForm();
   readAddress(labels());
   form.hidden = false;
-  startList(fillRow_, showRow_, tokensBox);
+  startList(fillDocument, showListed, tokensBox);
   startTokens();
   onChanges(() => apply().catch(trouble), () => readAddress(labels()));
   jump.addEventListener("click", () => {

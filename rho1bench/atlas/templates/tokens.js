@@ -38,8 +38,8 @@ async function showDocument(document, measure, choice, hits, begin) {
     return span;
   }));
   wholeTable.open = false;
-  current = -1;
-  pointAt(Math.min(begin, open.tokens.length - 1), false);
+  current = begin - 1;
+  pointAt(begin && !hits.size ? nextDifference(1) : begin, false, begin > 0);
 }
 
 function ruleWords(column, place) {
@@ -101,13 +101,13 @@ function showNumbers(place, aloud) {
   spoken.textContent = said.join("; ");
 }
 
-function pointAt(place, aloud = true) {
+function pointAt(place, aloud = true, scrolls = true) {
   tokensBox.children[current]?.setAttribute("aria-selected", "false");
   current = Math.max(0, Math.min(place, open.tokens.length - 1));
   const token = tokensBox.children[current];
   token.setAttribute("aria-selected", "true");
   tokensBox.setAttribute("aria-activedescendant", token.id);
-  token.scrollIntoView({ block: "nearest" });
+  if (scrolls) token.scrollIntoView({ block: "nearest" });
   showNumbers(current, aloud);
 }
 
