@@ -23,7 +23,6 @@ from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.viewer import chunk_name, packed, write_viewer
 
 TEMPLATES = Path(__file__).parent / "templates"
-PAGE = "atlas.html"
 CHUNK = 1 << 16
 _SCRIPTS = ("data.js", "measures.js", "tokens.js", "page.js")
 

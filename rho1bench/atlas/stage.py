@@ -13,7 +13,7 @@ from pathlib import Path
 from rho1bench.analysis.checkpoint_scores import checkpoint_scores
 from rho1bench.atlas.columns import Floats
 from rho1bench.atlas.measures import REFERENCE, Column, RuleRanks, model_columns, reference_scores
-from rho1bench.atlas.page import PAGE, Atlas, write_page
+from rho1bench.atlas.page import Atlas, write_page
 from rho1bench.atlas.request import AtlasRequest, RuleUse, further_rules
 from rho1bench.atlas.text import AtlasText, read_text, vocabulary_of
 from rho1bench.corpus.packed_corpus import PackedCorpus
@@ -21,6 +21,7 @@ from rho1bench.corpus.tokenizer import special_tokens
 from rho1bench.pipeline.inputs import check_made_by_stage
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import AtlasStage, CorpusStage
+from rho1bench.recipe.models.atlas import ATLAS_PAGE
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.system.progress import Progress
 
@@ -55,7 +56,7 @@ def run(context: StageContext) -> None:
     )
     title = f"{context.recipe.name}, seed {context.seed}: tokens of {stage.corpus}"
     links = [("Report", "report.html")]
-    write_atlas(context.folder / "publish" / PAGE, request, title, context.progress, links)
+    write_atlas(context.folder / "publish" / ATLAS_PAGE, request, title, context.progress, links)
 
 
 def run_atlas(path: Path, request: AtlasRequest, title: str) -> AtlasFacts:

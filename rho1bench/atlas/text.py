@@ -46,9 +46,9 @@ class AtlasText:
 
 
 def choose_blocks(num_blocks: int, wanted: int) -> list[int]:
-    """Return about ``wanted`` of ``num_blocks`` blocks in stretches that are spread evenly, so that most documents are whole.
+    """Return about ``wanted`` of ``num_blocks`` blocks, all where there are no more.
 
-    All where there are no more.
+    They lie in stretches that are spread evenly, so that most documents are whole.
     """
     if wanted >= num_blocks:
         return list(range(num_blocks))

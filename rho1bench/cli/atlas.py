@@ -29,12 +29,12 @@ def atlas(
     batch_size: Annotated[int, typer.Option(min=1, help="Blocks in one forward pass.")] = 64,
 ) -> None:
     """Write a page to look into a corpus token by token: losses, entropies, what rules keep and where they differ."""
-    from rho1bench.atlas.page import PAGE
     from rho1bench.atlas.request import request_of_run
     from rho1bench.atlas.stage import run_atlas
+    from rho1bench.recipe.models.atlas import ATLAS_PAGE
 
     request = request_of_run(run, corpus, checkpoint or (), rule or (), tokens, batch_size)
-    path = output or run / PAGE
+    path = output or run / ATLAS_PAGE
     found = run_atlas(path, request, f"{run.resolve().name}: tokens of {request.corpus.name}")
     typer.echo(f"{found.num_tokens:,} tokens in {found.num_documents:,} documents: {', '.join(found.columns)}")
     typer.echo(f"{path} ({found.bytes / 1e6:.1f} MB with its chunks)")

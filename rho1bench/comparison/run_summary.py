@@ -126,6 +126,11 @@ class TrainingSummary(ResultModel):
     """None in the folders of earlier versions."""
 
     @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens over the wall seconds of training, validation and checkpoints included; None where not known."""
+        return self.tokens / self.cost.seconds if self.cost and self.cost.seconds else None
+
+    @property
     def init_stage(self) -> str | None:
         """The stage whose model training started from."""
         return self.init if isinstance(self.init, str) else None

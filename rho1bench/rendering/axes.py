@@ -38,6 +38,8 @@ FIGURE_STYLE = """
  --s2:#85c788;--s3:#c595db}}
 """
 _BACKGROUND = "<style>.paper{fill:#fff}@media (prefers-color-scheme:dark){.paper{fill:#14161a}}</style>"
+NUM_STYLES = 4
+"""Colours and dashes that curves can have, ``s0`` to ``s3``."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 42
 """Room beside the drawing, for axes and legend."""
 Axis = tuple[str, Callable[[float], str]]

@@ -38,7 +38,8 @@ RECIPE = {
     "name": "tiny",
     "stages": [
         {"name": "tokens", "kind": "tokenizer", "vocab_size": 320, "sources": [SOURCE]},
-        {"name": "web", "kind": "corpus", "tokenizer": "tokens", "block_size": 32, "num_blocks": 60, "sources": [SOURCE]},
+        {"name": "web", "kind": "corpus", "tokenizer": "tokens", "block_size": 32, "num_blocks": 60}
+        | {"sources": [SOURCE]},
         {**TRAIN, "name": "base", "init": {**MODEL, "max_position_embeddings": 64}},
         {"name": "scores", "kind": "score", "reference": "base", "corpus": "web"},
         {
@@ -183,5 +184,3 @@ def test_a_run_of_seeds_is_asked_which(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"seeds": [3, 4]}))
     with pytest.raises(DataError, match=r"Name one: .*/seed-3"):
         request_of_run(tmp_path, None, (), (), 10, 1)
-
-

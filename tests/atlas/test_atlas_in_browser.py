@@ -1,4 +1,4 @@
-"""The page of tokens in a real headless Chromium, opened as a file: keyboard, numbers, rules that differ, hostile text."""
+"""The page of tokens in a real headless Chromium, opened as a file: keyboard, numbers, two rules, hostile text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     eos = tokenizer.token_to_id("</s>")
     encoded = [[*tokenizer.encode(text, add_special_tokens=False).ids, eos] for text in DOCUMENTS]
     starts = np.cumsum([0, *(len(tokens) for tokens in encoded)])
-    stream = sum(encoded, []) + [eos] * (-int(starts[-1]) % SIZE)
+    stream = [token for tokens in encoded for token in tokens] + [eos] * (-int(starts[-1]) % SIZE)
     ids = np.array(stream).reshape(-1, SIZE)
     text = AtlasText(list(range(5, 5 + len(ids))), ids, starts[:-1], np.arange(len(DOCUMENTS)))
     eligible = (np.arange(ids.size) % SIZE) != 0
@@ -156,5 +156,3 @@ def test_a_page_without_its_folder_says_so(browser: Any, folder: Path, tmp_path:
     page.goto(alone.as_uri())
     page.get_by_role("alert").get_by_text("keep the folder beside this page").wait_for()
     page.close()
-
-

@@ -19,6 +19,8 @@ from rho1bench.recipe.models.base import (
 )
 from rho1bench.recipe.models.selection import ScoreName, Stores
 
+ATLAS_PAGE = "atlas.html"
+
 
 class AtlasStage(StageBase):
     """Writes ``atlas.html``: the tokens of a corpus, what checkpoints and the reference say of each, how rules rank it.
