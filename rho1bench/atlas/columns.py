@@ -31,7 +31,7 @@ def steps(values_N: Floats, top: float) -> Bytes:
     Step ``s`` stands for ``top * (s / 254) ** 2``; what is NaN has none.
     """
     shares = np.sqrt(np.clip(np.nan_to_num(values_N, nan=0.0) / top, 0.0, 1.0))
-    found = np.rint(shares * STEPS).astype(np.uint8)
+    found: Bytes = np.rint(shares * STEPS).astype(np.uint8)
     found[np.isnan(values_N)] = NONE
     return found
 
@@ -45,6 +45,6 @@ def percents(scores_N: Floats, eligible_N: npt.NDArray[np.bool_]) -> Bytes:
     places = np.flatnonzero(eligible_N)
     keys = np.nan_to_num(scores_N[places].astype(np.float32), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     order = np.argsort(-keys, kind="stable")
-    found = np.full(scores_N.shape, NONE, dtype=np.uint8)
+    found: Bytes = np.full(scores_N.shape, NONE, dtype=np.uint8)
     found[places[order]] = np.arange(len(places)) * 100 // max(len(places), 1)
     return found
