@@ -89,7 +89,7 @@ class RuleRanks:
         for label in labels:
             current = _current(checkpoints[label]) if label else {}
             scores = self._scores(function, use, known | current)
-            yield Column(RANK, use.label, label, 0.0, percents(_stream(scores), _stream(known["eligible"])))
+            yield Column(RANK, use.label, label, 0.0, percents(_stream(scores), _stream(known["eligible"]) > 0))
 
     def _is_known(self, name: str) -> bool:
         part = stored_part(name)

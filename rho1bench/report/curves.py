@@ -19,7 +19,7 @@ from rho1bench.comparison.tokens_to_baseline import TokensToBaseline, tokens_to_
 from rho1bench.errors import DataError
 from rho1bench.system.files import read_jsonl
 
-LOSSES = ("loss_selected", "loss_unselected", "validation_loss")
+LOSSES = ("loss_selected", "loss_unselected", "validation_loss", "loss_all")
 Points = list[tuple[float, float]]
 
 

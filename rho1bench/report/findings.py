@@ -49,7 +49,7 @@ def without_comparison(summary: RunSummary) -> tuple[str, str]:
     if summary.validation_losses:
         *others, (name, loss) = summary.validation_losses.items()
         evidence = ", ".join(f"{fmt.label_name(other)} {value:.4f}" for other, value in others)
-        return f"{fmt.label_name(name)} ends with a loss of {loss:.4f} nats a token on held-out text", evidence
+        return f"{fmt.label_name(name)} ends with a loss of {loss:.4f} nats a token on its validation corpus", evidence
     if last:
         training = summary.training[last[0]]
         tokens = f"{fmt.short_count(training.tokens)} tokens"

@@ -338,7 +338,7 @@ def test_a_run_that_evaluates_nothing_has_losses_throughput_and_passages(copied:
     report_stage.run(context)
     html, markdown = published(context, "report.html"), published(context, "report.md")
     Tags(html)
-    assert re.search(r"SLM ends with a loss of \d\.\d{4} nats a token on held-out text \(one seed\)", html)
+    assert re.search(r"SLM ends with a loss of \d\.\d{4} nats a token on its validation corpus \(one seed\)", html)
     assert re.search(r'class="evidence">.*CLM \d\.\d{4}<', html)
     for words in ("Losses against tokens", "Which tokens SLM selects", "Tokens/s", "<code>rho1bench atlas RUN</code>"):
         assert words in html
