@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar, overload
 
 from pydantic import Field, model_validator
 
+from rho1bench.recipe.models.analysis import AnalysisStage
 from rho1bench.recipe.models.atlas import AtlasStage
 from rho1bench.recipe.models.base import (
     Distributed,
@@ -44,6 +45,7 @@ from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStag
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
+    "AnalysisStage",
     "AtlasStage",
     "CompareStage",
     "Contest",
@@ -94,6 +96,7 @@ Stage = Annotated[
     | EvalStage
     | CompareStage
     | AtlasStage
+    | AnalysisStage
     | ReportStage,
     Field(discriminator="kind"),
 ]

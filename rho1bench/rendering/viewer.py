@@ -19,9 +19,9 @@ from rho1bench.errors import DataError
 from rho1bench.rendering.templates import content_policy, html_environment
 from rho1bench.system.files import write_text
 
-SHARED = Path(__file__).parent / "viewer"
+FRAME = Path(__file__).parent / "viewer"
 """The parts that all these pages have: frame, style, reading of chunks, the list that the keyboard moves in."""
-_SHARED_SCRIPTS = ("chunks.js", "elements.js", "list.js")
+_FRAME_SCRIPTS = ("chunks.js", "elements.js", "list.js")
 _CHUNK_NAME = re.compile(r"[a-z]\d*-\d+\.js")
 
 
@@ -71,10 +71,10 @@ def write_viewer(
             old.unlink()
     for chunk, content in chunks:
         write_text(folder / f"{chunk}.js", f'pageChunk("{chunk}","{content}");\n')
-    style = _joined([SHARED / "viewer.css", templates / f"{name}.css"])
-    script = _joined([*(SHARED / one for one in _SHARED_SCRIPTS), *(templates / one for one in scripts)])
+    style = _joined([FRAME / "viewer.css", templates / f"{name}.css"])
+    script = _joined([*(FRAME / one for one in _FRAME_SCRIPTS), *(templates / one for one in scripts)])
     page = (
-        html_environment(templates, SHARED)
+        html_environment(templates, FRAME)
         .get_template(f"{name}.html.j2")
         .render(
             folder=folder.name,

@@ -115,3 +115,5 @@ class ReportStage(StageBase):
     curves: list[Annotated[Name, StageRef(("pretrain",), METRICS)]] = []
     """Pretraining stages drawn as curves, the treatment and its baseline for example. Default: without a comparison,
     the last four."""
+    analysis: Annotated[Name | None, StageRef(("analysis",))] = None
+    """An analysis that becomes a section of the report."""
