@@ -10,9 +10,11 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from rho1bench.plan.estimate import RunPlan, processes_of
 from rho1bench.plan.tables import make_plan
+from rho1bench.recipe import Recipe
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.sizing.gpus import GPU, GPUS
 
@@ -81,7 +83,7 @@ def candidates(devices: Sequence[Device]) -> list[Candidate]:
 
 
 def _candidate(name: str, devices: Sequence[Device]) -> Candidate:
-    recipe = load_recipe(name)
+    recipe = _loaded(name)
     number = processes_of(recipe)
     known = gpu_like(devices[0]) if devices else None
     plan = make_plan(recipe, known[0] if known else "h100", number)
@@ -92,6 +94,11 @@ def _candidate(name: str, devices: Sequence[Device]) -> Candidate:
     elif (least := min(device.memory for device in devices)) < needed:
         lack = f"{least / 1e9:.1f} of {needed / 1e9:.1f} GB"
     return Candidate(name, number, needed, plan.hours if known else None, lack)
+
+
+@cache
+def _loaded(name: str) -> Recipe:
+    return load_recipe(name)
 
 
 def _memory(plan: RunPlan) -> float:
