@@ -132,7 +132,7 @@ def _nothing_in(folder: Path, runs: Sequence[Run]) -> str:
         lack = "evaluates no whole suite" if has_eval else "has no stage of the kind eval"
         return (
             f"the recipe {runs[0].recipe.name!r} of this run {lack}, and records are of evaluated checkpoints. "
-            f"`rho1bench eval {folder}/stages/NAME/checkpoint --suite SUITE` evaluates one; then add the folder that it writes."
+            f"`rho1bench eval {folder}/stages/NAME/checkpoint --suite SUITE` evaluates one; add what it writes."
         )
     if not folder.is_dir():
         return f"{'is a file' if folder.exists() else 'does not exist'}. Give a folder of `rho1bench run` or `eval`."
