@@ -62,7 +62,7 @@ def test_nothing_of_a_smoke_recipe_needs_a_network_or_a_gpu(pairs):
                 assert stage.block_size <= 64
             if isinstance(stage, TrainStage):
                 assert not isinstance(stage.init, PretrainedModel)
-                assert (stage.distributed, stage.precision, stage.compile, stage.loggers) == (None, "fp32", False, [])
+                assert (stage.precision, stage.compile, stage.loggers) == ("fp32", False, [])
                 assert stage.max_steps <= 2
             if isinstance(stage, EvalStage):
                 assert stage.engine == "hf"
