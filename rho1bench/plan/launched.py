@@ -67,7 +67,7 @@ def _start(stage: StageBase, launch: Launch) -> tuple[int, str]:
     if not isinstance(stage, TrainStage) or stage.distributed is None:
         return launch.processes, "a share each"
     micro, times = micro_batches(stage, launch.processes)
-    words = f"{stage.distributed.strategy}, {micro} x {times} of {stage.batch_size} each"
+    words = f"{stage.distributed.strategy}, takes {times} x {micro} of the {stage.batch_size} in a step"
     if "micro_batch_size" in stage.depends_on():
         words += f"; tokens are ranked among {micro * launch.processes} at a time, so that their number counts"
     return launch.processes, words

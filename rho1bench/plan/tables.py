@@ -57,7 +57,7 @@ def print_starts(recipe: Recipe, launch: Launch, console: Console, every: bool =
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("stage", no_wrap=True)
     table.add_column("processes", justify="right", no_wrap=True)
-    table.add_column("of which each does")
+    table.add_column("each of them")
     rows = starts(recipe, launch, every)
     for start in rows:
         table.add_row(start.stage, str(start.processes), start.how)
