@@ -1,7 +1,7 @@
 """For every test: offline, one thread, reproducible Hypothesis; the reference data where it is at hand.
 
-The whole suite runs in a process for each core; a part of it, or the sweep, in one (``-n`` decides otherwise). And what
-the tests of several rooms use: the small recipe, and the runner with fake stages.
+The whole suite runs in three processes for two cores; a part of it, or the sweep, in one (``-n`` decides otherwise).
+And what the tests of several rooms use: the small recipe, and the runner with fake stages.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if not whole or config.option.collectonly or config.option.markexpr != "not sweep":
         return 0
     config.option.dist = "loadgroup"
-    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    cores = len(os.sched_getaffinity(0))
+    return min(cores + cores // 2, MOST_WORKERS)  # a quarter of the time a test waits for what it has started
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

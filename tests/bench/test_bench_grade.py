@@ -30,6 +30,7 @@ def test_naive_way_agrees(pool: WorkerPool) -> None:
     assert False in ours
 
 
+@pytest.mark.sweep
 def test_hanging_answers_hang(pool: WorkerPool) -> None:
     golds = [(text % number, "7", "math") for number, text in enumerate(HANGING, 2)]
     assert [quick_equal(answer, gold) for answer, gold, _ in golds] == [None] * len(HANGING)

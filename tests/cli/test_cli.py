@@ -211,6 +211,7 @@ def test_doctor_names_what_is_missing_or_of_a_wrong_version(environment):
     assert not doctor.print_diagnosis(Console(quiet=True))
 
 
+@pytest.mark.sweep
 def test_doctor_on_this_machine_is_content():
     done = rho1bench("doctor")
     assert done.returncode == 0, done.stdout

@@ -100,7 +100,7 @@ def test_bootstrap_agrees_with_scipy() -> None:
     assert interval.as_list() == pytest.approx([expected.low, expected.high], abs=0.006)
 
 
-@pytest.mark.parametrize("sizes", [(200,), (120, 60, 40)])
+@pytest.mark.parametrize("sizes", [pytest.param((200,), marks=pytest.mark.sweep), (120, 60, 40)])
 def test_bootstrap_covers_the_true_difference(sizes: tuple[int, ...]) -> None:
     """Simulated coverage of the 95% interval lies between 93% and 97%."""
     generator = np.random.default_rng(11)

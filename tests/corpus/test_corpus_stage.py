@@ -148,6 +148,7 @@ def run_child(tokenizer: Path, folder: Path, sources: list[dict[str, Any]], shar
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.sweep
 def test_kill_minus_nine_with_workers(word_tokenizer: Path, tmp_path: Path) -> None:
     world = [{"type": "mini_world", "text": "web", "num_documents": 1200}]
     folder = tmp_path / "killed"
@@ -225,6 +226,7 @@ def test_sources_whose_every_line_is_bad(word_tokenizer: Path, tmp_path: Path, w
         make_corpus(word_tokenizer, tmp_path / "e", [{**some, "num_documents": 3}], on_bad_line="skip")
 
 
+@pytest.mark.sweep
 def test_memory_does_not_grow_with_the_corpus(word_tokenizer: Path, tmp_path: Path) -> None:
     texts = words(0, 20, 2000)
     peaks, sizes = [], []

@@ -239,6 +239,7 @@ def test_the_command_measures_them_too(
 
 
 @pytest.mark.vllm
+@pytest.mark.sweep
 def test_vllm_and_transformers_give_one_number(
     checkpoints: dict[str, Path], vllm_answers: dict[str, Any], tmp_path: Path
 ) -> None:

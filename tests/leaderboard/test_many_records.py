@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from many_records import write_many
 
 MEASURE = """
@@ -45,6 +46,7 @@ def measured(folder: Path, number: int) -> dict[str, float]:
     return found
 
 
+@pytest.mark.sweep
 def test_five_thousand_records_would_fit_into_half_a_gigabyte(tmp_path: Path) -> None:
     few, many = measured(tmp_path / "few", FEW), measured(tmp_path / "many", MANY)
     each = (many["megabytes"] - few["megabytes"]) / (MANY - FEW)

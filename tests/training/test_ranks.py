@@ -27,10 +27,10 @@ SFT_SELECTION: dict[str, Any] = {"selection": {"score": "excess_loss", "ratio": 
 PAIRS = [
     ("one_global", "two_global"),
     ("one_global", "sharded"),
-    ("one_weighted", "two_weighted"),
     ("one_sft", "two_sft"),
 ]
 MORE_PAIRS = [
+    ("one_weighted", "two_weighted"),
     ("one_clm", "accumulated_clm"),
     ("one_clm", "two_clm"),
     ("one_global", "accumulated_global"),
