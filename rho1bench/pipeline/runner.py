@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -37,6 +38,7 @@ from rho1bench.system.files import remove_temporaries, write_text
 from rho1bench.system.packages import load, missing_packages
 from rho1bench.system.progress import Board, Progress
 
+CHECK_NODES = "rho1bench.modeling.launch_check:run"
 SUMMARISE_SEEDS = "rho1bench.comparison.seeds:summarise"
 
 
@@ -79,7 +81,22 @@ def run_recipe(
         if recipe.seeds:
             return _run_seeds(recipe, output, options, console, is_new, launch)
         with Children(launch) as children:
+            _check_nodes(recipe, output, options, console, children)
             return _run_stages(recipe, output, options, console, children)
+
+
+def _check_nodes(recipe: Recipe, output: Path, options: RunOptions, console: Console, children: Children) -> None:
+    """Start all ranks once if nodes other than this one have work to do, before the stages ahead of them run."""
+    if children.launch.nodes == 1:
+        return
+    waiting = (stage for stage, decision in preview(recipe, output) if decision.action != "skip")
+    stage = next(filter(children.launch.starts_ranks, waiting), None)
+    if stage is None:
+        return
+    context = _context(recipe, stage, output, options, Progress("nodes", board=Board(console)))
+    with TemporaryDirectory(prefix=".nodes-", dir=output) as folder:
+        check = partial(children.run_stage, replace(context, folder=Path(folder)), CHECK_NODES)
+        run_all([check], children, 1)
 
 
 def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]]:

@@ -85,7 +85,8 @@ def test_a_launch_is_shown_stage_by_stage(monkeypatch):
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     done = CliRunner().invoke(app, ["plan", "math_1b", "--nodes", "4", "--gpus-per-node", "8"])
     assert done.exit_code == 0, done.output
-    rows = dict(re.findall(r"^ *(\S+(?: \(\d\))?) +(\d+ +\S.*?) *$", re.split(r"starts +\n", done.output)[1], re.MULTILINE))
+    table = re.split(r"starts +\n", done.output)[1]
+    rows = dict(re.findall(r"^ *(\S+(?: \(\d\))?) +(\d+ +\S.*?) *$", table, re.MULTILINE))
     assert re.fullmatch(r"32 +ddp, takes 2 x 8 of the 512 in a step", rows["reference"])
     assert re.fullmatch(r"32 +whole shards of the corpus each", rows["scores"])
     assert rows["slm"].startswith("32 ")
