@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, show
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, gpu_names, show
 from rho1bench.cli.run import Every, GpusPerNode, LauncherOption, Nodes, RecipeName
 
 
@@ -18,7 +18,9 @@ def plan(
     nodes: Nodes = None,
     gpus_per_node: GpusPerNode = None,
     launcher: LauncherOption = None,
-    gpu: Annotated[str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...")] = "h100",
+    gpu: Annotated[
+        str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...", autocompletion=gpu_names)
+    ] = "h100",
     mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
     tokens_per_second: Annotated[
         float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
