@@ -67,13 +67,15 @@ def smoke(recipe: Recipe, processes: int = 1) -> Recipe:
 
 def _for_processes(part: Json, processes: int) -> Json:
     """Return a stage with a block for each of many processes in a batch, and so many more documents."""
-    if part["kind"] in ("pretrain", "sft"):
-        return part | {"batch_size": processes}
-    if part["kind"] != "corpus":
-        return part
     times = -(-processes // BATCH_SIZE)
-    sources = [source | {"num_documents": source["num_documents"] * times} for source in part["sources"]]
-    return part | {"sources": sources, "num_blocks": part["num_blocks"] and part["num_blocks"] * times}
+    if part["kind"] in ("pretrain", "sft"):
+        part = part | {"batch_size": processes}
+    if part["kind"] in ("corpus", "sft"):
+        sources = [source | {"num_documents": source["num_documents"] * times} for source in part["sources"]]
+        part = part | {"sources": sources}
+    if part["kind"] == "corpus" and part["num_blocks"] is not None:
+        part = part | {"num_blocks": part["num_blocks"] * times}
+    return part
 
 
 @singledispatch
