@@ -42,7 +42,7 @@ HISTORY = ROOT / "CHANGELOG.md"
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:rho1bench|make) [^`]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-OTHERS = {"pip", "python", "python3", "unzip", "git", "cd", "docker", "lm_eval", "accelerate", "code"}
+OTHERS = {"pip", "python", "python3", "unzip", "git", "cd", "docker", "lm_eval", "accelerate", "code", "sbatch"}
 HEAVY_RECIPES = {"when_it_pays", "contest", "table_3", "table_4", "table_5", "figure_9"}
 """Take a second or more to load; the sweep does."""
 

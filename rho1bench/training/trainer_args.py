@@ -68,7 +68,7 @@ def training_arguments(
         "save_steps": stage.save_steps,
         **optimizer_arguments(stage.optimizer, stage.max_steps),
         **({"optim": "adamw_torch_fused"} if stage.fused else {}),
-        **distributed_arguments(stage, layer_classes),
+        **(distributed_arguments(stage, layer_classes) if num_processes > 1 else {}),
     }
 
 

@@ -52,7 +52,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
         "learning_rate tuned_on schedule warmup_steps decay_fraction weight_decay beta1 beta2 max_grad_norm",
         "",
     ),
-    "Distributed": ("strategy", "num_processes"),
+    "Distributed": ("strategy", ""),
     "Selection": ("score ratio all_of any_of scope token_scores moving_average parameters", ""),
     "RatioSchedule": ("schedule ratio start end steps", ""),
     "ScoreRatio": ("score ratio parameters", ""),
@@ -102,14 +102,11 @@ def stage(*overrides: str, name: str = "slm") -> StageBase:
     return load_recipe(str(SMALL), [f"stages.{name}.{item}" for item in overrides]).stage(name)
 
 
-@pytest.mark.parametrize("field", ["micro_batch_size=2", "distributed.num_processes=4"])
 @pytest.mark.parametrize("key", ["selection", "monitor"])
-def test_what_a_micro_batch_holds_counts_where_it_is_ranked_among(key: str, field: str):
+def test_what_a_micro_batch_holds_counts_where_it_is_ranked_among(key: str):
     """In the scope ``micro_batch``, for the metrics of ``monitor`` too."""
-    base = [
-        "distributed={strategy: ddp, num_processes: 2}",
-        f"{key}={{ratio: 0.6, token_scores: scores, scope: SCOPE}}",
-    ]
+    field = "micro_batch_size=2"
+    base = [f"{key}={{ratio: 0.6, token_scores: scores, scope: SCOPE}}"]
     for scope, same in (("global", True), ("micro_batch", False)):
         one, other = (
             stage_fingerprint(stage(*(item.replace("SCOPE", scope) for item in (*base, *more))), 0, {})

@@ -12,6 +12,7 @@ from typing import Any
 
 import world
 
+from rho1bench.pipeline.launch import Launch
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_children import Children
 from rho1bench.recipe import Recipe
@@ -21,7 +22,7 @@ RANKS = 2
 
 
 def pretrain(name: str, strategy: str = "ddp", **fields: Any) -> dict[str, Any]:
-    return world.pretrain(name, distributed={"strategy": strategy, "num_processes": RANKS}, **fields)
+    return world.pretrain(name, distributed={"strategy": strategy}, **fields)
 
 
 def launch(stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kill: tuple[int, int] = (0, 0)) -> None:
@@ -34,7 +35,7 @@ def launch(stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kil
     context = StageContext(
         recipe, recipe.stage(only[0]), folders[only[0]], folders, 0, SilentProgress(), RunOptions(num_threads=1)
     )
-    Children().run_stage(context, "rank_world:run")
+    Children(Launch(1, RANKS)).run_stage(context, "rank_world:run")
 
 
 def run(context: StageContext) -> None:

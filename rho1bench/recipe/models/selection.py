@@ -199,6 +199,11 @@ class ScoreStage(StageBase):
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of weights and matrix products; losses and entropies are summed in float32 in any case."""
 
+    @property
+    def in_ranks(self) -> bool:
+        """Whether a model here scores: each process takes whole shards. A server is asked by one process."""
+        return self.server is None
+
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return those of the corpus; on disk, four bytes a token: loss and entropy, float16 each."""
         scored = recipe.stage(self.corpus, CorpusStage).sizes(recipe)
