@@ -22,11 +22,17 @@ RANKS = 2
 
 
 def pretrain(name: str, strategy: str = "ddp", **fields: Any) -> dict[str, Any]:
-    return world.pretrain(name, distributed={"strategy": strategy}, **fields)
+    """A stage of two ranks; one called ``hybrid...`` takes each for a node of its own."""
+    distributed = {"strategy": strategy}
+    if name.startswith("hybrid"):
+        distributed["shard_over"] = "node"
+    return world.pretrain(name, distributed=distributed, **fields)
 
 
-def launch(stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kill: tuple[int, int] = (0, 0)) -> None:
-    """Run the stages ``only`` in two ranks; ``kill`` (rank, step): that rank dies by SIGKILL before that step."""
+def launch(
+    stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kill: tuple[int, int] = (0, 0), ranks: int = RANKS
+) -> None:
+    """Run the stages ``only`` in ``ranks``; ``kill`` (rank, step): that rank dies by SIGKILL before that step."""
     recipe = Recipe.model_validate({"name": "tiny", "stages": stages})
     folders = {stage.name: out / stage.name for stage in recipe.stages}
     for name in only:
@@ -35,7 +41,7 @@ def launch(stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kil
     context = StageContext(
         recipe, recipe.stage(only[0]), folders[only[0]], folders, 0, SilentProgress(), RunOptions(num_threads=1)
     )
-    Children(Launch(1, RANKS)).run_stage(context, "rank_world:run")
+    Children(Launch(1, ranks)).run_stage(context, "rank_world:run")
 
 
 def run(context: StageContext) -> None:
@@ -49,11 +55,14 @@ def run(context: StageContext) -> None:
     rank, step = plan["kill"]
 
     def before_step(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == step:
+            self.trainer.finish_saving()
         if state.global_step + 1 == step and os.environ["RANK"] == str(rank):
             os.kill(os.getpid(), signal.SIGKILL)
 
     StageCallback.on_step_begin = before_step  # type: ignore[method-assign]
     for name in plan["only"]:
+        os.environ["LOCAL_WORLD_SIZE"] = "1" if name.startswith("hybrid") else os.environ["WORLD_SIZE"]
         stage = context.recipe.stage(name)
         module = importlib.import_module(world.MODULES[stage.kind])
         module.run(replace(context, stage=stage, folder=out / name))

@@ -96,6 +96,9 @@ class Distributed(Model):
     strategy: Literal["ddp", "fsdp2", "deepspeed"]
     """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
     ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
+    shard_over: Annotated[Literal["all", "node"], Operational(SUM_ORDER)] = "all"
+    """Of ``fsdp2``: ``node`` keeps one whole set of shards on every node and adds up gradients between nodes (HSDP);
+    each process then holds more, and weights travel within nodes only."""
 
     @model_validator(mode="before")
     @classmethod
