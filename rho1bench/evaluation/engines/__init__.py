@@ -68,6 +68,8 @@ class EngineSettings:
     """Where the server of the openai engine listens, ``http://host:port/v1``."""
     served_model: str | None = None
     """The server's name for the model, where it differs from the checkpoint's."""
+    dtype: str | None = None
+    """Precision of weights and products, as torch names it; None: the engine's own choice."""
     head_sizes: tuple[int, ...] = ()
     """Sizes of the attention heads that have to be served, where they are known."""
 

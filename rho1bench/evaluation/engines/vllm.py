@@ -53,7 +53,7 @@ class VLLMEngine:
         self._lm: VLLM | None = None
         self._codec: Codec | None = None
         self._on_cpu = self.version.endswith("+cpu")
-        self.dtype = "float32" if self._on_cpu else "auto"
+        self.dtype = settings.dtype or ("float32" if self._on_cpu else "auto")
 
     @property
     def lm(self) -> VLLM:

@@ -95,7 +95,7 @@ class ServedVLLM:
         self.boots = 0
         self.settings = settings
         self._on_cpu = self.version.endswith("+cpu")
-        self.dtype = "float32" if self._on_cpu else "auto"
+        self.dtype = settings.dtype or ("float32" if self._on_cpu else "auto")
         self._server: VLLMServer | None = None
         self._client: OpenAIEngine | None = None
 
