@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar, overload
 
 from pydantic import Field, model_validator
 
+from rho1bench.recipe.models.analysis import AnalysisStage
 from rho1bench.recipe.models.base import (
     Distributed,
     Fraction,
@@ -43,6 +44,7 @@ from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStag
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
+    "AnalysisStage",
     "CompareStage",
     "Contest",
     "CorpusStage",
@@ -84,7 +86,15 @@ __all__ = [
 ]
 
 Stage = Annotated[
-    TokenizerStage | CorpusStage | PretrainStage | ScoreStage | SFTStage | EvalStage | CompareStage | ReportStage,
+    TokenizerStage
+    | CorpusStage
+    | PretrainStage
+    | ScoreStage
+    | SFTStage
+    | EvalStage
+    | CompareStage
+    | AnalysisStage
+    | ReportStage,
     Field(discriminator="kind"),
 ]
 

@@ -12,6 +12,7 @@ from functools import singledispatch
 from typing import Any
 
 from rho1bench.recipe import (
+    AnalysisStage,
     CompareStage,
     CorpusStage,
     EvalStage,
@@ -164,6 +165,13 @@ def _comparison(stage: CompareStage, recipe: Recipe, place: int) -> list[Json]:
         for contest in stage.contests
     ]
     return [stage.model_dump() | {"num_resamples": min(stage.num_resamples, 100), "contests": contests}]
+
+
+@smaller.register
+def _analysis(stage: AnalysisStage, recipe: Recipe, place: int) -> list[Json]:
+    suite = None if stage.suite is None else _mini_suite(stage.suite)
+    small = {"num_tokens": min(stage.num_tokens, NUM_BLOCKS * BLOCK_SIZE), "precision": "fp32", "suite": suite}
+    return [stage.model_dump() | small]
 
 
 def _model(init: str | ModelConfig | PretrainedModel) -> str | Json:

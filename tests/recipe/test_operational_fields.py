@@ -31,7 +31,11 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "SFTStage": (f"{TRAINING} {TEXT} tokenizer sources max_length reference", HOW_IT_TRAINS),
     "EvalStage": ("name kind seed evaluations engine max_model_len dtype task_options", "variant batch_size"),
     "CompareStage": ("name kind seed evaluation pairs contests num_resamples", "variant"),
-    "ReportStage": ("name kind seed comparison evaluation curves", "variant"),
+    "AnalysisStage": (
+        "name kind seed curves corpus evaluation suite num_tokens rules precision",
+        "variant batch_size",
+    ),
+    "ReportStage": ("name kind seed comparison evaluation curves analysis", "variant"),
     "Variant": ("group labels", ""),
     "MiniWorldSource": ("weight type text num_documents offset noise_share noise_kinds epochs coverage", ""),
     "MiniWorldCoverage": ("tasks operands phrasings", ""),

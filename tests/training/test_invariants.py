@@ -25,15 +25,6 @@ from rho1bench.system.files import read_json, read_jsonl, sha256_file, write_jso
 TIMES = ("tokens_per_second", "pre_pass_seconds")
 
 
-@pytest.fixture(scope="module")
-def run(shared: Path, forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every stage of the tiny run; meanwhile the process starts that kills some of them."""
-    out = world.link_shared(shared, tmp_path_factory.mktemp("run"))
-    stages = world.compared()
-    world.run_stages(stages, out, only=[stage["name"] for stage in stages if not (out / stage["name"]).exists()])
-    return out
-
-
 def metrics(folder: Path, timed: bool = False) -> list[dict[str, Any]]:
     rows = read_jsonl(folder / "metrics.jsonl")
     return rows if timed else [{key: row[key] for key in row if key not in TIMES} for row in rows]

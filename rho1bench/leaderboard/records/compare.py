@@ -203,7 +203,7 @@ def read_records_of(name: str, results: Path = RESULTS) -> dict[str, Record]:
         return {record.suite: record for record in pack_evaluation(path.resolve())}
     for candidate in (path, results / RECORDS / f"{name}.json", results / RECORDS / name):
         if candidate.is_file():
-            place = candidate.resolve().relative_to(candidate.resolve().parents[2]).as_posix()
+            place = "/".join(candidate.resolve().parts[-3:])  # records/<suite>/<name>.json
             record, problems = read_one(candidate, place)
             if record is None or problems:
                 raise DataError(
