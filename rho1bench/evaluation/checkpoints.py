@@ -80,8 +80,8 @@ class Checkpoint:
         if (self.folder / "adapter_config.json").is_file() and not (self.folder / "config.json").is_file():
             base = read_object(self.folder / "adapter_config.json").get("base_model_name_or_path")
             raise CheckpointError(
-                f"{self.folder}: an adapter of {base}, without that model's weights. Merge the two and evaluate the result "
-                "(pip install peft; AutoPeftModelForCausalLM.from_pretrained(ADAPTER).merge_and_unload()"
+                f"{self.folder}: an adapter of {base}, without that model's weights. Merge the two and evaluate the "
+                "result (pip install peft; AutoPeftModelForCausalLM.from_pretrained(ADAPTER).merge_and_unload()"
                 ".save_pretrained(FOLDER), and the tokenizer's save_pretrained)."
             )
 
