@@ -95,7 +95,8 @@ class Tasks:
             if name not in known:
                 self._add(lm_eval_entries(name), f"lm-eval {version('lm_eval')}")
         self.options.check(names)
-        return find_suites(names, self.groups, self.names)
+        own = {name: members(name, self._index) for name in names if name in self._groups and name in self._origins}
+        return find_suites(names, self.groups | own, self.names)
 
     def origin(self, name: str) -> str | None:
         """Return what says which task ``name`` is: a hash of its folder, or lm-eval's version; None: it ships."""
@@ -103,10 +104,10 @@ class Tasks:
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """Names of groups that are suites, with their tasks."""
-        own = {name: members(name, self._index) for name in self._groups if name in self._origins}
-        names = [name for name in self._groups if name not in own and not is_benchmark(self._index[name])]
-        return own | {name: list(self.config(name).get("task", [])) for name in names}
+        """Names of shipped groups that are suites, with their tasks."""
+        shipped = [name for name in self._groups if name not in self._origins]
+        names = [name for name in shipped if not is_benchmark(self._index[name])]
+        return {name: list(self.config(name).get("task", [])) for name in names}
 
     @property
     def names(self) -> list[str]:

@@ -86,7 +86,8 @@ class TaskOptions:
 
     def _set_fewshot(self, name: str, task: EvalTask) -> None:
         shots = self.num_fewshot or 0
-        if shots and not (task.has_training_docs() or task.has_validation_docs() or task.get_config("fewshot_split")):
+        named = task.get_config("fewshot_split") or task.get_config("fewshot_config")
+        if shots and not (task.has_training_docs() or task.has_validation_docs() or named):
             raise RunError(f"the task {name!r} has no split to take {shots} exemplars from.")
         task.set_config(key="num_fewshot", value=shots)
 
