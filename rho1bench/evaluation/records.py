@@ -16,7 +16,7 @@ from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResu
 from rho1bench.comparison.result_files import SCHEMA, JsonObject, ResultModel, as_json
 from rho1bench.errors import RunError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import Engine
+from rho1bench.evaluation.engines import Engine, EngineSettings
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, UnitResult
 from rho1bench.evaluation.harness.own_tasks import folder_sha256
 from rho1bench.evaluation.harness.sampled_answers import SampledAnswers
@@ -291,7 +291,7 @@ def about_engine(engine: Engine, options: TaskOptions) -> JsonObject:
         "dtype": engine.dtype,
         "device": device(),
         "engine_settings": {
-            **{name: getattr(engine.settings, name) for name in _ENGINE_SETTINGS},
+            **_engine_settings(engine.settings),
             **({} if engine.settings.dtype is None else {"dtype": engine.settings.dtype}),
             **options.changed,
             **({} if where is None else {"include_path": where.resolve().name, "tasks_sha256": folder_sha256(where)}),
@@ -302,6 +302,11 @@ def about_engine(engine: Engine, options: TaskOptions) -> JsonObject:
         "git": git_state(),
         "versions": versions(_PACKAGES),
     }
+
+
+def _engine_settings(settings: EngineSettings) -> dict[str, int | bool | None]:
+    found = {name: getattr(settings, name) for name in _ENGINE_SETTINGS}
+    return found | {"prefix_caching": True} if settings.prefix_caching else found
 
 
 def grader_sha256() -> str:

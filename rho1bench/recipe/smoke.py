@@ -30,6 +30,8 @@ from rho1bench.recipe import (
     TrainStage,
 )
 from rho1bench.recipe.models.contest import VALIDATION_LOSS
+from rho1bench.recipe.models.selection import BlockScope, Selection
+from rho1bench.recipe.rules.training import selections
 from rho1bench.recipe.texts import text_of
 from rho1bench.sizing.shapes import KNOWN_MODELS
 
@@ -101,7 +103,7 @@ def _fine_tuning(stage: SFTStage, recipe: Recipe, place: int) -> list[Json]:
         "max_length": MAX_MODEL_LEN,
     }
     if isinstance(stage.reference, PretrainedModel):
-        small |= {"reference": stage.init_stage, "selection": stage.selection if stage.init_stage else None}
+        small |= {"reference": stage.init_stage, "selection": small.get("selection") if stage.init_stage else None}
     return [stage.model_dump() | small]
 
 
@@ -117,10 +119,18 @@ def _training(stage: TrainStage) -> Json:
         "save_steps": MAX_STEPS,
         "logging_steps": 1,
         "num_threads": 1,
+        "loader_workers": 0,
     }
     small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
+    small |= {"kept_logits_gib": None, "gradient_filter": None}
     small |= {"loggers": [], "trust_remote_code": False}
-    return small
+    return small | {key: _in_small_sets(selection) for key, selection in selections(stage)}
+
+
+def _in_small_sets(selection: Selection) -> Json:
+    """Return a selection whose sets of blocks divide any batch."""
+    small = selection.model_dump()
+    return small | ({"scope": {"blocks": 1}} if isinstance(selection.scope, BlockScope) else {})
 
 
 @smaller.register
