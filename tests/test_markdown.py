@@ -246,6 +246,7 @@ def test_python_blocks_run(file: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(rule_specs, "RuleSpec", declared)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").symlink_to(ROOT / "results")
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(file):
         if block.language == "python":
@@ -264,7 +265,7 @@ def test_text_is_no_hidden_command(block: Block) -> None:
 
 
 def test_every_language_is_known() -> None:
-    known = {"sh", "bash", "console", "yaml", "python", "json", "text"}
+    known = {"sh", "bash", "console", "yaml", "toml", "python", "json", "text"}
     assert {str(one): one.language for one in BLOCKS if one.language not in known} == {}
 
 

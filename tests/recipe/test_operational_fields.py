@@ -32,7 +32,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "PretrainStage": (f"{TRAINING} corpus validation validation_steps monitor", HOW_IT_TRAINS),
     "ScoreStage": ("name kind seed reference server corpus precision entropies", "variant batch_size"),
     "SFTStage": (f"{TRAINING} {TEXT} tokenizer sources max_length reference", HOW_IT_TRAINS),
-    "EvalStage": ("name kind seed evaluations engine max_model_len", "variant batch_size"),
+    "EvalStage": ("name kind seed evaluations engine max_model_len dtype task_options", "variant batch_size"),
     "CompareStage": ("name kind seed evaluation pairs contests num_resamples", "variant"),
     "AnalysisStage": (
         "name kind seed curves corpus evaluation suite num_tokens rules precision",
@@ -63,6 +63,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "ScoreRatio": ("score ratio parameters", ""),
     "ScoreServer": ("base_url model", ""),
     "Evaluation": ("checkpoints suites trajectory limit", ""),
+    "TaskSettings": ("include_path num_fewshot chat_template samples temperature top_p max_new_tokens", ""),
     "Pair": ("treatment baseline", ""),
     "Contest": (
         "name arms arm_axes full random controls choose choose_by tuning_seeds suites margin place",
