@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from rho1bench.plan.estimate import RunPlan, processes_of
+from rho1bench.plan.estimate import RunPlan
 from rho1bench.plan.tables import make_plan
 from rho1bench.recipe import Recipe
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.sizing.gpus import GPU, GPUS
 
-LADDER = ("math_1b", "math_1b_8gpu", "math_1b_80gb", "math_1b_24gb")
+LADDER = (("math_1b", 8), ("math_1b_80gb", 1), ("math_1b_24gb", 1))
+"""Recipes, and how many GPUs of one machine each is for."""
 ANYWHERE = "quickstart"
 """Needs no GPU."""
 _QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
@@ -79,12 +80,11 @@ def gpu_like(device: Device) -> tuple[str, GPU] | None:
 
 def candidates(devices: Sequence[Device]) -> list[Candidate]:
     """Return every recipe of :data:`LADDER` with what it lacks on ``devices``, which are alike."""
-    return [_candidate(name, devices) for name in LADDER]
+    return [_candidate(name, number, devices) for name, number in LADDER]
 
 
-def _candidate(name: str, devices: Sequence[Device]) -> Candidate:
+def _candidate(name: str, number: int, devices: Sequence[Device]) -> Candidate:
     recipe = _loaded(name)
-    number = processes_of(recipe)
     known = gpu_like(devices[0]) if devices else None
     plan = make_plan(recipe, known[0] if known else "h100", number)
     needed = _memory(plan)
@@ -122,5 +122,6 @@ def lines(devices: Sequence[Device], found: Sequence[Candidate]) -> list[str]:
     name = suggested(found)
     if name == ANYWHERE:
         text.append(f"  {ANYWHERE:<13} a CPU is enough; `--scale smoke` runs any other recipe in miniature")
-    text.append(f"suggestion: rho1bench run {name}")
+    number = next((one.num_gpus for one in found if one.recipe == name), 1)
+    text.append(f"suggestion: rho1bench run {name}{f' --gpus-per-node {number}' if number > 1 else ''}")
     return text

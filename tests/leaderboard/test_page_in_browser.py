@@ -124,12 +124,12 @@ def test_one_filter_hides_rows_of_all_tables_and_says_how_many_are_left(opened: 
     page = opened()
     tools = page.locator("#filter")
     status = tools.get_by_role("status")
-    total = page.locator(".grid tr[data-by]").count()
+    total = page.locator(".sheet tr[data-by]").count()
     assert status.inner_text() == f"{total} rows"
     tools.get_by_label("Filter").fill("rho-1-math 30b")
     assert shown(page, group=0) == ["Rho-1-Math (30B)"]
     assert page.locator("#table-1 tbody").nth(2).is_hidden()
-    visible = page.locator(".grid tr[data-by]:visible").count()
+    visible = page.locator(".sheet tr[data-by]:visible").count()
     assert status.inner_text() == f"{visible} of {total} rows shown"
     tools.get_by_label("Filter").fill("")
     tools.get_by_label("Rows").select_option("rho1bench")

@@ -41,7 +41,7 @@ def test_a_device_is_known_by_name_and_memory(name: str, mebibytes: int, key: st
         (cards(1, "NVIDIA GeForce RTX 4090", 24564), "math_1b_24gb"),
         (cards(1, "NVIDIA T4", 15360), ANYWHERE),
         (cards(2, "NVIDIA A100-SXM4-80GB", 81920), "math_1b_80gb"),
-        (cards(8, "NVIDIA H100 80GB HBM3", 81559), "math_1b_8gpu"),
+        (cards(8, "NVIDIA H100 80GB HBM3", 81559), "math_1b"),
         (cards(8, "NVIDIA GeForce RTX 4090", 24564), "math_1b_24gb"),
     ],
 )
@@ -49,5 +49,6 @@ def test_the_largest_recipe_that_fits_is_suggested(devices: list[Device], recipe
     found = candidates(devices)
     assert suggested(found) == recipe
     said = lines(devices, found)
-    assert said[-1] == f"suggestion: rho1bench run {recipe}"
+    assert said[-1].startswith(f"suggestion: rho1bench run {recipe}")
+    assert said[-1].endswith(" --gpus-per-node 8") == (recipe == "math_1b")
     assert len(said) >= len(found) + 2

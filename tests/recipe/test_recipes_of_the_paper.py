@@ -30,7 +30,7 @@ SLM_AND_CLM = {
 }
 QUICK = ("self_reference",)
 """Recipes that the default suite runs in small: joined selections, and a second reference."""
-SCALES = {"math_1b_24gb": "math_1b", "math_1b_80gb": "math_1b", "math_1b_8gpu": "math_1b"}
+SCALES = {"math_1b_24gb": "math_1b", "math_1b_80gb": "math_1b"}
 """Recipes that are another one at another size: in small they are the same but for what a test below names."""
 CELL = {"when_it_pays": "compare-noise80-docs1-cover27"}
 """Of a recipe that is a map: the cell that is run, by the stage which compares its arms."""

@@ -62,7 +62,7 @@
     const select = tools.querySelector("select");
     const status = tools.querySelector("[role=status]");
     const text = new Map();
-    const grids = [...document.querySelectorAll(".grid")].map((grid) => ({ grid, bodies: [...grid.querySelector("table").tBodies] }));
+    const grids = [...document.querySelectorAll(".sheet")].map((grid) => ({ grid, bodies: [...grid.querySelector("table").tBodies] }));
     for (const { grid, bodies } of grids) {
       const title = grid.querySelector("caption").textContent;
       for (const body of bodies) {
