@@ -38,6 +38,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
         "name kind seed curves corpus evaluation suite num_tokens rules precision",
         "variant batch_size",
     ),
+    "AtlasStage": ("name kind seed corpus checkpoints token_scores rules ratio num_tokens", "variant batch_size"),
     "ReportStage": ("name kind seed comparison evaluation curves analysis", "variant"),
     "Variant": ("group labels", ""),
     "MiniWorldSource": ("weight type text num_documents offset noise_share noise_kinds epochs coverage", ""),
