@@ -16,7 +16,7 @@ from small_recipe import SMALL
 from rho1bench.cli.app import app, main
 
 NO_TABLE = {
-    "init", "validate", "schema", "analyze", "score", "replay", "convert", "inspect answers", "runs prune",
+    "init", "validate", "schema", "analyze", "atlas", "score", "replay", "convert", "inspect answers", "runs prune",
     "sandbox run", "leaderboard add", "leaderboard card", "leaderboard build", "leaderboard serve",
 }  # fmt: skip
 """Commands that list nothing; `schema` and `replay` and `sandbox run` print JSON as it is."""

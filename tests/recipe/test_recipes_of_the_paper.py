@@ -195,7 +195,7 @@ def test_a_recipe_of_another_size_is_the_same_in_small(name):
     for one, theirs in zip(ours.stages, other.stages, strict=True):
         values = theirs.model_dump()
         differing |= {key for key, value in one.model_dump().items() if value != values[key]}
-    assert differing <= {"sources", "gradient_checkpointing", "num_checkpoints", "evaluations"}
+    assert differing <= {"sources", "gradient_checkpointing", "distributed", "num_checkpoints", "evaluations"}
 
 
 def test_every_shipped_recipe_is_run_in_small():
