@@ -38,11 +38,19 @@ from rho1bench.recipe.models.corpus import (
     Source,
     TokenizerStage,
 )
-from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
+from rho1bench.recipe.models.evaluation import (
+    BenchmarkTextsStage,
+    CompareStage,
+    EvalStage,
+    Evaluation,
+    Pair,
+    ReportStage,
+)
 from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
+    "BenchmarkTextsStage",
     "CompareStage",
     "Contest",
     "CorpusStage",
@@ -84,7 +92,15 @@ __all__ = [
 ]
 
 Stage = Annotated[
-    TokenizerStage | CorpusStage | PretrainStage | ScoreStage | SFTStage | EvalStage | CompareStage | ReportStage,
+    TokenizerStage
+    | BenchmarkTextsStage
+    | CorpusStage
+    | PretrainStage
+    | ScoreStage
+    | SFTStage
+    | EvalStage
+    | CompareStage
+    | ReportStage,
     Field(discriminator="kind"),
 ]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rho1bench.comparison.benchmark_overlap import CorpusOverlap, corpus_overlaps
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import Comparison, read_comparison
 from rho1bench.comparison.equal_flops import ArmCost, CountedTokens, EqualFlops, arm_cost, counted_tokens
@@ -47,6 +48,8 @@ class RunData:
     speedups: Sequence[Speedup]
     costs: Mapping[str, CheckpointCost]
     """By evaluated checkpoint, where its stages tell."""
+    overlaps: Mapping[str, CorpusOverlap]
+    """By corpus stage, where benchmark texts were looked for."""
     losses: Mapping[str, Mapping[str, Points]]
     training: Mapping[str, TrainingSummary]
     seconds: Mapping[str, float | None]
@@ -90,6 +93,7 @@ def read_run(context: StageContext) -> RunData:
         trajectory={suite: curves.accuracy_points(suite, found, seed=context.seed) for suite, found in sources.items()},
         speedups=_speedups(comparison, sources, training, context.seed),
         costs=comparison.costs,
+        overlaps=corpus_overlaps(context.recipe, context.inputs),
         losses={name: curves.read_losses(context.input(name)) for name in drawn},
         training=training,
         seconds={name: _seconds(context.input(name)) for name in order if name in context.inputs},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rho1bench.paper.suites import SHORT_NAMES, SUITES, shipped_names
 from rho1bench.recipe.loading.layers import nearest
 from rho1bench.recipe.models.corpus import CorpusStage
-from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, ReportStage
+from rho1bench.recipe.models.evaluation import BenchmarkTextsStage, CompareStage, EvalStage, ReportStage
 from rho1bench.recipe.models.training import TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
 from rho1bench.recipe.rules.training import positions
@@ -28,16 +30,27 @@ def context_fits_the_models(stage: EvalStage, earlier: Earlier) -> Problems:
 @rule(EvalStage)
 def suites_are_known(stage: EvalStage, earlier: Earlier) -> Problems:
     """Every suite of an evaluation is one, or a task."""
-    known = shipped_names()
     for index, evaluation in enumerate(stage.evaluations):
-        for place, name in enumerate(evaluation.suites):
-            if text_of(name) is None and name not in known:
-                close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
-                yield (
-                    ("evaluations", str(index), "suites", str(place)),
-                    f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
-                    "`rho1bench tasks list` shows the tasks",
-                )
+        suites = [name if text_of(name) is None else None for name in evaluation.suites]
+        yield from _unknown_suites(suites, ("evaluations", str(index), "suites"))
+
+
+@rule(BenchmarkTextsStage)
+def benchmarks_are_known(stage: BenchmarkTextsStage, earlier: Earlier) -> Problems:
+    """Every suite whose texts are gathered is one, or a task."""
+    yield from _unknown_suites(stage.suites, ("suites",))
+
+
+def _unknown_suites(names: Sequence[str | None], path: tuple[str, ...]) -> Problems:
+    known = shipped_names()
+    for place, name in enumerate(names):
+        if name is not None and name not in known:
+            close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
+            yield (
+                (*path, str(place)),
+                f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
+                "`rho1bench tasks list` shows the tasks",
+            )
 
 
 @rule(EvalStage)
