@@ -2,7 +2,7 @@
 
 A text of 8 to 12 words counts as a whole; a shorter one is not looked for. Words are runs of letters and digits without
 case; every other sign parts them, so formulas are words too. Words in a row that more than ten benchmark texts share
-("which of the following statements ...") are nobody's.
+("which of the following statements ..."), or that are hardly more than a row of figures, are not looked for.
 
 The index is made by the stage ``benchmark_texts`` and read by the workers that tokenise (``corpus.encoder``): hashes in
 sorted arrays that all of them map, and a bitmap that answers for nearly every word. A document costs its bytes, not the
@@ -25,6 +25,8 @@ WORDS = 13
 SHORTEST = 8
 MAX_SHARING = 10
 """Words in a row that stand in more benchmark texts than this tell nothing."""
+FEWEST_LETTERS = 24
+"""So many letters and digits have words in a row at least that tell something; ``0, 1, 2, ... 12`` has 16."""
 
 Codes = npt.NDArray[np.uint64]
 _NUMBER_BITS = 22
@@ -97,7 +99,7 @@ def build_index(texts: Sequence[str]) -> BenchmarkIndex:
     parts = [(np.zeros(0, np.uint64), np.zeros(0, np.int32))]
     for length, starts, codes in words.windows():
         owners = words.document[starts].astype(np.int32)
-        wanted = lengths[owners] == length
+        wanted = (lengths[owners] == length) & (words.letters(starts, length) >= FEWEST_LETTERS)
         parts.append((codes[wanted], owners[wanted]))
     pairs = np.unique(np.rec.fromarrays([np.concatenate(columns) for columns in zip(*parts, strict=True)]))
     codes, owners = pairs["f0"], pairs["f1"]
@@ -125,6 +127,7 @@ class _Words:
         ends = np.cumsum([len(piece) + 1 for piece in pieces])
         self.document = np.searchsorted(ends, self._starts, "right")
         self._hashes = self._hash(values)
+        self._lengths = np.add.reduceat(inside, self._starts, dtype=np.intp) if len(self._starts) else self._starts
 
     def windows(self) -> Iterator[tuple[int, npt.NDArray[np.intp], Codes]]:
         """Yield for each length the first word and the hash of so many words in a row, within one text each."""
@@ -135,6 +138,12 @@ class _Words:
             if length >= SHORTEST:
                 within = self.document[: len(codes)] == self.document[length - 1 :]
                 yield length, np.flatnonzero(within), _mixed(codes[within])
+
+    def letters(self, starts: npt.NDArray[np.intp], length: int) -> npt.NDArray[np.intp]:
+        """Return how many bytes so many words in a row have from each of ``starts`` on, signs between them left out."""
+        total = np.concatenate(([0], np.cumsum(self._lengths)))
+        counts: npt.NDArray[np.intp] = total[starts + length] - total[starts]
+        return counts
 
     def text(self, start: int, length: int) -> str:
         """Return words in a row as they stand in the text, without case."""
