@@ -17,7 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rho1bench import install
+from rho1bench import __version__, install
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -179,6 +179,12 @@ def test_installation_steps_that_fail_are_told(capsys, monkeypatch):
 
 
 # --- continuous integration -----------------------------------------------------------------------------------------
+
+
+def test_the_citation_names_the_version_and_the_licence():
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(found)
+    assert (str(found["version"]), found["license"]) == (__version__, "MIT")
 
 
 def test_ci_calls_the_make_targets_of_the_readme():

@@ -93,6 +93,30 @@ def differing_table(pairs: Sequence[AnswerPair], left: str, right: str, most: in
     return table
 
 
+def as_rows(pairs: Sequence[AnswerPair], left: str, right: str) -> list[dict[str, object]]:
+    """Return every question with what both answered, for ``--json``."""
+    return [
+        {
+            "task": pair.left.question.task,
+            "doc_id": pair.left.question.doc_id,
+            "gold": pair.left.question.gold,
+            "differs": pair.differs,
+            "answers": [
+                {
+                    "model": name,
+                    "score": answer.score,
+                    "pred": answer.pred,
+                    "paper": answer.paper,
+                    "verified": answer.verified,
+                    "texts": answer.texts,
+                }
+                for name, answer in ((left, pair.left), (right, pair.right))
+            ],
+        }
+        for pair in pairs
+    ]
+
+
 def _short(answer: Answer) -> str:
     verdicts = "" if not answer.paper else f" ({answer.paper}, verified {answer.verified})"
     said = answer.pred or (answer.texts[0] if answer.texts else "")

@@ -188,14 +188,10 @@ def report(result: TrainBench) -> str:
     )
 
 
-def bench(json_file: Path | None, rounds: int, batch_size: int | None, threads: int | None) -> str:
-    """Measure, write the JSON file if one is named, and return the report."""
+def measure(rounds: int, batch_size: int | None, threads: int | None) -> TrainBench:
+    """Measure the default workload, with another batch or other threads where these are given."""
     work = default_workload()
-    work = replace(work, batch_size=batch_size or work.batch_size, threads=threads or work.threads)
-    result = run(work, rounds)
-    if json_file is not None:
-        write_json(json_file, asdict(result))
-    return report(result)
+    return run(replace(work, batch_size=batch_size or work.batch_size, threads=threads or work.threads), rounds)
 
 
 if __name__ == "__main__":
@@ -205,4 +201,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    print(bench(options.json, options.rounds, options.batch_size, options.threads))
+    measured = measure(options.rounds, options.batch_size, options.threads)
+    if options.json is not None:
+        write_json(options.json, asdict(measured))
+    print(report(measured))

@@ -24,7 +24,7 @@ from rho1bench.cli.runs import runs_app
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
-from rho1bench.errors import UserError
+from rho1bench.errors import RunError, UserError
 from rho1bench.system.disk_errors import REFUSED
 
 app = typer.Typer(
@@ -99,7 +99,8 @@ app.command()(doctor)
 def main() -> None:
     """Entry point of the ``rho1bench`` command; ends the process with its exit code."""
     try:
-        code = app(standalone_mode=False)
+        _check_arguments(sys.argv[1:])
+        code = app(standalone_mode=False, prog_name="rho1bench")
     except UserError as error:
         code = _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -121,6 +122,13 @@ def main() -> None:
     if code == INTERRUPTED:  # typer itself returns this for Ctrl-C
         print("stopped; the same command continues", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Raise RunError for an argument whose bytes are no UTF-8: it could be written into no file and no message."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise RunError(f"the argument {argument!r} is not UTF-8. Rename the file, or give another one.")
 
 
 def _words_of(error: OSError) -> str | None:

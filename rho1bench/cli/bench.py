@@ -5,12 +5,24 @@ Part of ``cli``; everything but typer is imported inside the commands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from rho1bench.cli.console import JsonFile, show
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 bench_app = typer.Typer(help="Measure parts of the suite against a naive version, side by side.", no_args_is_help=True)
+Measured = TypeVar("Measured", bound="DataclassInstance")
+
+
+def _show(result: Measured, report: Callable[[Measured], str], json_file: Path | None) -> None:
+    show(asdict(result), json_file, lambda: typer.echo(report(result)))
 
 
 @bench_app.command("sandbox")
@@ -19,17 +31,19 @@ def bench_sandbox(
     programs: Annotated[int, typer.Option(min=1, help="How many programs both ways run.")] = 60,
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time; default: one a core.")] = None,
     soak: Annotated[int | None, typer.Option(min=10, help="Instead run this many in a row and look for leaks.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Programs a second in the sandbox, beside a fresh interpreter that imports sympy for each program."""
     if soak is not None:
         from rho1bench.bench.soak import soak as run_soak
         from rho1bench.bench.soak import soak_table
 
-        typer.echo(soak_table(list(run_soak(soak))))
+        samples = list(run_soak(soak))
+        show([asdict(one) for one in samples], json_file, lambda: typer.echo(soak_table(samples)))
         return
     from rho1bench.bench.sandbox import report, run
 
-    typer.echo(report(run(outputs or (), programs, workers)))
+    _show(run(outputs or (), programs, workers), report, json_file)
 
 
 @bench_app.command("grade")
@@ -39,6 +53,7 @@ def bench_grade(
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="As for `grade`; default: RHO1BENCH_DATA.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a core.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure the grader against a fresh process pool a file with sympy on every pair, in one run.
 
@@ -49,28 +64,29 @@ def bench_grade(
     from rho1bench.system.packages import missing_packages
 
     with missing_packages("`rho1bench bench grade`"):
-        typer.echo(report(run(input or (), data_root, workers)))
+        _show(run(input or (), data_root, workers), report, json_file)
 
 
 @bench_app.command("score")
 def bench_score(
     rounds: Annotated[int, typer.Option(min=1, help="How often each way scores the blocks.")] = 7,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Tokens a second of scoring, beside a bare forward pass of the same model over the same blocks."""
     from rho1bench.bench.score import report, run
 
-    typer.echo(report(run(rounds, threads)))
+    _show(run(rounds, threads), report, json_file)
 
 
 @bench_app.command("train")
 def bench_train(
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Keep the figures here.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each way has its turn.")] = 7,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Blocks a step; default: 4.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: one a core.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Tokens a second and peak memory of selective training at 60%, beside naive SLM and plain CLM, in one run."""
-    from rho1bench.bench.train import bench
+    from rho1bench.bench.train import measure, report
 
-    typer.echo(bench(json_file, rounds, batch_size, threads))
+    _show(measure(rounds, batch_size, threads), report, json_file)

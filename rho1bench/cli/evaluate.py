@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import JsonFile, console, show
+from rho1bench.cli.console import JsonFile, console, show, suite_names
 
 
 class EvalEngine(StrEnum):
@@ -28,7 +28,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="math (default), tir, general, all, any suite, group or task by name; gold_answers:SUITE or "
-            "corpus:FOLDER for bits per byte; may be repeated."
+            "corpus:FOLDER for bits per byte; may be repeated.",
+            autocompletion=suite_names,
         ),
     ] = None,
     tasks: Annotated[str, typer.Option(metavar="A,B,...", help="Single tasks, besides or instead of suites.")] = "",
@@ -80,4 +81,4 @@ def convert(
     from rho1bench.modeling.gguf import convert_gguf
 
     convert_gguf(gguf, output)
-    typer.echo(f"checkpoint: {output}")
+    typer.echo(f"wrote {output}, a checkpoint folder")

@@ -72,4 +72,6 @@ def replay(
     result = replay_file(outputs, output, ToolSettings(timeout=timeout), workers, progress)
     for reason, count in result.reasons():
         progress.message(f"{count} x {reason}")
+    if output is not None:
+        progress.message(f"wrote {output}")
     typer.echo(json.dumps(result.summary()))

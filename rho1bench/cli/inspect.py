@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 inspect_app = typer.Typer(
     help="Look inside: answers of models, and two evaluations side by side.", no_args_is_help=True
@@ -34,7 +34,7 @@ def answers(
     written = write_page(output, found, f"Answers of {_names([source.label for source in found])}")
     if written is None:
         raise DataError(f"{', '.join(sources)}: the files hold no line.")
-    typer.echo(f"{written.num_answers} answers: {output}")
+    typer.echo(f"wrote {output} ({written.num_answers} answers)")
 
 
 @inspect_app.command()
@@ -43,20 +43,25 @@ def diff(
     right: Annotated[str, typer.Argument(metavar="B", help="What A is set beside.")],
     most: Annotated[int, typer.Option("--limit", min=0, help="Questions to list.")] = 20,
     html: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Also write a page of both.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Two models on the same questions, answer by answer: who is right where, and what they answered."""
-    from rho1bench.answers.differences import answer_pairs, counts_table, differing_table
+    from rho1bench.answers.differences import answer_pairs, as_rows, counts_table, differing_table
     from rho1bench.answers.page import write_pair_page
     from rho1bench.answers.sources import find_pair
 
     pair = find_pair(left, right)
     found = answer_pairs(*pair)
     names = pair[0].label, pair[1].label
-    console(130).print(counts_table(found, *names))
-    if most:
-        console(130).print(differing_table(found, *names, most))
+
+    def tables() -> None:
+        console(130).print(counts_table(found, *names))
+        if most:
+            console(130).print(differing_table(found, *names, most))
+
+    show(as_rows(found, *names), json_file, tables)
     if html is not None:
-        typer.echo(f"page: {write_pair_page(html, *pair)}")
+        typer.echo(f"wrote {write_pair_page(html, *pair)}", err=json_file == Path("-"))
 
 
 def _names(labels: list[str], most: int = 3) -> str:

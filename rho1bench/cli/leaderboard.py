@@ -46,7 +46,7 @@ def compare(
 
     show([entry.model_dump(mode="json") for entry in found], json_file, tables)
     if html is not None and pair is not None:
-        typer.echo(f"answers: {write_pair_page(html, *pair)}", err=json_file == Path("-"))
+        typer.echo(f"wrote {write_pair_page(html, *pair)}", err=json_file == Path("-"))
 
 
 @leaderboard_app.command()
@@ -74,16 +74,15 @@ def build(results: Results = RESULTS) -> None:
 
 
 @leaderboard_app.command()
-def check(results: Results = RESULTS) -> None:
+def check(results: Results = RESULTS, json_file: JsonFile = None) -> None:
     """Exit 1 with what is wrong: a record that is broken, changed, doubled or unlike its column, or a stale page."""
     from rho1bench.leaderboard.pages.build import check_results
 
     problems = check_results(results)
-    for problem in problems:
-        typer.echo(problem)
+    lines = problems or ["records and pages are in order"]
+    show({"problems": problems}, json_file, lambda: typer.echo("\n".join(lines)))
     if problems:
         raise typer.Exit(1)
-    typer.echo("records and pages are in order")
 
 
 @leaderboard_app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import JsonFile, show
+from rho1bench.cli.console import JsonFile, recipe_names, show
 from rho1bench.cli.run import EngineOption, Output, RecipeName, Scale, ScaleOption, Seed
 
 
@@ -15,7 +15,12 @@ def init(
     name: Annotated[str, typer.Argument(help="Name of the new recipe; the file is NAME.yaml.")],
     base: Annotated[
         str | None,
-        typer.Option("--from", metavar="RECIPE", help="Recipe or file to change; default: quickstart."),
+        typer.Option(
+            "--from",
+            metavar="RECIPE",
+            help="Recipe or file to change; default: quickstart.",
+            autocompletion=recipe_names,
+        ),
     ] = None,
     text: Annotated[
         list[str] | None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, show
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, rule_names, show
 
 if TYPE_CHECKING:
     from rho1bench.recipe.models.rule_listing import RuleFacts
@@ -15,7 +15,10 @@ _WIDTH = WIDTH_OF_FILES + 60
 
 
 def rules(
-    rule: Annotated[str | None, typer.Argument(help="One rule, with its parameters; default: a table of all.")] = None,
+    rule: Annotated[
+        str | None,
+        typer.Argument(help="One rule, with its parameters; default: a table of all.", autocompletion=rule_names),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """List the selection rules: what each keeps, reads and costs, its parameters and its source."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, show
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, check_json_file, console, gpu_names, recipe_names, show
 
 if TYPE_CHECKING:
     from rho1bench.pipeline.adoption import Keeping
@@ -31,7 +31,9 @@ class Scale(StrEnum):
     smoke = "smoke"
 
 
-RecipeName = Annotated[str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.")]
+RecipeName = Annotated[
+    str, typer.Argument(help="Name of a shipped recipe, or the path of a YAML file.", autocompletion=recipe_names)
+]
 Output = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<recipe name>.")]
 Seed = Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")]
 ScaleOption = Annotated[Scale, typer.Option(help="smoke: every stage, tiny, to try a recipe out.")]
@@ -57,7 +59,13 @@ Adopt = Annotated[
 ]
 EngineOption = Annotated[Engine | None, typer.Option(help="Inference engine; default: the recipe's.")]
 JsonPlan = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="With --dry-run: the plan as JSON; - prints that alone.")
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=check_json_file,
+        help="With --dry-run or --explain: the plan as JSON; - prints that alone.",
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
 
@@ -153,15 +161,15 @@ def _carry_out(
     from rho1bench.plan.preflight import check_machine, obstacles
     from rho1bench.recipe.smoke import smoke
 
-    if json_file is not None and not plan_only:
-        raise RunError("--json goes with --dry-run; a run itself writes summary.json into its folder.")
+    if json_file is not None and plan_only == explain:
+        raise RunError("--json goes with one of --dry-run and --explain; a run writes summary.json into its folder.")
 
     if scale is Scale.smoke:
         loaded = smoke(loaded)
     folder = output or Path("runs") / (loaded.name if scale is Scale.full else f"{loaded.name}.smoke")
     shown = console()
     if explain:
-        print_explanation(loaded, folder, shown)
+        print_explanation(loaded, folder, shown, json_file)
     if plan_only:
         print_dry_run(loaded, folder, shown, every, json_file)
         for line in obstacles(loaded, folder, options.engine):
@@ -174,7 +182,9 @@ def _carry_out(
 def plan(
     recipe: RecipeName,
     gpus: Annotated[int | None, typer.Option(min=1, help="Number of GPUs; default: the recipe's processes.")] = None,
-    gpu: Annotated[str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...")] = "h100",
+    gpu: Annotated[
+        str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...", autocompletion=gpu_names)
+    ] = "h100",
     mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
     tokens_per_second: Annotated[
         float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
@@ -212,16 +222,24 @@ def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False,
     show([row for one, decided in runs for row in plan_rows(one, decided)], json_file, tables)
 
 
-def print_explanation(recipe: Recipe, folder: Path, shown: Any) -> None:
+def print_explanation(recipe: Recipe, folder: Path, shown: Any, json_file: Path | None = None) -> None:
     """Print for each stage, of each seed, what a run would do, and a line for everything that has changed."""
     from rho1bench.pipeline.runner import preview, runs_of
 
+    rows = []
     for one, place in runs_of(recipe, folder):
         for stage, decision in preview(one, place):
-            name = f"{place.name}/{stage.name}" if recipe.seeds else stage.name
-            lines = [f"{name}: {decision.word} ({decision.reason})", *decision.changes, *decision.versions]
+            lines = [*decision.changes, *decision.versions]
             lines += [f"{text}, which changes no result" for text in decision.operational]
+            name = f"{place.name}/{stage.name}" if recipe.seeds else stage.name
+            rows.append({"stage": name, "would": decision.word, "reason": decision.reason, "changes": lines})
+
+    def texts() -> None:
+        for row in rows:
+            lines = [f"{row['stage']}: {row['would']} ({row['reason']})", *row["changes"]]
             shown.print("\n    ".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+    show(rows, json_file, texts)
 
 
 def print_result(result: Any, shown: Any) -> None:

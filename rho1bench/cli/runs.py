@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rho1bench.cli.console import console
+from rho1bench.cli.console import JsonFile, console, show
 
 runs_app = typer.Typer(help="List run folders and their old results; delete old results.", no_args_is_help=True)
 
@@ -17,6 +17,7 @@ def list_runs(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Run folders, or folders with run folders; default: runs/.")
     ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """List what is set aside in each run folder: results that a changed recipe, code or input has made stale."""
     from rich.table import Table
@@ -24,14 +25,15 @@ def list_runs(
     from rho1bench.pipeline.set_aside import old_stages, run_folders
     from rho1bench.plan.tables import short
 
-    table = Table("run folder", "old result", "state", "size", box=None)
-    for folder in folders or [Path("runs")]:
-        for run in run_folders(folder):
-            old = old_stages(run)
-            table.add_row(str(run), "" if old else "none", "", "")
-            for one in old:
-                table.add_row("", str(one.folder.relative_to(run)), one.state, short(one.bytes, "B"))
-    console().print(table)
+    table, rows = Table("run folder", "old result", "state", "size", box=None), []
+    for run in (run for folder in folders or [Path("runs")] for run in run_folders(folder)):
+        old = [(one.folder.relative_to(run).as_posix(), one.state, one.bytes) for one in old_stages(run)]
+        table.add_row(str(run), "" if old else "none", "", "")
+        for name, state, size in old:
+            table.add_row("", name, state, short(size, "B"))
+        kept = [{"folder": name, "state": state, "bytes": size} for name, state, size in old]
+        rows.append({"run": str(run), "old": kept})
+    show(rows, json_file, lambda: console().print(table))
 
 
 @runs_app.command("prune")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -52,3 +53,5 @@ def score(
             num_threads=threads,
         )
     )
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"wrote {output}")

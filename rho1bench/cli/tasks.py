@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def print_prompts(
     ] = None,
     sha256: Annotated[bool, typer.Option("--sha256", help="Print one SHA-256 of the whole prompt a row.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Print what a model is sent for each test row of a task, exemplars included."""
     from rho1bench.evaluation.tasks.listing import task_prompts
@@ -44,5 +46,14 @@ def print_prompts(
     from rho1bench.system.files import sha256_bytes
 
     use_data_folder(data_root)
-    for row, prompt in enumerate(task_prompts(task, limit)):
-        typer.echo(sha256_bytes(prompt.encode("utf-8")) if sha256 else f"===== {task}, row {row} =====\n{prompt}")
+    prompts: Iterable[str] = (sha256_bytes(one.encode("utf-8")) if sha256 else one for one in task_prompts(task, limit))
+
+    def texts() -> None:
+        for row, prompt in enumerate(prompts):
+            typer.echo(prompt if sha256 else f"===== {task}, row {row} =====\n{prompt}")
+
+    if json_file is None:
+        texts()  # one by one, as they are made
+    else:
+        prompts = list(prompts)
+        show(prompts, json_file, texts)

@@ -60,8 +60,9 @@ def _contest_of_record(path: Path) -> ContestResult:
     try:
         return ContestResult.model_validate(read_json(path)["result"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        detail = "other fields than a contest's" if isinstance(error, ValidationError) else repr(error)
-        raise DataError(f"{path}: not the record of a contest ({detail}). {_ADVICE}") from error
+        unreadable = isinstance(error, OSError | ValueError) and not isinstance(error, ValidationError)
+        detail = f"it cannot be read: {error}" if unreadable else "it has other fields than a contest's"
+        raise DataError(f"{path}: not the record of a contest, {detail}. {_ADVICE}") from error
 
 
 def _of_contests(contests: Sequence[ContestResult], path: Path, suite: str | None) -> ObservedSpread:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+IGNORED = -100
+"""The label of a token that is not learnt."""
 MAX_BLOCK_SIZE = 2**16
 """Document ids are stored as uint16; the first one of a block is 0."""
 

@@ -82,13 +82,13 @@ def print_evaluations(paths: Sequence[Path], options: EvalOptions, tables: Conso
     tables.print(f"answers to read: {page}", highlight=False, soft_wrap=True)
 
 
-def evaluate(options: EvalOptions, console: Console) -> list[Path]:
+def evaluate(options: EvalOptions, console: Console | None = None) -> list[Path]:
     """Evaluate the checkpoints, or continue; returns the ``results.json`` of each, in the order asked for.
 
     Raises:
         CheckpointError, DataError, RunError, EngineError: something the user can fix.
     """
-    progress = Progress("eval", console)
+    progress = Progress("eval", console or Console(stderr=True))
     _check_server(options)
     use_data_folder(options.data_root)
     checkpoints = find_checkpoints(options.checkpoints, served=options.engine == "openai")

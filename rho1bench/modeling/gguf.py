@@ -26,9 +26,13 @@ def convert_gguf(source: Path, output: Path) -> None:
     """
     if not source.is_file():
         raise CheckpointError(f"{source}: no such file; expected a model in GGUF format")
-    with source.open("rb") as handle:
-        if handle.read(len(_MAGIC)) != _MAGIC:
-            raise CheckpointError(f"{source}: not a GGUF file (it does not begin with {_MAGIC.decode()})")
+    try:
+        with source.open("rb") as handle:
+            begins = handle.read(len(_MAGIC))
+    except OSError as error:
+        raise CheckpointError(f"{source}: cannot be read: {error.strerror}. Give another file.") from error
+    if begins != _MAGIC:
+        raise CheckpointError(f"{source}: not a GGUF file (it does not begin with {_MAGIC.decode()})")
     if output.exists():
         raise RunError(f"{output} is there already; give another --output, or remove it")
     if importlib.util.find_spec("gguf") is None:

@@ -68,7 +68,7 @@ class LocalReference:
             "has_entropy": True,
         }
         model = load_model(folder, DTYPES[precision]).eval()
-        _check_model(folder, model, corpus)
+        check_fits(folder, model, corpus)
         if corpus.document_ids is not None:
             check_document_masking(model, name)
         self._model = nn.Module.to(model, device)
@@ -145,7 +145,8 @@ def score_blocks(
         return torch.stack([losses_N, entropies_N], dim=1).view(len(blocks_BT), -1, 2)
 
 
-def _check_model(folder: Path, model: PreTrainedModel, corpus: PackedCorpus) -> None:
+def check_fits(folder: Path, model: PreTrainedModel, corpus: PackedCorpus) -> None:
+    """Raise CheckpointError for a model that reads too short a text for the corpus's blocks, or too few token ids."""
     longest, known = context_length(model) or corpus.block_size, vocabulary_size(model)
     largest = int(corpus.meta.get("vocab_size", 0))
     if longest < corpus.block_size or known < largest:

@@ -5,6 +5,7 @@ Every stage writes through these helpers, so a killed process or a full disk lea
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,15 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path``, on an exception it is removed."""
+    """Yield a temporary path beside ``path``; on success it replaces ``path``, on an exception it is removed.
+
+    A device or a pipe, ``/dev/stdout`` for one, is yielded itself: nothing may take its place.
+    """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

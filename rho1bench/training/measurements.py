@@ -20,11 +20,11 @@ from rho1bench.corpus.tokenizer import load_raw_tokenizer
 from rho1bench.modeling.causal_lm import backbone, measuring, output_head
 from rho1bench.modeling.distributed import is_main
 from rho1bench.recipe.models.rule_specs import LOSSES
+from rho1bench.selection.block_reader import Batch, BlockReader
 from rho1bench.selection.loss import token_losses
 from rho1bench.selection.selector import Selector
 from rho1bench.system.files import append_jsonl
 from rho1bench.training.callbacks import Hook, StageCallback
-from rho1bench.training.datasets import Batch, BlockReader
 
 if TYPE_CHECKING:
     from torch import nn

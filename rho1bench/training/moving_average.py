@@ -17,8 +17,8 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 from rho1bench.modeling.causal_lm import backbone, output_head
 from rho1bench.recipe import TrainStage
 from rho1bench.recipe.models.rule_specs import EARLIER, ENTROPIES, LOSSES
+from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.loss import token_measures
-from rho1bench.training.datasets import Batch
 
 
 def moving_average(stage: TrainStage, lm: PreTrainedModel, device: torch.device) -> MovingAverage | None:

@@ -19,11 +19,12 @@ from rho1bench.modeling.causal_lm import check_document_masking, size_of_model
 from rho1bench.modeling.distributed import is_main
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import CorpusStage, PretrainStage
+from rho1bench.selection.block_reader import BlockReader
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
-from rho1bench.training.datasets import BlockDataset, BlockReader, as_is, block_order
+from rho1bench.training.datasets import BlockDataset, as_is, block_order
 from rho1bench.training.measurements import Probe, block_losses, sharded_block_losses, validation_hook
 from rho1bench.training.starting_point import starting_point
 from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save

@@ -28,6 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rho1bench.corpus.masking import IGNORED
 from rho1bench.corpus.sources.documents import BadRows
 from rho1bench.corpus.sources.hub_rows import HubRows
 from rho1bench.corpus.sources.local_rows import BadRow, LocalRows, plain_text, text_of
@@ -38,7 +39,6 @@ from rho1bench.recipe import HubSource, LocalSource, MiniWorldSource, SampleSour
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-IGNORED = -100
 ROLES = ("user", "assistant", "tool")
 Segment = tuple[str, str]
 """Role and text."""

@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from rho1bench.corpus.masking import IGNORED
 from rho1bench.modeling.causal_lm import size_of_model
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSS_RANKS, stored_part
-from rho1bench.selection.local_reference import score_blocks, scoring_flops
+from rho1bench.selection.block_reader import Batch
+from rho1bench.selection.dataset_scores import Scores, loss_ranks, score_rows
+from rho1bench.selection.local_reference import scoring_flops
 from rho1bench.selection.score_store import note_hash, noted_hashes
 from rho1bench.sizing.cost import Cost
 from rho1bench.system.files import atomic_path, changed_files, read_json, write_json
 from rho1bench.system.provenance import device
-from rho1bench.training.datasets import Batch
-from rho1bench.training.sft_data import IGNORED, TokenisedSample
+from rho1bench.training.sft_data import TokenisedSample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SCORES = "reference_scores.npy"
 """Of the samples, in the stage's folder."""
-Scores = list[npt.NDArray[np.float32]]
-"""Loss and entropy (nats) of positions 1 to T - 1 of each sample, shape (T - 1, 2)."""
 
 
 class SampleDataset(Dataset[Batch]):
@@ -56,7 +56,7 @@ class SampleDataset(Dataset[Batch]):
         self._batch_size, self._pad_id = batch_size, pad_id
         self._stride = max(len(sample.input_ids) for sample in samples)
         self._stored = {name: part[1] for name in sorted(wanted) if (part := stored_part(name)) and scores is not None}
-        self._ranks = _loss_ranks(samples, scores) if scores and LOSS_RANKS in self._stored.values() else None
+        self._ranks = _ordered_losses(samples, scores) if scores and LOSS_RANKS in self._stored.values() else None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -91,7 +91,8 @@ class SampleDataset(Dataset[Batch]):
             scores_S2 = self.scores[number]
             values_S = scores_S2[:, 1 if kind == ENTROPIES else 0]
             if kind == LOSS_RANKS:
-                values_S = _rank(values_S, self._ranks)
+                assert self._ranks is not None, "made where ranks are wanted"
+                values_S = loss_ranks(values_S, self._ranks)
             rows_BS[row, : len(values_S)] = torch.from_numpy(np.ascontiguousarray(values_S))
         return rows_BS
 
@@ -101,17 +102,10 @@ class SampleDataset(Dataset[Batch]):
         return max(len(self.samples[number].input_ids) for number in self.order[start : start + self._batch_size])
 
 
-def _loss_ranks(samples: Sequence[TokenisedSample], scores: Scores) -> npt.NDArray[np.float32]:
+def _ordered_losses(samples: Sequence[TokenisedSample], scores: Scores) -> npt.NDArray[np.float32]:
     """Return the labelled tokens' losses in order."""
     labelled = [np.array(sample.labels[1:]) != IGNORED for sample in samples]
     return np.sort(np.concatenate([rows[mask, 0] for rows, mask in zip(scores, labelled, strict=True)]))
-
-
-def _rank(losses_S: npt.NDArray[np.float32], ordered: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
-    """Return the share of ``ordered`` losses below each loss; equal ones share their middle."""
-    assert ordered is not None, "made where ranks are wanted"
-    below, upto = (np.searchsorted(ordered, losses_S, side=side) for side in ("left", "right"))
-    return ((below + upto) / 2 / len(ordered)).astype(np.float32)
 
 
 def stored_scores(
@@ -123,7 +117,7 @@ def stored_scores(
     """
     if is_main() and (not path.exists() or changed_files(path.parent, noted_hashes(path.parent))):
         began, model = time.monotonic(), load().eval()
-        scores = score_samples(model, samples, batch_size)
+        scores = score_rows(model, [sample.input_ids for sample in samples], batch_size)
         lengths = [len(sample.input_ids) for sample in samples]
         flops = sum(scoring_flops(size_of_model(model), 1, length) for length in lengths)
         cost = Cost(flops=flops, seconds=round(time.monotonic() - began, 3), hardware=device())
@@ -139,22 +133,6 @@ def stored_scores(
 def scoring_cost(path: Path) -> Cost:
     """Return what making the scores in ``path`` took."""
     return Cost.model_validate(read_json(path.with_suffix(".json")))
-
-
-def score_samples(model: PreTrainedModel, samples: Sequence[TokenisedSample], batch_size: int) -> Scores:
-    """Score samples in batches of like length; what is padded on the right changes nothing to its left."""
-    by_length = sorted(range(len(samples)), key=lambda number: len(samples[number].input_ids))
-    scores: dict[int, npt.NDArray[np.float32]] = {}
-    if torch.cuda.is_available():
-        model = nn.Module.to(model, "cuda")
-    for start in range(0, len(samples), batch_size):
-        numbers = by_length[start : start + batch_size]
-        width = len(samples[numbers[-1]].input_ids)
-        blocks_BT = torch.stack([_padded(samples[number].input_ids, width, 0) for number in numbers])
-        scores_BS2 = score_blocks(model, blocks_BT.to(model.device)).float().cpu().numpy()
-        for row, number in enumerate(numbers):
-            scores[number] = scores_BS2[row, : len(samples[number].input_ids) - 1]
-    return [scores[number] for number in range(len(samples))]
 
 
 def _padded(values: Sequence[int], width: int, filling: int) -> Tensor:

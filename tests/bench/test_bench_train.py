@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from rho1bench.bench import train
 from rho1bench.bench.train_variants import WAYS, Training, Workload
 from rho1bench.errors import TrainingError
-from rho1bench.system.files import read_json
 
 SMALL = Workload(32, 64, 2, 2, 2, vocab_size=500, block_size=16, batch_size=2, threads=1)
 
 
 @pytest.mark.sweep
-def test_three_ways_are_measured_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_ways_are_measured_in_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "default_workload", lambda: SMALL)
-    text = train.bench(tmp_path / "bench.json", rounds=2, batch_size=None, threads=1)
-    assert "ours / naive: speed" in text
-    found = read_json(tmp_path / "bench.json")
-    assert list(found["ways"]) == list(WAYS)
-    for way in found["ways"].values():
-        assert way["tokens_per_second"] > 0
-        assert way["extra"] == way["peak"] - way["state"]
-    assert found["rounds"] == 2
+    found = train.measure(rounds=2, batch_size=None, threads=1)
+    assert "ours / naive: speed" in train.report(found)
+    assert list(found.ways) == list(WAYS)
+    for way in found.ways.values():
+        assert way.tokens_per_second > 0
+        assert way.extra == way.peak - way.state
+    assert found.rounds == 2
 
 
 def test_parameters_are_counted_as_the_model_has_them() -> None:

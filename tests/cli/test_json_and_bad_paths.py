@@ -1,16 +1,40 @@
-"""``--json`` of lists and tables, ``-h``, and paths that cannot be: one message, code 2, no traceback."""
+"""``--json`` of lists and tables, ``-h``, completion, and paths that cannot be: one message, code 2, no traceback."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from small_recipe import SMALL
 
-from rho1bench.cli.app import main
+from rho1bench.cli.app import app, main
+
+NO_TABLE = {
+    "init", "validate", "schema", "score", "replay", "convert", "inspect answers", "runs prune", "sandbox run",
+    "leaderboard add", "leaderboard build", "leaderboard serve",
+}  # fmt: skip
+"""Commands that list nothing; `schema` and `replay` and `sandbox run` print JSON as it is."""
+
+
+def commands(group: typer.Typer = app, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Every command with the options that it declares itself."""
+    for command in group.registered_commands:
+        name = command.name or command.callback.__name__
+        options = [
+            option
+            for parameter in inspect.signature(command.callback, eval_str=True).parameters.values()
+            for part in getattr(parameter.annotation, "__metadata__", ())
+            for option in (part.default, *(part.param_decls or ()))  # typer takes the first word for a default
+        ]
+        yield f"{prefix}{name}", options
+    for part in group.registered_groups:
+        yield from commands(part.typer_instance, f"{prefix}{part.name} ")
 
 
 def called(*arguments: object) -> tuple[object, str, str]:
@@ -59,21 +83,74 @@ def test_json_in_a_file_beside_the_table_is_told(tmp_path):
         ("init", "mine", "--output", "/proc/nope"),
         ("leaderboard", "check", "--results", "/proc/version"),
         ("leaderboard", "build", "--results", "/proc/nope"),
+        ("leaderboard", "add", Path(__file__).parent, "--results", "/proc/version"),
         ("run", SMALL, "--json", "plan.json"),
+        ("rules", "--json", ""),
+        ("rules", "--json", __file__ + "/x"),
+        ("power", SMALL),
+        ("compare", "/proc/version", "x"),
+        ("compare", "x", "y", "--results", __file__),
+        ("inspect", "diff", __file__, "/proc/x"),
+        ("inspect", "answers", "/proc/x/y"),
+        ("runs", "list", "/proc/version"),
+        ("grade", "/proc/self/mem", "--output", "graded.jsonl"),
+        ("replay", "/proc/self/mem"),
+        ("convert", "/proc/self/mem", "--output", "model"),
+        ("sandbox", "run", "/proc/self/mem"),
+        ("validate", "\udcff.yaml"),
     ],
 )
 def test_a_path_that_cannot_be_is_one_message(arguments):
     code, printed, said = called(*arguments)
-    assert code == 2
+    assert code == 2, printed + said
     assert said.startswith("error: ")
+    assert said.count("error: ") == 1
     assert "Traceback" not in printed + said
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("leaderboard", "add"), ("grade",)])
+@pytest.mark.sweep
+@pytest.mark.parametrize("bad", ["/proc/x/y", "/proc/version", "", "a" * 300, "/proc/self/mem"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("eval",),
+        ("eval", Path(__file__).parent, "--output"),
+        ("score", Path(__file__).parent, "--output", "scores", "--reference"),
+        ("score", Path(__file__).parent, "--reference", Path(__file__).parent, "--output"),
+        ("tasks", "prompts", "rho1_gsm8k_cot", "--limit", "1", "--data-root"),
+        ("bench", "grade", "--input"),
+    ],
+)
+def test_no_path_ends_with_a_traceback(arguments, bad):
+    code, printed, said = called(*arguments, bad)
+    assert code in (0, 2)
+    assert "Traceback" not in printed + said
+
+
+@pytest.mark.parametrize("command", ["", *(name for name, _ in commands())])
 def test_h_is_help(command):
-    code, printed, _ = called(*command, "-h")
+    code, printed, _ = called(*command.split(), "-h")
     assert code == 0
     assert "Usage:" in printed
+
+
+def test_every_list_and_table_can_be_had_as_json():
+    missing = {name for name, options in commands() if "--json" not in options}
+    assert missing == NO_TABLE
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [("run quickst", "quickstart_seeds"), ("rules excess", "excess_loss"), ("plan x --gpu h", "h200"), ("ev", "eval")],
+)
+def test_names_are_completed(monkeypatch, line, wanted):
+    words = ["rho1bench", *line.split()]
+    monkeypatch.setenv("_RHO1BENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    code, printed, _ = called()
+    assert code == 0
+    assert wanted in printed.split()
 
 
 def test_a_suggestion_ends_once():

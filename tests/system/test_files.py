@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,23 @@ def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
         raise RuntimeError
     assert files.read_json(path) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_a_pipe_is_written_into_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        files.write_text(pipe, "words")
+        assert os.read(reader, 100) == b"words"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_path_without_a_name_is_refused():
+    with pytest.raises(IsADirectoryError):
+        files.write_text(Path(), "words")
 
 
 def test_temporaries_of_killed_writers_are_removed(tmp_path):

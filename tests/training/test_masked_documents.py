@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
+from rho1bench.selection.block_reader import BlockReader
 from rho1bench.selection.local_reference import masked_positions, score_blocks
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.system.files import write_json
-from rho1bench.training.datasets import BlockReader
 from rho1bench.training.measurements import block_losses, validation_loss
 
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2], [0, 1, 1, 1, 1, 1, 1, 1]], dtype=np.uint16)

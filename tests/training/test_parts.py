@@ -15,9 +15,10 @@ from rho1bench.errors import CheckpointError, TrainingError
 from rho1bench.modeling.build import fresh_model, initial_model
 from rho1bench.recipe import ModelConfig, Optimizer, PretrainStage, Recipe
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.selection.block_reader import BlockReader
 from rho1bench.system.files import append_jsonl, read_jsonl
 from rho1bench.training.callbacks import checkpoint_steps, cut_rows
-from rho1bench.training.datasets import BlockDataset, BlockReader, block_order
+from rho1bench.training.datasets import BlockDataset, block_order
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainer_args import optimizer_arguments, training_arguments
 from rho1bench.training.trainers.resumable import check_resume_point, latest_resume_point, note_files

@@ -18,11 +18,11 @@ from rho1bench.errors import TrainingError
 from rho1bench.modeling.causal_lm import load_model, weights_sha256
 from rho1bench.recipe import Recipe
 from rho1bench.selection import score_functions
+from rho1bench.selection.block_reader import BlockReader
 from rho1bench.selection.score_functions import ScoreFunction
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.system.files import read_json, read_jsonl
 from rho1bench.training.callbacks import StageCallback
-from rho1bench.training.datasets import BlockReader
 
 BASE_SCORES = {"name": "base_scores", "kind": "score", "reference": "base", "corpus": "web", "batch_size": 16}
 STORES = {"reference": "scores", "base": "base_scores"}

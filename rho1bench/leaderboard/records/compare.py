@@ -36,6 +36,8 @@ from rho1bench.leaderboard.records.record import (
 from rho1bench.rendering import numbers as fmt
 
 _NAMED_AT_MOST = 8
+RESULTS = Path("results")
+"""Where records lie in a checkout."""
 
 
 class ComparedScores(Difference):
@@ -155,7 +157,7 @@ def speed_up_of(treatment: Record, baseline: Record, *, seed: int = 0) -> Tokens
     )
 
 
-def compare(treatment: str, baseline: str, results: Path, *, seed: int = 0) -> list[ComparedRecords]:
+def compare(treatment: str, baseline: str, results: Path = RESULTS, *, seed: int = 0) -> list[ComparedRecords]:
     """Return one comparison a suite that both have.
 
     Raises DataError where a name leads nowhere, no suite is common, or the two were evaluated otherwise.
@@ -190,7 +192,7 @@ def with_scores(treatment: Record, baseline: Record, *, seed: int) -> ComparedRe
     )
 
 
-def read_records_of(name: str, results: Path) -> dict[str, Record]:
+def read_records_of(name: str, results: Path = RESULTS) -> dict[str, Record]:
     """Return the records that a word of the command line stands for, by suite; raises DataError."""
     path = Path(name)
     if path.is_dir():
@@ -201,7 +203,7 @@ def read_records_of(name: str, results: Path) -> dict[str, Record]:
         return {record.suite: record for record in pack_evaluation(path.resolve())}
     for candidate in (path, results / RECORDS / f"{name}.json", results / RECORDS / name):
         if candidate.is_file():
-            place = candidate.resolve().relative_to(candidate.resolve().parents[2]).as_posix()
+            place = "/".join(candidate.resolve().parts[-3:])  # records/<suite>/<name>.json
             record, problems = read_one(candidate, place)
             if record is None or problems:
                 raise DataError(

@@ -13,44 +13,39 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PrinterCallback
+from transformers import PreTrainedModel, PrinterCallback, Trainer
 
 from rho1bench.modeling.causal_lm import measuring
 from rho1bench.modeling.distributed import all_rows, sum_over_ranks
 from rho1bench.recipe.models.rule_specs import LOSSES
+from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
-from rho1bench.training.datasets import Batch
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.moving_average import MovingAverage
 from rho1bench.training.trainers.resumable import ResumableTrainer
 
 
-class SelectiveTrainer(ResumableTrainer):
-    """Trains a :class:`SelectiveLM` on batches of :class:`~rho1bench.training.datasets.BlockDataset`.
+class SelectiveSteps(Trainer):
+    """The selective loss in the optimizer steps of any ``transformers.Trainer``: a base beside another trainer.
 
-    ``average`` follows the weights, and adds its losses to the inputs of each batch.
+    Batches are those of :class:`~rho1bench.training.datasets.BlockDataset`, and the model's forward pass is that of
+    :class:`SelectiveLM`. A subclass calls :meth:`_select_with` once the trainer stands.
     """
 
-    def __init__(
-        self,
-        *,
-        model: SelectiveLM,
-        monitor: Selector | None = None,
-        average: MovingAverage | None = None,
-        **kwargs: Any,
+    selector: Selector
+
+    def _select_with(
+        self, selector: Selector, monitor: Selector | None = None, average: MovingAverage | None = None
     ) -> None:
-        super().__init__(model=model, **kwargs)
-        self.remove_callback(PrinterCallback)
+        """Select with ``selector`` from now on; ``average`` follows the weights, and adds its losses to each batch."""
         # compute_loss divides by the tokens of the whole optimizer step, so the Trainer must not divide again.
         self.loss_is_scaled_for_ga = True
-        self._lm = model.lm
-        self.selector = model.selector
+        self.selector = selector
         self.monitor = monitor
         self._average = average
         if average is not None:
             self.add_callback(average)
-            self.average = average.model
         self._divisor: float | None = None
         self._sums: list[Tensor] = []
         self._thresholds: list[Tensor] = []
@@ -58,11 +53,6 @@ class SelectiveTrainer(ResumableTrainer):
         self._tokens = 0
         self._forward_tokens = 0
         self._pre_pass_seconds = 0.0
-
-    @property
-    def lm(self) -> PreTrainedModel:
-        """See :class:`ResumableTrainer`."""
-        return self._lm
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
@@ -213,6 +203,33 @@ class SelectiveTrainer(ResumableTrainer):
         kept_BS, losses_BS = monitor.select(torch.cat(scores), _together(inputs)), torch.cat(losses)
         sums = sum_over_ranks(torch.stack([(losses_BS * kept_BS).sum(), kept_BS.sum().double()]))
         return float(sums[0]), int(sums[1])
+
+
+class SelectiveTrainer(SelectiveSteps, ResumableTrainer):
+    """Trains a :class:`SelectiveLM` on batches of :class:`~rho1bench.training.datasets.BlockDataset`.
+
+    ``average`` follows the weights, and adds its losses to the inputs of each batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: SelectiveLM,
+        monitor: Selector | None = None,
+        average: MovingAverage | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model=model, **kwargs)
+        self.remove_callback(PrinterCallback)
+        self._select_with(model.selector, monitor, average)
+        self._lm = model.lm
+        if average is not None:
+            self.average = average.model
+
+    @property
+    def lm(self) -> PreTrainedModel:
+        """See :class:`ResumableTrainer`."""
+        return self._lm
 
 
 def _together(inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
