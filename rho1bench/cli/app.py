@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rho1bench import __version__
+from rho1bench.cli.analyze import analyze
 from rho1bench.cli.bench import bench_app
 from rho1bench.cli.console import JsonFile, show
 from rho1bench.cli.evaluate import convert, evaluate
@@ -83,6 +84,7 @@ app.command()(rules)
 app.command(name="eval")(evaluate)
 app.command()(compare)
 app.command()(power)
+app.command()(analyze)
 app.command()(score)
 app.command()(grade)
 app.command()(replay)

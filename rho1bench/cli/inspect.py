@@ -1,4 +1,4 @@
-"""``rho1bench inspect``: what models answered, to be read by people.
+"""``rho1bench inspect``: what models answered, and text token by token, to be read by people.
 
 Part of ``cli``; everything but typer is imported inside the commands.
 """
@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from rho1bench.cli.console import JsonFile, console, show
+from rho1bench.cli.inspect_tokens import batch, tokens
 
 inspect_app = typer.Typer(
-    help="Look inside: answers of models, and two evaluations side by side.", no_args_is_help=True
+    help="Look inside: answers of models, two evaluations side by side, tokens of a text or of a training batch.",
+    no_args_is_help=True,
 )
 
 _SOURCE = "A run, a folder of `eval`, one checkpoint's folder in it, or lines that `grade` wrote; NAME=PATH renames."
@@ -62,6 +64,10 @@ def diff(
     show(as_rows(found, *names), json_file, tables)
     if html is not None:
         typer.echo(f"wrote {write_pair_page(html, *pair)}", err=json_file == Path("-"))
+
+
+inspect_app.command()(tokens)
+inspect_app.command()(batch)
 
 
 def _names(labels: list[str], most: int = 3) -> str:

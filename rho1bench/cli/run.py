@@ -193,15 +193,23 @@ def plan(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
     every: Every = False,
+    resolve: Annotated[
+        bool,
+        typer.Option("--resolve", help="First write NAME.lock.json: the hub's commits, which the recipe is read with."),
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Needs no network."""
+    """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Only --resolve asks the hub."""
     from dataclasses import asdict
 
     from rho1bench.plan.tables import make_plan, print_plan
     from rho1bench.recipe.loading.load import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
+    if resolve:
+        from rho1bench.plan.revisions import resolve_revisions
+
+        typer.echo(f"wrote {resolve_revisions(loaded, recipe)}", err=True)
     found = make_plan(loaded, gpu, gpus, mfu, tokens_per_second)
     totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
     show(asdict(found) | totals, json_file, lambda: print_plan(found, loaded, console(WIDTH_OF_FILES + 20), every))

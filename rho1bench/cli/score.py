@@ -29,13 +29,16 @@ def score(
     precision: Annotated[Precision, typer.Option(help="Of weights and matrix products.")] = Precision.fp32,
     batch_size: Annotated[int, typer.Option(min=1, help="Blocks in one forward pass.")] = 64,
     shard_tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens in one file: what a kill can cost, and a process's share at a time.")
-    ] = 2**20,
+        int, typer.Option(min=1, help="Tokens in one file; on the way there, files hold at most 2^20.")
+    ] = 2**26,
+    entropies: Annotated[
+        bool, typer.Option(help="Keep them beside the losses; without, the store has half the size.")
+    ] = True,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
 ) -> None:
     """Store a reference's loss and entropy of every token. The same command again continues or is done.
 
-    On several GPUs: `accelerate launch -m rho1bench score ...`; each process takes whole files.
+    On several GPUs: `accelerate launch -m rho1bench score ...`; each process takes a part at a time.
     """
     from rho1bench.selection.stage import ScoreOptions, run_score
 
@@ -50,6 +53,7 @@ def score(
             precision=precision.value,
             batch_size=batch_size,
             shard_tokens=shard_tokens,
+            entropies=entropies,
             num_threads=threads,
         )
     )

@@ -20,7 +20,7 @@ from rho1bench.system.files import changed_files, read_json
 Array = npt.NDArray[np.generic]
 """Of token ids (uint16 or uint32), kinds or document ids; or of whatever else is kept in shards."""
 
-TOKENS_PER_SHARD = 2**24
+TOKENS_PER_SHARD = 2**26
 """What a kill can cost, and the buffer that packing needs."""
 SPECIAL = 0
 """Number of the kind of the tokens between documents."""
@@ -44,7 +44,7 @@ class Shards:
     At most ``max_open`` are open at a time; the least recently used one is closed.
     """
 
-    def __init__(self, paths: Sequence[Path], num_rows: int, shard_rows: int, max_open: int = 128) -> None:
+    def __init__(self, paths: Sequence[Path], num_rows: int, shard_rows: int, max_open: int = 256) -> None:
         self._max_open = max_open
         self._paths = list(paths)
         self._num_rows = num_rows

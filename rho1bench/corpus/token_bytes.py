@@ -1,8 +1,7 @@
-"""How many bytes of text each token of a vocabulary stands for, so that losses can be told a byte instead of a token.
+"""Which bytes of text each token of a vocabulary stands for: what a loss a byte divides by, and what pages show.
 
-A token is worth what it adds to a text: one byte for each character of a byte-level piece (GPT-2's, Llama-3's and our
-own tokenizers), the UTF-8 length of a SentencePiece piece with its blank, one byte for ``<0x0A>``. Special tokens are
-no text and have none.
+A token is what it adds to a text: one byte for each character of a byte-level piece (GPT-2's, Llama-3's and our own
+tokenizers), the UTF-8 of a SentencePiece piece with its blank, one byte for ``<0x0A>``. Special tokens are no text.
 """
 
 from __future__ import annotations
@@ -24,23 +23,39 @@ _BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
 def token_bytes(tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
-    """Return the bytes of every token id, shape (largest id + 1,); ids that no token has count 0."""
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    """Return how many bytes every token id stands for, shape (largest id + 1,); ids that no token has count 0."""
+    pieces = token_pieces(tokenizer)
+    lengths = np.zeros(max(pieces, default=-1) + 1, dtype=np.int64)
+    for token, piece in pieces.items():
+        lengths[token] = len(piece)
+    return lengths
+
+
+def token_pieces(tokenizer: Tokenizer) -> dict[int, bytes]:
+    """Return the bytes of every token by its id, which need not be whole characters; none for special tokens."""
     kinds = set(_kinds(json.loads(tokenizer.to_str()).get("decoder")))
     added = tokenizer.get_added_tokens_decoder()
-    lengths = np.zeros(max(vocabulary.values(), default=-1) + 1, dtype=np.int64)
-    for piece, token in vocabulary.items():
+    found = {}
+    for piece, token in tokenizer.get_vocab(with_added_tokens=True).items():
         if token in added:
-            lengths[token] = 0 if added[token].special else len(piece.encode("utf-8"))
+            found[token] = b"" if added[token].special else piece.encode("utf-8")
         elif "ByteLevel" in kinds:
-            lengths[token] = len(piece)
+            found[token] = b"".join(_BYTES.get(letter, letter.encode("utf-8")) for letter in piece)
         elif "ByteFallback" in kinds and _BYTE.fullmatch(piece):
-            lengths[token] = 1
+            found[token] = bytes([int(piece[3:5], 16)])
         elif kinds & {"ByteFallback", "Metaspace", "Replace"}:
-            lengths[token] = len(piece.replace(_BLANK, " ").encode("utf-8"))
+            found[token] = piece.replace(_BLANK, " ").encode("utf-8")
         else:
-            lengths[token] = len(tokenizer.decode([token], skip_special_tokens=False).encode("utf-8"))
-    return lengths
+            found[token] = tokenizer.decode([token], skip_special_tokens=False).encode("utf-8")
+    return found
+
+
+def _bytes_of_letters() -> Iterator[tuple[str, bytes]]:
+    """Yield the letters that byte-level tokenizers write for bytes: those that can be seen for themselves (GPT-2)."""
+    seen = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    unseen = [byte for byte in range(256) if byte not in seen]
+    yield from ((chr(byte), bytes([byte])) for byte in seen)
+    yield from ((chr(0x100 + number), bytes([byte])) for number, byte in enumerate(unseen))
 
 
 def _kinds(decoder: Any) -> Iterator[str]:
@@ -49,3 +64,6 @@ def _kinds(decoder: Any) -> Iterator[str]:
         yield str(decoder.get("type"))
         for part in decoder.get("decoders") or []:
             yield from _kinds(part)
+
+
+_BYTES = dict(_bytes_of_letters())

@@ -18,6 +18,7 @@ from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, token
 from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
 from rho1bench.modeling.library_internals import attention_implementation, layer_classes
+from rho1bench.modeling.sliding_window import drop_covering_window
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
 from rho1bench.system.hub import find_model
@@ -44,6 +45,7 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
     if longest is not None and longest < length:
         raise CheckpointError(f"{origin}: reads at most {longest} tokens, but training sequences have {length}.")
     _set_attention(model, stage, origin)
+    drop_covering_window(model, length)
     apply_settings(model, stage)
     return model
 

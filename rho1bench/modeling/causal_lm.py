@@ -241,7 +241,8 @@ def check_head(model: PreTrainedModel) -> None:
         theirs_CV = model(input_ids=tokens_BT, use_cache=False).logits[0].float()
         hidden_CD = backbone(model)(input_ids=tokens_BT, use_cache=False).last_hidden_state[0]
         ours_CV = ChunkedLogits(hidden_CD, head, rows=2).make(slice(0, 2))
-    tolerance = (1e-3 if hidden_CD.dtype == torch.float32 else 3e-2) * max(1e-4, float(theirs_CV.abs().max()))
+    rough = hidden_CD.dtype != torch.float32 or torch.is_autocast_enabled(hidden_CD.device.type)
+    tolerance = (3e-2 if rough else 1e-3) * max(1e-4, float(theirs_CV.abs().max()))
     if theirs_CV.shape != ours_CV.shape or not torch.allclose(ours_CV, theirs_CV, rtol=0.0, atol=tolerance):
         raise CheckpointError(
             f"{type(model).__name__}: its logits are not those of its output embedding with bias, scale and soft cap, "

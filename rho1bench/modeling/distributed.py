@@ -28,6 +28,11 @@ def _in_group() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def rank() -> int:
+    """Return the number of this rank, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def wait_for_everyone() -> None:
     """Return when every rank has come here."""
     if _in_group():

@@ -23,15 +23,3 @@ def attention_implementation(lm: PreTrainedModel) -> str | None:
 def layer_classes(lm: nn.Module) -> list[str]:
     """Return the class names of the transformer layers, as transformers names what must stay on one device."""
     return sorted(getattr(lm, "_no_split_modules", None) or [])
-
-
-def allow_fsdp_on_cpu() -> None:
-    """Let accelerate shard a model over CPU processes, which it offers for accelerators only; torch does it on any.
-
-    For small runs and tests. Called between the training arguments, which start the process group, and the trainer.
-    """
-    from accelerate import PartialState
-    from accelerate.utils import DistributedType
-
-    if PartialState().distributed_type == DistributedType.MULTI_CPU:
-        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU

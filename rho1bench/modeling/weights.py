@@ -1,8 +1,7 @@
-"""Weights on their way to disk and back: finished checkpoints, and the resume points of a stage.
+"""Weights on their way to disk: finished checkpoints, which appear whole or not at all.
 
 A checkpoint has the names that its architecture publishes (``save_pretrained``), which for some (GPT-NeoX, mixtures of
-experts) are not those in memory. A resume point is read by the code that wrote it, so it keeps the names in memory and
-every one of them is checked when it is read.
+experts) are not those in memory.
 """
 
 from __future__ import annotations
@@ -14,13 +13,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from rho1bench.errors import CheckpointError
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-RESUME_WEIGHTS, RESUME_AVERAGE = "weights.safetensors", "moving_average.safetensors"
 
 
 def save_model(model: PreTrainedModel, tokenizer_folder: Path, target: Path) -> None:
@@ -79,25 +75,3 @@ def place_folder(partial: Path, target: Path) -> None:
     elif target.exists():
         shutil.rmtree(target)
     os.replace(partial, target)
-
-
-def save_resume_weights(model: PreTrainedModel, folder: Path, name: str = RESUME_WEIGHTS) -> None:
-    """Write the weights under their names in memory, tied ones once, in one file of any size."""
-    from safetensors.torch import save_model as save_tensors
-
-    folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(model, str(folder / name))
-
-
-def load_resume_weights(model: PreTrainedModel, folder: Path, name: str = RESUME_WEIGHTS) -> None:
-    """Load what :func:`save_resume_weights` wrote; raises CheckpointError unless names and shapes are the model's."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_model as load_tensors
-
-    try:
-        load_tensors(model, str(folder / name), strict=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{folder / name}: is no resume point of this model: {error}\nRemove the folder {folder}; the "
-            "stage then starts from its beginning."
-        ) from error

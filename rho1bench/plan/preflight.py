@@ -105,7 +105,7 @@ def bytes_needed(recipe: Recipe, stages: Sequence[StageBase]) -> int:
     """Return what ``stages`` leave on disk where that is known, and the largest resume points that exist at a time."""
     sizes = [stage.sizes(recipe) for stage in stages]
     resume = sorted(
-        (size.weights or 0) * BYTES_PER_RESUMED_WEIGHT
+        (size.weights or 0) * BYTES_PER_RESUMED_WEIGHT * stage.resume_points
         for stage, size in zip(stages, sizes, strict=True)
         if isinstance(stage, TrainStage)
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar, overload
 
 from pydantic import Field, model_validator
 
+from rho1bench.recipe.models.analysis import AnalysisStage
 from rho1bench.recipe.models.base import (
     Distributed,
     Fraction,
@@ -50,6 +51,7 @@ from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStag
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
+    "AnalysisStage",
     "BenchmarkTextsStage",
     "CompareStage",
     "Contest",
@@ -100,6 +102,7 @@ Stage = Annotated[
     | SFTStage
     | EvalStage
     | CompareStage
+    | AnalysisStage
     | ReportStage,
     Field(discriminator="kind"),
 ]

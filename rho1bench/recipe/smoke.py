@@ -12,6 +12,7 @@ from functools import singledispatch
 from typing import Any
 
 from rho1bench.recipe import (
+    AnalysisStage,
     BenchmarkTextsStage,
     CompareStage,
     CorpusStage,
@@ -30,6 +31,8 @@ from rho1bench.recipe import (
     TrainStage,
 )
 from rho1bench.recipe.models.contest import VALIDATION_LOSS
+from rho1bench.recipe.models.selection import BlockScope, Selection
+from rho1bench.recipe.rules.training import selections
 from rho1bench.recipe.texts import text_of
 from rho1bench.sizing.shapes import KNOWN_MODELS
 
@@ -106,7 +109,7 @@ def _fine_tuning(stage: SFTStage, recipe: Recipe, place: int) -> list[Json]:
         "max_length": MAX_MODEL_LEN,
     }
     if isinstance(stage.reference, PretrainedModel):
-        small |= {"reference": stage.init_stage, "selection": stage.selection if stage.init_stage else None}
+        small |= {"reference": stage.init_stage, "selection": small.get("selection") if stage.init_stage else None}
     return [stage.model_dump() | small]
 
 
@@ -122,10 +125,17 @@ def _training(stage: TrainStage) -> Json:
         "save_steps": MAX_STEPS,
         "logging_steps": 1,
         "num_threads": 1,
+        "loader_workers": 0,
     }
     small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
     small |= {"loggers": [], "trust_remote_code": False}
-    return small
+    return small | {key: _in_small_sets(selection) for key, selection in selections(stage)}
+
+
+def _in_small_sets(selection: Selection) -> Json:
+    """Return a selection whose sets of blocks divide any batch."""
+    small = selection.model_dump()
+    return small | ({"scope": {"blocks": 1}} if isinstance(selection.scope, BlockScope) else {})
 
 
 @smaller.register
@@ -170,6 +180,13 @@ def _comparison(stage: CompareStage, recipe: Recipe, place: int) -> list[Json]:
         for contest in stage.contests
     ]
     return [stage.model_dump() | {"num_resamples": min(stage.num_resamples, 100), "contests": contests}]
+
+
+@smaller.register
+def _analysis(stage: AnalysisStage, recipe: Recipe, place: int) -> list[Json]:
+    suite = None if stage.suite is None else _mini_suite(stage.suite)
+    small = {"num_tokens": min(stage.num_tokens, NUM_BLOCKS * BLOCK_SIZE), "precision": "fp32", "suite": suite}
+    return [stage.model_dump() | small]
 
 
 def _model(init: str | ModelConfig | PretrainedModel) -> str | Json:

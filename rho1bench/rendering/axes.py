@@ -37,6 +37,18 @@ FIGURE_STYLE = """
 @media (prefers-color-scheme:dark){.chart{--ink:#e8e9ec;--ink-2:#a3a9b6;--line:#2c3038;--s0:#6db4f0;--s1:#f0955a;
  --s2:#85c788;--s3:#c595db}}
 """
+TOKEN_STYLE = """
+.chart .ground{fill:none}
+.chart .mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;
+ font-size:12px;fill:var(--ink)}
+.chart .ground.g0{fill:var(--s0);fill-opacity:.3}.chart .ground.g1{fill:var(--s1);fill-opacity:.3}
+.chart .ground.g2{fill:var(--s2);fill-opacity:.3}.chart .ground.g3{fill:var(--s3);fill-opacity:.4}
+.chart .ground.l0{fill:var(--s1);fill-opacity:.5}.chart .ground.l1{fill:var(--s1);fill-opacity:.2}
+.chart .ground.l2{stroke:var(--line)}
+.chart .ground.l3{fill:var(--s0);fill-opacity:.2}.chart .ground.l4{fill:var(--s0);fill-opacity:.5}
+.chart .shade{fill:var(--s0);stroke:none}
+"""
+"""Of text on marked grounds, and of shaded cells: what only some figures need besides."""
 _BACKGROUND = "<style>.paper{fill:#fff}@media (prefers-color-scheme:dark){.paper{fill:#14161a}}</style>"
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 42
 """Room beside the drawing, for axes and legend."""
@@ -84,8 +96,11 @@ def padded(low: float, high: float, share: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def svg_head(title: str, description: str, size: tuple[int, int], *, standalone: bool) -> str:
-    """Return the opening of an ``<svg>`` element with its title; ``standalone`` adds styles and background."""
+def svg_head(title: str, description: str, size: tuple[int, int], *, standalone: bool, style: str = "") -> str:
+    """Return the opening of an ``<svg>`` element with its title; ``standalone`` adds styles and background.
+
+    ``style`` is what the figure needs besides :data:`FIGURE_STYLE`.
+    """
     width, height = size
     parts = [
         f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
@@ -94,7 +109,7 @@ def svg_head(title: str, description: str, size: tuple[int, int], *, standalone:
     ]
     if standalone:
         parts += [
-            f"<style>{FIGURE_STYLE}</style>{_BACKGROUND}",
+            f"<style>{FIGURE_STYLE}{style}</style>{_BACKGROUND}",
             f'<rect class="paper" width="{width}" height="{height}"/>',
         ]
     return "\n".join(parts)

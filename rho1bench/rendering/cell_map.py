@@ -11,7 +11,7 @@ from typing import Literal
 
 from markupsafe import escape
 
-from rho1bench.rendering.axes import svg_head
+from rho1bench.rendering.axes import TOKEN_STYLE, svg_head
 
 WIDTH = 620
 _LEFT, _TOP, _ROW, _LINE, _GAP = 110, 26, 38, 15, 26
@@ -26,6 +26,8 @@ class MapCell:
     interval: str
     verdict: Verdict
     words: str
+    shade: float | None = None
+    """Of a cell that is no verdict: how dark it is, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +53,29 @@ class CellMap:
 def map_svg(chart: CellMap, *, standalone: bool = False) -> str:
     """Return the map as an ``<svg>`` element; ``standalone`` adds styles and background."""
     lines = max((len(head) for head in chart.columns.values()), default=0)
+    left = max(_LEFT, 6.6 * max(map(len, chart.rows), default=0) + 12)
     size = _TOP + lines * _LINE + _ROW * len(chart.rows) + _GAP
-    parts = [svg_head(chart.title, chart.description, (WIDTH, size * len(chart.panels)), standalone=standalone)]
+    is_shaded = any(cell.shade is not None for panel in chart.panels for cell in panel.cells.values())
+    style, whole = TOKEN_STYLE if is_shaded else "", (WIDTH, size * len(chart.panels))
+    parts = [svg_head(chart.title, chart.description, whole, standalone=standalone, style=style)]
     for index, panel in enumerate(chart.panels):
-        parts += _panel(chart, panel, index * size, lines)
+        parts += _panel(chart, panel, index * size, lines, left)
     return "\n".join([*parts, "</svg>"])
 
 
-def _panel(chart: CellMap, panel: Panel, top: float, lines: int) -> Iterator[str]:
-    width = (WIDTH - _LEFT - 4) / max(1, len(chart.columns))
+def _panel(chart: CellMap, panel: Panel, top: float, lines: int, left: float) -> Iterator[str]:
+    width = (WIDTH - left - 4) / max(1, len(chart.columns))
     yield f'<text class="name" x="4" y="{top + 16:.1f}">{escape(panel.title)}</text>'
     for column, head in enumerate(chart.columns.values()):
-        middle = _LEFT + width * (column + 0.5)
+        middle = left + width * (column + 0.5)
         for line, word in enumerate(head):
             y = top + _TOP + _LINE * (line + 0.7)
             yield f'<text x="{middle:.1f}" y="{y:.1f}" text-anchor="middle">{escape(word)}</text>'
     for place, row in enumerate(chart.rows):
         upper = top + _TOP + _LINE * lines + _ROW * place
-        yield f'<text x="{_LEFT - 8}" y="{upper + _ROW / 2 + 4:.1f}" text-anchor="end">{escape(row)}</text>'
+        yield f'<text x="{left - 8:g}" y="{upper + _ROW / 2 + 4:.1f}" text-anchor="end">{escape(row)}</text>'
         for column, name in enumerate(chart.columns):
-            yield from _cell(panel.cells.get((row, name)), _LEFT + width * column, upper, width)
+            yield from _cell(panel.cells.get((row, name)), left + width * column, upper, width)
 
 
 def _cell(cell: MapCell | None, left: float, top: float, width: float) -> Iterator[str]:
@@ -79,6 +84,8 @@ def _cell(cell: MapCell | None, left: float, top: float, width: float) -> Iterat
         yield f'<rect class="cell" {box}><title>not run</title></rect>'
         return
     middle = f'x="{left + width / 2:.1f}" text-anchor="middle"'
-    yield f'<g><rect class="cell {cell.verdict}" {box}/><title>{escape(cell.words)}</title>'
+    ground = f"cell {cell.verdict}" if cell.shade is None else "shade"
+    fill = "" if cell.shade is None else f' fill-opacity="{0.6 * cell.shade:.2f}"'
+    yield f'<g><rect class="{ground}" {box}{fill}/><title>{escape(cell.words)}</title>'
     yield f'<text class="name" {middle} y="{top + 17:.1f}">{escape(cell.difference)}</text>'
     yield f'<text class="small" {middle} y="{top + 31:.1f}">{escape(cell.interval)}</text></g>'

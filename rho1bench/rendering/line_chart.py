@@ -26,6 +26,8 @@ class Series:
     band: Sequence[tuple[float, float, float]] = ()
     """(x, low, high)."""
     markers: bool = False
+    joined: bool = True
+    """False: points without a line."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def _line(series: Series, frame: Frame, chart: Chart) -> list[str]:
     style = series.style % NUM_STYLES
     parts = []
     for name, points in (("raw", series.raw), ("curve", series.points)):
-        if len(points) > 1:
+        if len(points) > 1 and series.joined:
             path = " ".join(frame.at(x, y) for x, y in points)
             parts.append(f'<polyline class="{name} s{style}" points="{path}"/>')
-    for x, y in series.points if series.markers or len(series.points) == 1 else ():
+    for x, y in series.points if series.markers or not series.joined or len(series.points) == 1 else ():
         text = f"{series.name}, {chart.x_text(x)} {chart.x_name}: {chart.y_text(y)}"
         parts.append(marker(style, frame.left(x), frame.top(y), text))
     return parts
@@ -96,18 +98,19 @@ def _line(series: Series, frame: Frame, chart: Chart) -> list[str]:
 def _legend(series: Sequence[Series]) -> list[str]:
     parts, left = [], float(LEFT)
     for one in series:
-        found, width = legend_entry(one.name, one.style % NUM_STYLES, left, markers=one.markers)
+        markers = one.markers or not one.joined
+        found, width = legend_entry(one.name, one.style % NUM_STYLES, left, markers=markers, line=one.joined)
         parts += found
         left += width
     return parts
 
 
 def legend_entry(
-    name: str, style: int, left: float, *, markers: bool = True, solid: bool = False
+    name: str, style: int, left: float, *, markers: bool = True, solid: bool = False, line: bool = True
 ) -> tuple[list[str], float]:
     """Return one entry of a legend at the top, and how much room it takes; ``solid``: its line has no dashes."""
-    line = f"interval i{style}" if solid else f"curve s{style}"
-    parts = [f'<line class="{line}" x1="{left:.0f}" x2="{left + 24:.0f}" y1="11" y2="11"/>']
+    drawn = f"interval i{style}" if solid else f"curve s{style}"
+    parts = [f'<line class="{drawn}" x1="{left:.0f}" x2="{left + 24:.0f}" y1="11" y2="11"/>'] if line else []
     if markers:
         parts.append(marker(style, left + 12, 11, name))
     parts.append(f'<text class="name" x="{left + 30:.0f}" y="15">{escape(name)}</text>')

@@ -27,6 +27,15 @@ def escape_markdown(value: object) -> object:
     return Markup(_SPECIAL.sub(r"\\\g<0>", text))
 
 
+SHARED = Path(__file__).parent / "shared"
+"""Style and macros of all pages with figures."""
+
+
+def page_style() -> str:
+    """Return the style of pages with figures."""
+    return (SHARED / "page.css").read_text(encoding="utf-8")
+
+
 @cache
 def html_environment(folder: Path) -> Environment:
     """Return the environment of the HTML templates in ``folder``."""
@@ -63,7 +72,7 @@ def _hash(text: str) -> str:
 
 def _environment(folder: Path, **settings: Any) -> Environment:
     return Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([folder, SHARED]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.contest.text import choices
 from rho1bench.comparison.contest.view import SuiteView, suite_view
-from rho1bench.report.figures import Figure
+from rho1bench.rendering.figure import Figure
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from rho1bench.comparison.accuracy_points import AccuracyPoint
+from rho1bench.comparison.training_curves import Points
 from rho1bench.rendering import numbers as fmt
-from rho1bench.rendering import scatter_chart
-from rho1bench.rendering.forest_plot import ForestPlot, forest_svg
-from rho1bench.rendering.line_chart import PANEL, Chart, Series, svg
+from rho1bench.rendering.figure import Figure
+from rho1bench.rendering.line_chart import PANEL, Chart, Series
 from rho1bench.rendering.scatter_chart import Point, Scatter, pareto_front
-from rho1bench.report.curves import AccuracyPoint, Points, rolling_mean
+from rho1bench.report.curves import rolling_mean
 
 LOSS_TITLES = {
     "loss_selected": "Loss of the selected tokens",
@@ -18,32 +18,6 @@ LOSS_TITLES = {
     "validation_loss": "Loss on clean held-out text",
 }
 _POINTS_WITHOUT_SMOOTHING = 60
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One chart, its name as a file, and its numbers as a table for readers who cannot see it."""
-
-    name: str
-    title: str
-    chart: Chart | Scatter | ForestPlot
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def inline(self) -> str:
-        """Return SVG for inside a page."""
-        return self._svg(standalone=False)
-
-    def file(self) -> str:
-        """Return SVG that stands alone."""
-        return self._svg(standalone=True) + "\n"
-
-    def _svg(self, *, standalone: bool) -> str:
-        if isinstance(self.chart, Scatter):
-            return scatter_chart.svg(self.chart, standalone=standalone)
-        if isinstance(self.chart, ForestPlot):
-            return forest_svg(self.chart, standalone=standalone)
-        return svg(self.chart, standalone=standalone)
 
 
 def loss_figures(losses: Mapping[str, Mapping[str, Points]], styles: Mapping[str, int]) -> list[Figure]:

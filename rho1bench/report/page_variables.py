@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
+from rho1bench.analysis.figures import sections_of
+from rho1bench.analysis.page import described, sections_html
 from rho1bench.answers.page import address
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
 from rho1bench.comparison.eval_results import suite_interval
 from rho1bench.comparison.run_summary import RunSummary, SuiteScoresOfRun, TrainingSummary
 from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.figure import Figure
 from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
 from rho1bench.report.bits_tables import bits_tables
 from rho1bench.report.contest_section import SuiteSection, contest_suites, contest_view
-from rho1bench.report.figures import Figure
 from rho1bench.report.overlap_table import overlap_table
 from rho1bench.report.run_data import RunData
 
@@ -93,6 +95,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "losses": charts.losses,
         "trajectory_n": {suite: fmt.count(points[0].n) for suite, points in run.trajectory.items() if points},
         "probe": _probe(run),
+        "analysis": _analysis(run),
         "checkpoints": [
             table for suite, entry in summary.scores.items() if (table := _checkpoints(suite, entry, shown))
         ],
@@ -250,10 +253,23 @@ def _probe(run: RunData) -> dict[str, object] | None:
         "sentence": findings.selection(shares, last_step, fmt.label_name(run.probe_stage)),
         "moments": list(names.values()),
         "shares": [_share(share, moments) for share in shares],
+        "groups": {token.group for passage in run.probe for token in passage.tokens},
         "num_tokens": fmt.count(sum(len(passage.tokens) - 1 for passage in last)),
         "num_blocks": len(last),
         "last": [_passage(passage, names) for passage in last[: token_passages.NUM_PASSAGES]],
         "over_time": [_passage(passage, names) for passage in first_block] if len(moments) > 1 else [],
+    }
+
+
+def _analysis(run: RunData) -> dict[str, object] | None:
+    if run.analysis is None:
+        return None
+    sections = sections_of(run.analysis)
+    return {
+        "text": described(run.analysis),
+        "notes": run.analysis.notes,
+        "sections": sections,
+        "html": sections_html(sections, heading=3),
     }
 
 

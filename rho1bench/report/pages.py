@@ -8,8 +8,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from rho1bench.rendering.axes import FIGURE_STYLE
-from rho1bench.rendering.templates import html_environment, markdown_environment
+from rho1bench.rendering.axes import FIGURE_STYLE, TOKEN_STYLE
+from rho1bench.rendering.templates import html_environment, markdown_environment, page_style
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -17,8 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def html_page(view: Mapping[str, object]) -> str:
     """Return report.html; needs no other file and no network."""
     environment = html_environment(TEMPLATES)
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(**view, style=style, figure_style=FIGURE_STYLE)
+    return environment.get_template("report.html.j2").render(**view, style=page_style() + FIGURE_STYLE + TOKEN_STYLE)
 
 
 def markdown_page(view: Mapping[str, object]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rho1bench.analysis.results import Analysis, read_analysis
+from rho1bench.comparison.accuracy_points import AccuracyPoint, PointSource, accuracy_points
 from rho1bench.comparison.benchmark_overlap import CorpusOverlap, corpus_overlaps
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import Comparison, read_comparison
@@ -13,11 +15,11 @@ from rho1bench.comparison.equal_flops import ArmCost, CountedTokens, EqualFlops,
 from rho1bench.comparison.eval_results import EvalResults, LabelScores, labels, read_label, read_results
 from rho1bench.comparison.run_summary import TrainingSummary, read_training
 from rho1bench.comparison.tokens_to_baseline import TokensToBaseline
+from rho1bench.comparison.training_curves import Points, read_curves
 from rho1bench.pipeline.manifest import read_manifest
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe, ReportStage, TrainStage
 from rho1bench.report import curves, token_passages
-from rho1bench.report.curves import AccuracyPoint, Points, PointSource
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class RunData:
     seconds: Mapping[str, float | None]
     probe_stage: str | None
     probe: Sequence[token_passages.Passage]
+    analysis: Analysis | None = None
+    """What the stage ``analysis`` found, where the report names one."""
 
     def arm_cost(self, stage: str) -> ArmCost | None:
         """Return the operations of a stage's training and of what it needed; None where they are not known."""
@@ -90,15 +94,16 @@ def read_run(context: StageContext) -> RunData:
         seed=context.seed,
         comparison=comparison,
         results=results,
-        trajectory={suite: curves.accuracy_points(suite, found, seed=context.seed) for suite, found in sources.items()},
+        trajectory={suite: accuracy_points(suite, found, seed=context.seed) for suite, found in sources.items()},
         speedups=_speedups(comparison, sources, training, context.seed),
         costs=comparison.costs,
         overlaps=corpus_overlaps(context.recipe, context.inputs),
-        losses={name: curves.read_losses(context.input(name)) for name in drawn},
+        losses={name: read_curves(context.input(name)) for name in drawn},
         training=training,
         seconds={name: _seconds(context.input(name)) for name in order if name in context.inputs},
         probe_stage=probe_stage,
         probe=probe,
+        analysis=None if stage.analysis is None else read_analysis(context.input(stage.analysis)),
     )
 
 

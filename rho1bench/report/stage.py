@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rho1bench.analysis.files import write_figures
 from rho1bench.answers.page import PAGE, write_page
 from rho1bench.answers.sources import evaluation_sources
 from rho1bench.comparison.result_files import as_json
@@ -29,6 +30,8 @@ def run(context: StageContext) -> None:
     variables = page_variables.build(data, numbers, charts) | {"answers": answers}
     for figure in charts.all:
         write_text(publish / "figures" / f"{figure.name}.svg", figure.file())
+    if data.analysis is not None:
+        write_figures(publish, data.analysis)
     write_text(publish / "report.md", pages.markdown_page(variables))
     write_text(publish / "report.html", pages.html_page(variables))
     write_json(publish / "summary.json", as_json(numbers))

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import DataError
+from rho1bench.mini_world import NOISE_KINDS, WRONG_NUMBER_KIND
 from rho1bench.system.files import read_jsonl
 
-USEFUL_KINDS = ("math", "text")
-"""Kinds of token that the corpus is read for; every other kind is noise, except for a wrong number in the maths."""
-WRONG_KIND = "wrong_number"
 NUM_PASSAGES = 3
 
 
@@ -78,10 +76,10 @@ def _passage(row: Mapping[str, Any]) -> Passage:
 
 
 def group_of(kind: str) -> str:
-    """Return ``useful``, ``wrong`` or ``noise``."""
-    if kind in USEFUL_KINDS:
-        return "useful"
-    return "wrong" if kind == WRONG_KIND else "noise"
+    """Return ``noise`` and ``wrong`` for what the mini world plants in its text, ``useful`` for all other kinds."""
+    if kind in NOISE_KINDS:
+        return "noise"
+    return "wrong" if kind == WRONG_NUMBER_KIND else "useful"
 
 
 def steps(passages: Sequence[Passage]) -> list[int]:

@@ -27,6 +27,7 @@ from rho1bench.modeling.causal_lm import (
     vocabulary_size,
     weights_sha256,
 )
+from rho1bench.modeling.sliding_window import drop_covering_window
 from rho1bench.selection.loss import token_losses_and_entropies
 from rho1bench.sizing.flops import ModelSize, Work, flops_of
 
@@ -71,6 +72,7 @@ class LocalReference:
         check_fits(folder, model, corpus)
         if corpus.document_ids is not None:
             check_document_masking(model, name)
+        drop_covering_window(model, corpus.block_size)
         self._model = nn.Module.to(model, device)
 
     def scores(self, corpus: PackedCorpus, first: int, last: int, report: Callable[[int], None]) -> Array:

@@ -7,6 +7,7 @@ with their hashes and what the scoring took.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from rho1bench.errors import ScoreStoreError
 from rho1bench.recipe.models.rule_specs import LOSS_RANKS, LOSSES
 from rho1bench.system.files import changed_files, content_hashes, read_json, write_text
 
-TOKENS_PER_SHARD = 2**20
-"""Tokens in one file: the most that a kill can cost, and what one of several processes takes at a time."""
-NOTE, FINISHED = "scoring.json", "scores.json"
+TOKENS_PER_SHARD = 2**26
+"""Tokens in one file of a finished store."""
+TOKENS_PER_PART = 2**20
+"""Tokens of a file on the way there: the most that a kill can cost, and what one of several processes takes at a
+time."""
+NOTE, FINISHED, PARTS = "scoring.json", "scores.json", "parts"
 _HASH = ".sha256"
 
 
@@ -30,13 +34,35 @@ def shard_paths(folder: Path, num_blocks: int, shard_blocks: int) -> list[Path]:
     return [folder / shard_name("scores", index) for index in range(-(-num_blocks // shard_blocks))]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Blocks ``first`` to ``last``, scored in one go: a shard, or a piece of one that waits for its others."""
+
+    path: Path
+    shard: Path
+    first: int
+    last: int
+
+
+def parts_of(folder: Path, num_blocks: int, shard_blocks: int, part_blocks: int) -> list[Part]:
+    """Return what a store is made of, in order; a shard of at most ``part_blocks`` is a part itself."""
+    parts = []
+    for index, shard in enumerate(shard_paths(folder, num_blocks, shard_blocks)):
+        end = min((index + 1) * shard_blocks, num_blocks)
+        for number, first in enumerate(range(index * shard_blocks, end, part_blocks)):
+            piece = folder / PARTS / f"{shard.stem}-{number:03d}.npy"
+            path = shard if shard_blocks <= part_blocks else piece
+            parts.append(Part(path, shard, first, min(first + part_blocks, end)))
+    return parts
+
+
 def note_hash(path: Path) -> None:
     """Note the hash of a shard beside it, until ``scores.json`` takes it over."""
     write_text(path.with_suffix(_HASH), content_hashes(path.parent, [path.name])[path.name])
 
 
 def noted_hashes(folder: Path) -> dict[str, str]:
-    """Return the hashes of the shards of a store, finished or not."""
+    """Return the hashes of the files of a store, finished or not; of its parts too if it is their folder."""
     finished = read_json(folder / FINISHED).get("sha256", {}) if (folder / FINISHED).is_file() else {}
     notes = {path.with_suffix(".npy").name: path.read_text(encoding="utf-8") for path in folder.glob(f"*{_HASH}")}
     return {**finished, **notes}
@@ -113,9 +139,12 @@ class TokenScores:
     def block(self, index: int) -> npt.NDArray[np.float32]:
         """Return loss and entropy of one block in nats, shape ``(block_size, 2)``; position 0 is NaN.
 
-        The entropies of a store made by a server are all NaN.
+        The entropies of a store that holds none are all NaN.
         """
-        return self.scores[index].astype(np.float32)
+        scores_TC = self.scores[index].astype(np.float32)
+        if scores_TC.shape[1] == 1:
+            scores_TC = np.pad(scores_TC, ((0, 0), (0, 1)), constant_values=np.nan)
+        return scores_TC
 
     def check_files(self) -> None:
         """Raise ScoreStoreError if a shard is not the file that was written; older stores have no hashes."""
@@ -128,16 +157,16 @@ class TokenScores:
 
     def values(self, index: int, kind: str) -> npt.NDArray[np.float32]:
         """Return ``losses``, ``entropies`` or ``loss_ranks`` of one block, ``(block_size,)``; position 0 is NaN."""
-        scores_T2 = self.scores[index]
+        scores_TC = self.scores[index]
         if kind == LOSS_RANKS:
-            return self._rank_of_loss[np.ascontiguousarray(scores_T2[:, 0]).view(np.uint16)]
-        return scores_T2[:, 0 if kind == LOSSES else 1].astype(np.float32)
+            return self._rank_of_loss[np.ascontiguousarray(scores_TC[:, 0]).view(np.uint16)]
+        return scores_TC[:, 0 if kind == LOSSES else 1].astype(np.float32)
 
     @cached_property
     def _rank_of_loss(self) -> npt.NDArray[np.float32]:
         """The rank of every number that a float16 can be among the losses of the store, by its 16 bits."""
         counts = np.zeros(2**16, dtype=np.int64)
-        step = max(TOKENS_PER_SHARD // int(self.meta["block_size"]), 1)
+        step = max(TOKENS_PER_PART // int(self.meta["block_size"]), 1)
         for start in range(0, len(self), step):
             losses = self.scores.rows(start, min(start + step, len(self)))[:, 1:, 0]
             counts += np.bincount(np.ascontiguousarray(losses).view(np.uint16).ravel(), minlength=2**16)
@@ -159,7 +188,7 @@ class TokenScores:
         """Raise ScoreStoreError if the store has losses only, for a selection by the rule ``score``."""
         if not self.meta["has_entropy"]:
             raise ScoreStoreError(
-                f"{self.folder}: these token scores hold no entropies, which the score {score!r} needs: they "
-                f"come from a server ({self.meta['reference']}), which tells the log-probability of the given token "
-                "alone. Select by reference_loss or excess_loss, or score with a checkpoint."
+                f"{self.folder}: these token scores ({self.meta['reference']}) hold no entropies, which the score "
+                f"{score!r} needs: a server tells none, and a score stage with `entropies: false` keeps none. Select "
+                "by reference_loss or excess_loss, or score with a checkpoint and with entropies."
             )

@@ -8,6 +8,7 @@ Shapes: B blocks, T positions, S = T - 1 predicted positions, N = B * S, D hidde
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,16 +26,21 @@ if TYPE_CHECKING:
 class SelectiveLM(nn.Module):
     """Wraps ``lm``; ``forward`` gives the summed loss of the selected tokens and the losses of all.
 
-    Raises CheckpointError for a model whose logits the selective loss cannot make.
+    The first forward pass raises CheckpointError for a model whose logits the selective loss cannot make: there the
+    weights are whole, on their device and in the precision of training.
     """
 
     accepts_loss_kwargs = False
 
     def __init__(self, lm: PreTrainedModel, selector: Selector) -> None:
         super().__init__()
-        check_head(lm)
         self.lm = lm
         self.selector = selector
+        self._checks: list[Callable[[PreTrainedModel], None]] = [check_head]
+
+    def check_first(self, check: Callable[[PreTrainedModel], None]) -> None:
+        """Have ``check`` look at the model in the first forward pass too."""
+        self._checks.append(check)
 
     def forward(
         self,
@@ -53,6 +59,7 @@ class SelectiveLM(nn.Module):
         position_ids: (B, T), which begin anew with every document, mask documents (``corpus.masking``). ``selected``
         given, with ``weights`` if the rule gives them: no ranking here. ``score_only``: ``scores`` (B, S) alone.
         """
+        self._look_at_the_model()
         hidden_BTD = backbone(self.lm)(
             input_ids=input_ids, position_ids=position_ids, use_cache=False
         ).last_hidden_state
@@ -76,6 +83,14 @@ class SelectiveLM(nn.Module):
             outputs["weights"] = weights
         loss_sum, losses_N = self._loss(hidden_ND, targets_N, selected, weights, eligible, known)
         return {**outputs, "loss_sum": loss_sum, "losses": losses_N.view(eligible.shape), "selected": selected}
+
+    def _look_at_the_model(self) -> None:
+        """Carry out the checks, once; nothing is compiled for their few tokens."""
+        checks, self._checks = self._checks, []
+        if checks:
+            with torch.compiler.set_stance("force_eager"):
+                for check in checks:
+                    check(self.lm)
 
     def _measures(self, hidden_ND: Tensor, targets_N: Tensor) -> TokenMeasures:
         with_entropies = self.selector.needs_entropies

@@ -3,13 +3,14 @@
 What is known of tokens travels by the names of inputs (``recipe.models.rule_specs``): those that training holds from
 the start (``reference.losses``, ``document_ids``), and those that a forward pass adds (``losses``, ``entropies``).
 Shapes: B blocks of this process, A those of all, S = T - 1 predicted positions of a block. With several processes,
-``micro_batch`` and ``global`` rank over the tokens of all of them.
+``micro_batch``, ``global`` and sets of blocks rank over the tokens of all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from rho1bench.errors import TrainingError
 from rho1bench.modeling.distributed import all_rows, own_rows
 from rho1bench.recipe import Selection
 from rho1bench.recipe.models.rule_specs import ENTROPIES, MODEL_INPUTS, Parameters
-from rho1bench.recipe.models.selection import RatioSchedule
+from rho1bench.recipe.models.selection import BlockScope, RatioSchedule
 from rho1bench.selection.score_functions import ScoreFunction, ScoreInputs, score_function
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.top_k import Scope, num_selected, top_k
@@ -57,7 +58,12 @@ class Selector:
         self.selection = selection
         self.seed = seed
         self.step, self.total_steps = 0, total_steps
-        self.scope: Scope = selection.scope if selection is not None else "global"
+        scope = selection.scope if selection is not None else "global"
+        self._set_blocks = scope.blocks if isinstance(scope, BlockScope) else None
+        """Blocks of a set in which ranking is done."""
+        self.scope: Scope | Literal["blocks"] = "blocks" if isinstance(scope, BlockScope) else scope
+        self._scope: Scope = "sequence" if isinstance(scope, BlockScope) else scope
+        """Of the rows that :meth:`_sets` gives."""
         self._is_union = selection is not None and selection.any_of is not None
         self._all_parts = [
             _Part(function, part.ratio, function.parameters.model_validate(part.parameters))
@@ -68,7 +74,7 @@ class Selector:
         moments = range(total_steps) if any(isinstance(part.ratio, RatioSchedule) for part in self._all_parts) else [0]
         self.is_always_full = all(self._keeps_all(self._parts_at(step)) for step in moments)
         read = [name for part in self._all_parts for name in part.function.inputs]
-        read += ["document_ids"] if self.scope == "document" else []
+        read += ["document_ids"] if self._scope == "document" else []
         self.needs = frozenset() if self.is_always_full else frozenset(read)
         """Names of the inputs that it reads in some step."""
 
@@ -105,6 +111,17 @@ class Selector:
     @property
     def _needs_now(self) -> frozenset[str]:
         return frozenset() if self.is_full else frozenset(n for part in self._parts for n in part.function.inputs)
+
+    @property
+    def spans_passes(self) -> bool:
+        """True where ranking knows no bounds of forward passes: sets of blocks, and the whole optimizer step."""
+        return self._set_blocks is not None or self._scope == "global"
+
+    def fits_a_pass(self, num_blocks: int) -> bool:
+        """Tell whether a forward pass over ``num_blocks`` on all processes holds all that its tokens rank among."""
+        if self._set_blocks is not None:
+            return num_blocks % self._set_blocks == 0
+        return self._scope != "global"
 
     def check_stores(self, stores: Mapping[str, TokenScores]) -> None:
         """Raise ScoreStoreError if a rule reads entropies of a store that has none."""
@@ -147,11 +164,11 @@ class Selector:
             return eligible_BS
         if self.gives_weights:
             return scores > 0
-        if self.scope in ("sequence", "document"):
+        if self._set_blocks is None and self._scope in ("sequence", "document"):
             return self._select(scores, eligible_BS, documents_BS)
         every, eligible_AS = all_rows(scores), all_rows(eligible_BS)
         order_A = torch.arange(len(every), device=every.device)
-        if len(every) > len(scores) and "token_positions" in inputs:
+        if (len(every) > len(scores) or self._set_blocks is not None) and "token_positions" in inputs:
             order_A = all_rows(inputs["token_positions"][:, 0]).argsort()
         selected_AS = torch.empty_like(eligible_AS)
         selected_AS[order_A] = self._select(every[order_A], eligible_AS[order_A], None)
@@ -159,12 +176,27 @@ class Selector:
 
     def _select(self, scores: Tensor, eligible_BS: Tensor, documents_BS: Tensor | None) -> Tensor:
         parts = scores.unbind(dim=-1) if len(self._parts) > 1 else (scores,)
+        eligible_RL = self._sets(eligible_BS)
         masks = [
-            top_k(scores_BS, eligible_BS, part.ratio_at(self.step, self.total_steps), self.scope, documents_BS)
+            top_k(
+                self._sets(scores_BS),
+                eligible_RL,
+                part.ratio_at(self.step, self.total_steps),
+                self._scope,
+                documents_BS,
+            )
             for scores_BS, part in zip(parts, self._parts, strict=True)
         ]
         together = torch.stack(masks)
-        return together.any(dim=0) if self._is_union else together.all(dim=0)
+        selected_RL = together.any(dim=0) if self._is_union else together.all(dim=0)
+        return selected_RL.view(-1, eligible_BS.shape[1])[: len(eligible_BS)]
+
+    def _sets(self, values_BS: Tensor) -> Tensor:
+        """Return one row for each set of blocks, (R, L), the last one filled up with zeros; without sets, as given."""
+        if self._set_blocks is None:
+            return values_BS
+        filling = torch.nn.functional.pad(values_BS, (0, 0, 0, -len(values_BS) % self._set_blocks))
+        return filling.reshape(-1, self._set_blocks * values_BS.shape[1])
 
     def threshold(self, scores: Tensor, selected_BS: Tensor) -> Tensor | None:
         """Return the lowest score that was kept, a scalar; None without ranking and for several scores."""
@@ -180,10 +212,13 @@ class Selector:
         assert self.is_count_known, "count the chosen tokens instead"
         ratio = 1.0 if self.is_full else self._parts[0].ratio_at(self.step, self.total_steps)
         masks = [all_rows(inputs["eligible"]) for inputs in micro_batches]
-        if self.scope == "global" or self.is_full:
+        if self.is_full or self._scope == "global":
             return num_selected(torch.cat(masks), ratio, "global")
+        if self._set_blocks is not None:
+            order_A = torch.cat([all_rows(inputs["token_positions"][:, 0]) for inputs in micro_batches]).argsort()
+            return num_selected(self._sets(torch.cat(masks)[order_A]), ratio, "sequence")
         documents: list[Tensor | None] = [None] * len(masks)
-        if self.scope == "document":
+        if self._scope == "document":
             documents = [all_rows(inputs["document_ids"]) for inputs in micro_batches]
         pairs = zip(masks, documents, strict=True)
-        return sum(num_selected(mask, ratio, self.scope, ids) for mask, ids in pairs)
+        return sum(num_selected(mask, ratio, self._scope, ids) for mask, ids in pairs)

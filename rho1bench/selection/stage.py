@@ -1,11 +1,13 @@
 """Stage ``score`` and ``rho1bench score``: a reference's scores of every token of a corpus, stored once (section 2.2).
 
-Work is kept in shards of about a million tokens: each is written whole, and a killed run goes on with the first one
-missing. Several processes (``accelerate launch``) take whole shards, so they make the files that one would make.
+Work is kept in parts of about a million tokens: each is written whole, and a killed run goes on with the first one
+missing. Several processes (``accelerate launch``) take whole parts; when all are there they join them to large shards,
+so they make the files that one would make.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 
 from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import ScoreStoreError
@@ -25,13 +28,16 @@ from rho1bench.selection.local_reference import LocalReference
 from rho1bench.selection.score_store import (
     FINISHED,
     NOTE,
+    PARTS,
+    TOKENS_PER_PART,
     TOKENS_PER_SHARD,
+    Part,
     corpus_identity,
     differences,
     note_hash,
     noted_hashes,
+    parts_of,
     remove_notes,
-    shard_paths,
 )
 from rho1bench.selection.server_reference import ServedReference
 from rho1bench.sizing.cost import Cost
@@ -77,7 +83,10 @@ class ScoreOptions:
     tokenizer: Path | None = None
     precision: str = "fp32"
     batch_size: int = 64
+    entropies: bool = True
+    """Keep them, beside the losses."""
     shard_tokens: int = TOKENS_PER_SHARD
+    part_tokens: int = TOKENS_PER_PART
     num_threads: int | None = None
 
 
@@ -106,6 +115,7 @@ def run(context: StageContext) -> None:
         tokenizer=context.input(packed.tokenizer) / "tokenizer",
         precision=stage.precision,
         batch_size=stage.batch_size,
+        entropies=stage.entropies,
         num_threads=context.options.num_threads,
     )
     score(options, context.progress)
@@ -156,41 +166,72 @@ def write_store(
 ) -> None:
     """Write the missing shards, shared among the processes, and ``scores.json`` when all are there."""
     shard_blocks = max(options.shard_tokens // corpus.block_size, 1)
-    identity = {**reference.identity, **corpus_identity(corpus), "shard_blocks": shard_blocks}
-    paths = shard_paths(options.output, len(corpus), shard_blocks)
+    has_entropy = options.entropies and reference.identity["has_entropy"]
+    identity = {**reference.identity, **corpus_identity(corpus), "has_entropy": has_entropy}
+    identity["shard_blocks"] = shard_blocks
+    part_blocks = max(options.part_tokens // corpus.block_size, 1)
+    parts = parts_of(options.output, len(corpus), shard_blocks, part_blocks)
     missing: list[int] = []
     if processes.is_main:
         _claim(options.output, identity)
-        missing = _missing(options.output, paths, progress)
-    missing = processes.from_main(missing)
-    own = missing[processes.index :: processes.count]
+        missing = _missing(options.output, parts, progress)
+    own = [parts[number] for number in processes.from_main(missing)[processes.index :: processes.count]]
     shown = progress if processes.is_main else SilentProgress()
-    shown.start(sum(_size(index, shard_blocks, corpus) for index in own), "blocks")
+    shown.start(sum(part.last - part.first for part in own), "blocks")
     done, clock = 0, ShardClock(options.output, processes.is_main)
-    for index in own:
-        first = index * shard_blocks
-        last = first + _size(index, shard_blocks, corpus)
-        _write(paths[index], reference.scores(corpus, first, last, _reporter(shown, done, corpus.block_size)))
-        note_hash(paths[index])
-        done += last - first
+    for part in own:
+        scores = reference.scores(corpus, part.first, part.last, _reporter(shown, done, corpus.block_size))
+        part.path.parent.mkdir(exist_ok=True)
+        _write(part.path, scores if has_entropy else scores[..., :1])
+        note_hash(part.path)
+        done += part.last - part.first
         clock.shard_is_done()
     shown.close()
+    processes.wait()
+    paths = list(dict.fromkeys(part.shard for part in parts))
+    for path in paths[processes.index :: processes.count]:
+        _join([part for part in parts if part.shard == path])
     processes.wait()
     if processes.is_main:
         cost = Cost(flops=reference.flops(corpus), seconds=clock.seconds, hardware=device())
         _finish(options.output, {**identity, "cost": cost.model_dump()}, paths)
+        shutil.rmtree(options.output / PARTS, ignore_errors=True)
         clock.remove()
 
 
-def _missing(folder: Path, paths: Sequence[Path], progress: Progress) -> list[int]:
-    """Return the shards that are to be written, those that have changed since they were written too."""
-    changed = changed_files(folder, noted_hashes(folder))
-    missing = [index for index, path in enumerate(paths) if not path.exists() or path.name in changed]
-    if damaged := [path.name for path in paths if path.exists() and path.name in changed]:
+def _missing(folder: Path, parts: Sequence[Part], progress: Progress) -> list[int]:
+    """Return the numbers of the parts that are to be scored, those that have changed since they were written too."""
+    files = {path for part in parts for path in (part.path, part.shard)}
+    changed = {folder / name for name in changed_files(folder, noted_hashes(folder))} & files
+    pieces = folder / PARTS
+    changed |= {pieces / name for name in changed_files(pieces, noted_hashes(pieces))} & files
+    intact = {path for path in files if path.exists()} - changed
+    missing = [number for number, part in enumerate(parts) if not {part.path, part.shard} & intact]
+    if damaged := sorted(path.name for path in changed if path.exists()):
         progress.message(f"{', '.join(damaged)}: changed after the shard was written; scored again")
-    if 0 < len(missing) < len(paths):
-        progress.message(f"{len(paths) - len(missing)} of {len(paths)} shards are there")
+        for path in changed:
+            path.unlink(missing_ok=True)
+    if 0 < len(missing) < len(parts):
+        word = "shards" if parts[0].path == parts[0].shard else "parts"
+        progress.message(f"{len(parts) - len(missing)} of {len(parts)} {word} are there")
     return missing
+
+
+def _join(parts: Sequence[Part]) -> None:
+    """Put the parts of a shard together, and remove them; a shard that is there stays as it is."""
+    shard = parts[0].shard
+    if not shard.exists():
+        pieces = [np.load(part.path, mmap_mode="r", allow_pickle=False) for part in parts]
+        shape = (sum(len(piece) for piece in pieces), *pieces[0].shape[1:])
+        with atomic_path(shard) as temporary:
+            joined = open_memmap(temporary, mode="w+", dtype=pieces[0].dtype, shape=shape)  # type: ignore[no-untyped-call]
+            for part, piece in zip(parts, pieces, strict=True):
+                joined[part.first - parts[0].first : part.last - parts[0].first] = piece
+            joined.flush()
+        note_hash(shard)
+    for part in parts:
+        if part.path != shard:
+            part.path.unlink(missing_ok=True)
 
 
 def _finish(folder: Path, identity: Mapping[str, object], paths: Sequence[Path]) -> None:
@@ -243,10 +284,6 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
         )
     if found is None:
         write_json(note, identity)
-
-
-def _size(index: int, shard_blocks: int, corpus: PackedCorpus) -> int:
-    return min(shard_blocks, len(corpus) - index * shard_blocks)
 
 
 def _reporter(progress: Progress, before: int, block_size: int) -> Callable[[int], None]:

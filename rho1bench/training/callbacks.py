@@ -24,10 +24,13 @@ from rho1bench.sizing.flops import ModelSize, flops_of, flops_per_token, peak_of
 from rho1bench.system.files import append_jsonl, read_jsonl, write_jsonl
 from rho1bench.system.provenance import device
 from rho1bench.training.loss_sums import LossSums
-from rho1bench.training.trainers.resumable import ResumableTrainer, StageState
+from rho1bench.training.trainers.resumable import ResumableTrainer
+from rho1bench.training.trainers.resume_points import StageState
 
 PRE_PASS_STEPS = 5
 """Steps after which the cost of the score-only pass is told."""
+MAX_SKIPPED_IN_A_ROW = 10
+"""Steps that ``on_nonfinite: skip`` leaves out one after the other; weights that give nothing finite will not mend."""
 Hook = Callable[[int], None]
 """Something to do at a step; called with the number of finished steps."""
 
@@ -45,9 +48,15 @@ def cut_rows(path: Path, step: int | None) -> None:
 
 
 class StageCallback(TrainerCallback):
-    """The life of one training stage, whose model of ``size`` reads sequences of ``length`` tokens on average."""
+    """The life of one training stage, whose model of ``size`` reads sequences of ``length`` tokens on average.
 
-    def __init__(self, context: StageContext, trainer: ResumableTrainer, size: ModelSize, length: float) -> None:
+    ``stage_began`` is the ``time.monotonic()`` at which the stage was called.
+    """
+
+    def __init__(
+        self, context: StageContext, trainer: ResumableTrainer, size: ModelSize, length: float, stage_began: float
+    ) -> None:
+        self.stage_began = stage_began
         self.stage = context.config(TrainStage)
         self.metrics_path = context.folder / "metrics.jsonl"
         self.progress = context.progress
@@ -65,8 +74,10 @@ class StageCallback(TrainerCallback):
         self._step_sums = LossSums()
         self._pre_pass_seconds = 0.0
         self._steps_seen = 0
+        self._skipped_in_a_row = 0
         self._learning_rate = 0.0
         self._began = self._interval_began = time.monotonic()
+        self._first_step_ended = self._ended = self._began
         self._tokens_at_begin = 0
 
     def restore(self, state: StageState) -> None:
@@ -105,20 +116,34 @@ class StageCallback(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Stop before the optimizer spoils the weights with a non-finite loss or gradient."""
+        """Stop before the optimizer spoils the weights with a non-finite loss or gradient, or leave the step out."""
         self._step_sums = self.trainer.step_loss_sums()
         self._learning_rate = float(kwargs["lr_scheduler"].get_last_lr()[0])
         loss, grad_norm = self._step_sums.row()["loss"], self.trainer.last_grad_norm
-        if loss is None or not math.isfinite(loss) or not math.isfinite(grad_norm):
+        if loss is not None and math.isfinite(loss) and math.isfinite(grad_norm):
+            self._skipped_in_a_row = 0
+            return
+        self._skipped_in_a_row += 1
+        problem = (
+            f"stage {self.stage.name!r}, step {state.global_step + 1}: the loss is {loss} and the gradient norm "
+            f"{grad_norm}"
+        )
+        if self.stage.on_nonfinite == "stop" or self._skipped_in_a_row > MAX_SKIPPED_IN_A_ROW:
+            skipped = self._skipped_in_a_row - 1
+            before = f" like those of the {skipped} steps before, which were skipped" if skipped else ""
             raise TrainingError(
-                f"stage {self.stage.name!r}, step {state.global_step + 1}: the loss is {loss} and the gradient norm "
-                f"{grad_norm}. Training stopped before the optimizer; the last good state is kept. Lower "
+                f"{problem}{before}. Training stopped before the optimizer; the last good state is kept. Lower "
                 "learning_rate or max_grad_norm, or check the corpus."
             )
+        self.progress.message(f"{problem}; the step is skipped")
+        self._step_sums = self._step_sums.without_losses()
+        kwargs["optimizer"].zero_grad(set_to_none=True)  # without gradients the optimizer changes nothing
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Count, log, run the hooks."""
+        """Count, log, run the hooks, and ask for a resume point; the last step needs none."""
         step = state.global_step
+        if not self._steps_seen:
+            self._first_step_ended = time.monotonic()
         self.loss_sums.add(self._step_sums)
         self.interval.add(self._step_sums)
         self._show(step)
@@ -126,12 +151,27 @@ class StageCallback(TrainerCallback):
         if step % self.stage.logging_steps == 0 or step == self.stage.max_steps:
             self._log(step)
         self._run_hooks(step)
+        control.should_save = step % self.stage.save_steps == 0 and step < self.stage.max_steps
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Take the bar down."""
+        self._ended = time.monotonic()
         self.progress.close()
+
+    def seconds_of_parts(self) -> dict[str, float]:
+        """Return the wall seconds of this attempt, now that it ends: before, in and after its steps.
+
+        ``first_step`` is a part of ``steps``: there kernels are compiled and memory is found.
+        """
+        parts = {
+            "start": self._began - self.stage_began,
+            "first_step": self._first_step_ended - self._began,
+            "steps": self._ended - self._began,
+            "end": time.monotonic() - self._ended,
+        }
+        return {name: round(seconds, 3) for name, seconds in parts.items()}
 
     def _run_hooks(self, step: int) -> None:
         for hook in self.hooks:
@@ -170,7 +210,8 @@ class StageCallback(TrainerCallback):
             "selected_tokens": self.loss_sums.selected_num,
             "learning_rate": self._learning_rate,
             **self.interval.row(),
-            "grad_norm": self.trainer.last_grad_norm,
+            "grad_norm": grad_norm if math.isfinite(grad_norm := self.trainer.last_grad_norm) else None,
+            **({"skipped_steps": skipped} if (skipped := self.interval.skipped_steps) else {}),
             **({"pre_pass_seconds": round(spent, 3)} if (spent := self.interval.pre_pass_seconds) else {}),
             "flops": self.flops(),
             "tokens_per_second": round(speed, 1),

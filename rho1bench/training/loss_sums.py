@@ -37,6 +37,9 @@ class LossSums:
     forward_tokens: int = 0
     """Tokens of further forward passes of the whole model: the score-only pass, for one."""
 
+    skipped_steps: int = 0
+    """Steps that were left out because a loss or gradient was not finite; nothing of them is in the sums of losses."""
+
     @property
     def work(self) -> Work:
         """What ``sizing.flops`` counts operations of."""
@@ -48,6 +51,17 @@ class LossSums:
             if field.name != "threshold":
                 setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
         self.threshold = other.threshold
+
+    def without_losses(self) -> LossSums:
+        """Return what is left of a skipped step: what it read and worked, and that it was skipped."""
+        return LossSums(
+            tokens=self.tokens,
+            pre_pass_seconds=self.pre_pass_seconds,
+            trained_rows=self.trained_rows,
+            forward_rows=self.forward_rows,
+            forward_tokens=self.forward_tokens,
+            skipped_steps=1,
+        )
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the fields for a resume point."""

@@ -1,13 +1,13 @@
 """What a pretraining stage measures along the way: validation loss, and a probe of selected tokens (section 3.5).
 
-Both read the losses of fixed blocks and leave no trace in training: no dropout, no graph, and no draw from the random
-stream (``modeling.causal_lm.measuring``).
+Both read the losses of fixed blocks, shared among the ranks, in the precision of training, and leave no trace in it: no
+dropout, no graph, and no draw from the random stream (``modeling.causal_lm.measuring``).
 Shapes: B blocks, T positions, S = T - 1 predicted positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +17,16 @@ from torch import Tensor
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.corpus.tokenizer import load_raw_tokenizer
-from rho1bench.modeling.causal_lm import backbone, measuring, output_head
-from rho1bench.modeling.distributed import is_main
+from rho1bench.modeling.causal_lm import measuring
+from rho1bench.modeling.distributed import all_rows, is_main, num_processes, rank, sum_over_ranks
 from rho1bench.recipe.models.rule_specs import LOSSES
 from rho1bench.selection.block_reader import Batch, BlockReader
-from rho1bench.selection.loss import token_losses
 from rho1bench.selection.selector import Selector
 from rho1bench.system.files import append_jsonl
 from rho1bench.training.callbacks import Hook, StageCallback
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel
 
 BlockLosses = Callable[[Tensor, Tensor | None], Tensor]
 """From blocks (B, T) and their position_ids (or None) to losses (B, S)."""
@@ -37,16 +35,12 @@ BatchScores = Callable[[Batch], Tensor]
 NUM_PROBE_BLOCKS = 8
 
 
-def block_losses(lm: PreTrainedModel, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
-    """Return the loss of positions 1 to T-1 of each block: float32 nats, shape (B, S)."""
-    with measuring(lm):
-        hidden_BTD = backbone(lm)(input_ids=blocks_BT, position_ids=position_ids_BT, use_cache=False).last_hidden_state
-        hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
-        return token_losses(hidden_ND, output_head(lm), blocks_BT[:, 1:].reshape(-1)).view(len(blocks_BT), -1)
+def block_losses(model: nn.Module, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
+    """Return the loss of positions 1 to T-1 of each block: float32 nats, shape (B, S).
 
-
-def sharded_block_losses(model: nn.Module, blocks_BT: Tensor, position_ids_BT: Tensor | None = None) -> Tensor:
-    """Return the same from a wrapped :class:`SelectiveLM`, whose forward gathers sharded weights."""
+    ``model`` is a :class:`SelectiveLM` in whatever wraps it for training, so that it is measured in the precision in
+    which it trains; where its weights are sharded, every rank has to call this equally often.
+    """
     eligible_BS = torch.ones_like(blocks_BT[:, 1:], dtype=torch.bool)
     with measuring(model):
         outputs = model(
@@ -59,16 +53,29 @@ def sharded_block_losses(model: nn.Module, blocks_BT: Tensor, position_ids_BT: T
     return losses_BS
 
 
+def own_batch(reader: BlockReader, blocks: Sequence[int], own: Sequence[int], device: torch.device) -> Batch:
+    """Return the batch of ``blocks[number]`` for each number of ``own``; what is past the end fills up the batch.
+
+    Filling has no eligible token: ranks have to make equally many forward passes of equally many blocks.
+    """
+    found = [blocks[min(number, len(blocks) - 1)] for number in own]
+    batch = on_device(reader.batch(found, found), device)
+    is_real_B1 = torch.tensor([number < len(blocks) for number in own], device=device).unsqueeze(1)
+    batch["inputs"]["eligible"] = batch["inputs"]["eligible"] & is_real_B1
+    return batch
+
+
 def validation_loss(losses: BlockLosses, corpus: PackedCorpus, batch_size: int, device: torch.device) -> float:
-    """Return the mean loss over all predicted tokens of ``corpus``, in nats."""
-    reader, total, count = BlockReader(corpus), 0.0, 0
-    for start in range(0, len(corpus), batch_size):
-        blocks = range(start, min(start + batch_size, len(corpus)))
-        batch = on_device(reader.batch(blocks, blocks), device)
+    """Return the mean loss over all predicted tokens of ``corpus``, in nats; each rank measures its share of blocks."""
+    reader, sums = BlockReader(corpus), torch.zeros(2, dtype=torch.float64, device=device)
+    ranks, blocks = num_processes(), range(len(corpus))
+    own = range(rank(), -(-len(corpus) // ranks) * ranks, ranks)
+    for start in range(0, len(own), batch_size):
+        batch = own_batch(reader, blocks, own[start : start + batch_size], device)
         losses_BS, eligible_BS = losses(batch["input_ids"], batch.get("position_ids")), batch["inputs"]["eligible"]
-        total += float((losses_BS.double() * eligible_BS).sum())
-        count += int(eligible_BS.sum())
-    return total / count
+        sums += torch.stack([(losses_BS.double() * eligible_BS).sum(), eligible_BS.sum().double()])
+    total, count = sum_over_ranks(sums).tolist()
+    return float(total / count)
 
 
 def validation_hook(
@@ -122,31 +129,38 @@ class Probe:
         return hook
 
     def rows(self, step: int) -> list[dict[str, Any]]:
-        """Return one row of JSON a block; the probe's blocks are ranked together, as if they were a batch."""
-        batch = on_device(self._reader.batch(self.blocks, self.blocks), self._device)
+        """Return one row of JSON a block; the probe's blocks are ranked together, as if they were a batch.
+
+        Each rank measures its share of them; all have the rows of all.
+        """
+        share = -(-len(self.blocks) // num_processes())
+        own = range(rank() * share, (rank() + 1) * share)
+        batch = own_batch(self._reader, self.blocks, own, self._device)
         losses_BS, inputs = self._losses(batch["input_ids"], batch.get("position_ids")), batch["inputs"]
         self._selector.step = min(step, self._selector.total_steps - 1)
-        if not is_main():
-            # Every rank has the same blocks, and ranking is over all ranks: only those of rank 0 may count.
-            inputs["eligible"] = torch.zeros_like(inputs["eligible"])
         selected_BS, weights_BS = inputs["eligible"], None
         if not self._selector.is_full:
             scores = self._scores(batch)
             selected_BS = self._selector.select(scores, inputs)
-            weights_BS = scores if self._selector.gives_weights else None
+            weights_BS = all_rows(scores) if self._selector.gives_weights else None
+        losses_BS, selected_BS = all_rows(losses_BS), all_rows(selected_BS)
         return [
             {
                 "step": step,
                 "block": block,
-                "pieces": [self._tokenizer.decode([token], skip_special_tokens=False) for token in ids.tolist()],
+                "pieces": self._pieces(block),
                 "selected": [0, *map(int, selected_BS[row].tolist())],
                 **({} if weights_BS is None else {"weights": [None, *_rounded(weights_BS[row])]}),
                 "loss": [None, *_rounded(losses_BS[row])],
                 "reference_loss": self._reference_losses(block),
                 "kinds": self._reader.corpus.kind_names(block),
             }
-            for row, (block, ids) in enumerate(zip(self.blocks, batch["input_ids"], strict=True))
+            for row, block in enumerate(self.blocks)
         ]
+
+    def _pieces(self, block: int) -> list[str]:
+        tokens = self._reader.corpus.block(block).tolist()
+        return [self._tokenizer.decode([token], skip_special_tokens=False) for token in tokens]
 
     def _reference_losses(self, block: int) -> list[float | None]:
         store = self._reader.stores.get("reference")

@@ -5,7 +5,9 @@ The heart of the pipeline (paper section 2.2): same blocks, same order, same ste
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +27,11 @@ from rho1bench.selection.selective_lm import SelectiveLM
 from rho1bench.selection.selector import Selector
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import BlockDataset, as_is, block_order
-from rho1bench.training.measurements import Probe, block_losses, sharded_block_losses, validation_hook
+from rho1bench.training.measurements import Probe, block_losses, validation_hook
 from rho1bench.training.starting_point import starting_point
 from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
 
@@ -74,6 +74,7 @@ def run(context: StageContext) -> None:
     """
     if is_finished(context.folder):
         return
+    began = time.monotonic()
     prepare_torch(context)
     stage = context.config(PretrainStage)
     seed = derive_seed(context.seed, "selection")
@@ -84,13 +85,14 @@ def run(context: StageContext) -> None:
     inputs = _inputs(context, stage, selectors)
     longest = max(corpus.block_size for corpus in inputs.corpora)
     lm = initial_model(context, stage, inputs.tokenizer_folder, longest)
-    if any(corpus.document_ids is not None for corpus in inputs.corpora):
-        check_document_masking(lm, f"stage {stage.name!r}")
     corpus = inputs.blocks.corpus
     order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
     start = starting_point(lm, order, corpus.fingerprint)
-    trainer = _trainer(context, stage, BlockDataset(inputs.blocks, order), selectors, lm)
-    callback = StageCallback(context, trainer, size_of_model(lm), corpus.block_size)
+    model = SelectiveLM(lm, selectors.selection)
+    if any(corpus.document_ids is not None for corpus in inputs.corpora):
+        model.check_first(partial(check_document_masking, name=f"stage {stage.name!r}"))
+    trainer = _trainer(context, stage, BlockDataset(inputs.blocks, order), selectors, model)
+    callback = StageCallback(context, trainer, size_of_model(lm), corpus.block_size, began)
     callback.facts |= start
     _add_hooks(context, stage, inputs, trainer, callback)
     train_and_save(context, callback, inputs.tokenizer_folder)
@@ -111,18 +113,19 @@ def _inputs(context: StageContext, stage: PretrainStage, selectors: _Selectors) 
 
 
 def _trainer(
-    context: StageContext, stage: PretrainStage, dataset: BlockDataset, selectors: _Selectors, lm: PreTrainedModel
+    context: StageContext, stage: PretrainStage, dataset: BlockDataset, selectors: _Selectors, model: SelectiveLM
 ) -> SelectiveTrainer:
     from transformers import TrainingArguments
 
     from rho1bench.training.moving_average import moving_average
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
-    args = make_arguments(TrainingArguments, context, lm)
+    args = make_arguments(TrainingArguments, context)
     return SelectiveTrainer(
-        model=SelectiveLM(lm, selectors.selection),
+        stage=stage,
+        model=model,
         monitor=selectors.monitor,
-        average=moving_average(stage, lm, args.device),
+        average=moving_average(stage, model.lm, args.device),
         args=args,
         train_dataset=dataset,
         data_collator=as_is,
@@ -135,12 +138,10 @@ def _add_hooks(
     """Add what happens along the way: validation, checkpoints, the probe of selected tokens."""
 
     def losses(blocks_BT: Tensor, position_ids_BT: Tensor | None) -> Tensor:
-        if trainer.is_fsdp_enabled:
-            return sharded_block_losses(trainer.model_wrapped, blocks_BT, position_ids_BT)
-        return block_losses(trainer.lm, blocks_BT, position_ids_BT)
+        return block_losses(trainer.model_wrapped, blocks_BT, position_ids_BT)
 
     if inputs.held_out is not None:
-        batch_size = stage.micro_batch_size or stage.batch_size
+        batch_size = trainer.args.per_device_train_batch_size
         callback.hooks.append(
             validation_hook(callback, losses, inputs.held_out, stage.validation_steps, stage.max_steps, batch_size)
         )

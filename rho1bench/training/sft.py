@@ -5,6 +5,7 @@ With ``selection:``, which is the paper's future work, it runs on the selective 
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ def run(context: StageContext) -> None:
     """
     if is_finished(context.folder):
         return
+    began = time.monotonic()
     prepare_torch(context)
     stage = context.config(SFTStage)
     selector = Selector(stage.selection, derive_seed(context.seed, "selection"), stage.max_steps)
@@ -64,7 +66,7 @@ def run(context: StageContext) -> None:
     else:
         trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
     mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
-    callback = StageCallback(context, trainer, size_of_model(model), mean_length)
+    callback = StageCallback(context, trainer, size_of_model(model), mean_length, began)
     if stage.reference is not None and not selector.is_full:
         callback.scoring = scoring_cost(context.folder / SCORES)
     callback.hooks.append(checkpoint_hook(context, model, tokenizer_folder))
@@ -109,8 +111,9 @@ def _trainer(
     # The samples are ready, and gradient checkpointing is on already where the recipe wants it.
     ready = {"max_length": None, "gradient_checkpointing": False, "dataset_kwargs": {"skip_prepare_dataset": True}}
     return StageSFTTrainer(
+        stage=stage,
         model=model,
-        args=make_arguments(SFTConfig, context, model, **ready),
+        args=make_arguments(SFTConfig, context, **ready),
         train_dataset=Dataset.from_dict(_columns(samples)).select(_order(context, stage, samples)),
         processing_class=AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True),
     )
@@ -124,7 +127,7 @@ def _selective_trainer(
     from rho1bench.training.moving_average import moving_average
     from rho1bench.training.trainers.selective import SelectiveTrainer
 
-    args = make_arguments(TrainingArguments, context, model.lm)
+    args = make_arguments(TrainingArguments, context)
     scores = None
     if stage.reference is not None:  # after the arguments: the ranks wait for the one that scores
         micro_batch_size = stage.micro_batch_size or stage.batch_size
@@ -134,7 +137,9 @@ def _selective_trainer(
     order, wanted = _order(context, stage, samples), model.selector.needs
     dataset = SampleDataset(samples, order, stage.batch_size, pad_id, scores, wanted)
     average = moving_average(stage, model.lm, args.device)
-    return SelectiveTrainer(model=model, average=average, args=args, train_dataset=dataset, data_collator=as_is)
+    return SelectiveTrainer(
+        stage=stage, model=model, average=average, args=args, train_dataset=dataset, data_collator=as_is
+    )
 
 
 def _reference(

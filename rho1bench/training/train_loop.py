@@ -10,18 +10,17 @@ import torch
 
 from rho1bench.modeling.build import check_packages, prepare_loggers
 from rho1bench.modeling.distributed import is_main, num_processes
-from rho1bench.modeling.library_internals import allow_fsdp_on_cpu, layer_classes
 from rho1bench.modeling.weights import save_model
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TrainStage
 from rho1bench.system.files import write_json
 from rho1bench.training.callbacks import StageCallback, cut_rows
 from rho1bench.training.trainer_args import quiet_libraries, training_arguments
-from rho1bench.training.trainers.resumable import check_resume_point, latest_resume_point, read_stage_state
+from rho1bench.training.trainers.resume_points import check_resume_point, latest_resume_point, read_stage_state
 from rho1bench.training.tuned_rate import learning_rate
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, TrainingArguments
+    from transformers import TrainingArguments
 
 _DEFAULT_THREADS = torch.get_num_threads()
 A = TypeVar("A", bound="TrainingArguments")
@@ -44,18 +43,15 @@ def is_finished(folder: Path) -> bool:
     return finished
 
 
-def make_arguments(kind: type[A], context: StageContext, lm: PreTrainedModel, **more: Any) -> A:
-    """Return a trainer's arguments of class ``kind`` for the stage and its model, ``more`` fields of ``kind`` included.
+def make_arguments(kind: type[A], context: StageContext, **more: Any) -> A:
+    """Return a trainer's arguments of class ``kind`` for the stage, ``more`` fields of ``kind`` included.
 
     Starts the group of ranks in a distributed stage. Raises TrainingError for a batch that does not divide into
     micro-batches.
     """
     stage = context.config(TrainStage)
-    fields = training_arguments(stage, context.folder / "trainer", context.seed, num_processes(), layer_classes(lm))
-    args = kind(**fields | {"learning_rate": learning_rate(context)}, **more)
-    if args.fsdp:
-        allow_fsdp_on_cpu()
-    return args
+    fields = training_arguments(stage, context.folder / "trainer", context.seed, num_processes())
+    return kind(**fields | {"learning_rate": learning_rate(context)}, **more)
 
 
 def train_and_save(context: StageContext, callback: StageCallback, tokenizer_folder: Path) -> None:
@@ -74,7 +70,10 @@ def train_and_save(context: StageContext, callback: StageCallback, tokenizer_fol
             cut_rows(folder / name, step)
     trainer.stage_state = lambda: {"step": trainer.state.global_step, **callback.state()}
     trainer.add_callback(callback)
-    trainer.train(resume_from_checkpoint=None if point is None else str(point))
+    try:
+        trainer.train(resume_from_checkpoint=None if point is None else str(point))
+    finally:
+        trainer.finish_saving()
     save_model(trainer.lm, tokenizer_folder, folder / "checkpoint")
     if is_main():
         _finish(folder, context.config(TrainStage), callback)
@@ -93,6 +92,8 @@ def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:
             "init": stage.init if isinstance(stage.init, str) else stage.init.model_dump(),
             "select_ratio": selection.fixed_ratio if selection is not None else 1.0,
             "cost": callback.cost().model_dump(),
+            "seconds": callback.seconds_of_parts(),
+            "skipped_steps": callback.loss_sums.skipped_steps,
             **callback.facts,
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,14 @@ def quiet_libraries() -> None:
 
     quiet_transformers()
     datasets.disable_progress_bars()
+    # Of every resume point of a single process.
+    warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 
-def training_arguments(
-    stage: TrainStage, output: Path, seed: int, num_processes: int = 1, layer_classes: Sequence[str] = ()
-) -> dict[str, Any]:
+def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes: int = 1) -> dict[str, Any]:
     """Return keyword arguments for ``TrainingArguments`` or ``SFTConfig``.
 
-    ``layer_classes`` names the model's layers, which FSDP2 shards one by one. Raises TrainingError for a batch that
-    does not divide into micro-batches.
+    Raises TrainingError for a batch that does not divide into micro-batches.
     """
     import torch
 
@@ -51,7 +50,7 @@ def training_arguments(
         "gradient_accumulation_steps": accumulation,
         "seed": derive_seed(seed, "trainer"),
         "train_sampling_strategy": "sequential",
-        "dataloader_num_workers": 0,
+        "dataloader_num_workers": _loader_workers(stage),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "use_cpu": not torch.cuda.is_available(),
         "remove_unused_columns": False,
@@ -64,16 +63,23 @@ def training_arguments(
         "logging_strategy": "no",
         "logging_nan_inf_filter": False,
         "eval_strategy": "no",
-        "save_strategy": "steps",
-        "save_steps": stage.save_steps,
+        "save_strategy": "no",  # callbacks.StageCallback says when
         **optimizer_arguments(stage.optimizer, stage.max_steps),
         **({"optim": "adamw_torch_fused"} if stage.fused else {}),
-        **distributed_arguments(stage, layer_classes),
+        **distributed_arguments(stage),
     }
 
 
-def distributed_arguments(stage: TrainStage, layer_classes: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments of ``distributed:``; none without it."""
+def _loader_workers(stage: TrainStage) -> int:
+    import torch
+
+    if stage.loader_workers is not None:
+        return stage.loader_workers
+    return 2 if torch.cuda.is_available() else 0
+
+
+def distributed_arguments(stage: TrainStage) -> dict[str, Any]:
+    """Return the arguments of ``distributed:``; none without it. FSDP2 is ours (``modeling.sharding``)."""
     import torch
 
     if stage.distributed is None:
@@ -81,15 +87,7 @@ def distributed_arguments(stage: TrainStage, layer_classes: Sequence[str]) -> di
     arguments: dict[str, Any] = {"ddp_backend": "nccl" if torch.cuda.is_available() else "gloo"}
     if stage.distributed.strategy == "ddp":
         arguments["ddp_find_unused_parameters"] = False
-    elif stage.distributed.strategy == "fsdp2":
-        arguments["fsdp"] = True
-        arguments["fsdp_config"] = {
-            "version": 2,
-            "transformer_layer_cls_to_wrap": list(layer_classes),
-            "reshard_after_forward": True,
-            "state_dict_type": "SHARDED_STATE_DICT",
-        }
-    else:
+    elif stage.distributed.strategy == "deepspeed":
         arguments["deepspeed"] = deepspeed_settings(stage)
     return arguments
 

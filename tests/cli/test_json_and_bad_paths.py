@@ -16,8 +16,8 @@ from small_recipe import SMALL
 from rho1bench.cli.app import app, main
 
 NO_TABLE = {
-    "init", "validate", "schema", "score", "replay", "convert", "inspect answers", "runs prune", "sandbox run",
-    "leaderboard add", "leaderboard build", "leaderboard serve",
+    "init", "validate", "schema", "analyze", "score", "replay", "convert", "inspect answers", "runs prune",
+    "sandbox run", "leaderboard add", "leaderboard build", "leaderboard serve",
 }  # fmt: skip
 """Commands that list nothing; `schema` and `replay` and `sandbox run` print JSON as it is."""
 
@@ -92,6 +92,9 @@ def test_json_in_a_file_beside_the_table_is_told(tmp_path):
         ("compare", "x", "y", "--results", __file__),
         ("inspect", "diff", __file__, "/proc/x"),
         ("inspect", "answers", "/proc/x/y"),
+        ("inspect", "batch", "/proc/x/y", "slm"),
+        ("inspect", "tokens", "some text", "--model", "/proc/x/y"),
+        ("analyze", "/proc/x/y"),
         ("runs", "list", "/proc/version"),
         ("grade", "/proc/self/mem", "--output", "graded.jsonl"),
         ("replay", "/proc/self/mem"),

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.causal_lm import check_weights, load_model, weights_sha256
-from rho1bench.modeling.weights import RESUME_WEIGHTS, load_resume_weights, save_resume_weights
 
 SHAPE = {
     "vocab_size": 60,
@@ -121,37 +120,6 @@ def test_whole_checkpoints_load(folder: Path, tmp_path: Path) -> None:
     for check in (load_model, check_weights):
         check(tmp_path / "tied")
         check(tmp_path / "shards")
-
-
-EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "num_key_value_heads": 2}
-
-
-@pytest.mark.parametrize(("kind", "fields"), [("GPTNeoX", {}), ("Mixtral", EXPERTS), ("Gemma", {"head_dim": 8})])
-def test_resume_weights_are_those_in_memory(kind: str, fields: dict[str, Any], tmp_path: Path) -> None:
-    model, other = make(kind, **fields), make(kind, **fields)
-    save_resume_weights(model, tmp_path)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.zero_()
-    load_resume_weights(other, tmp_path)
-    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
-    path = tmp_path / RESUME_WEIGHTS
-    whole = load_file(path)
-    for name in whole:
-        save_file({key: value for key, value in whole.items() if key != name}, path)
-        with pytest.raises(CheckpointError, match="no resume point of this model") as caught:
-            load_resume_weights(other, tmp_path)
-        assert name in str(caught.value)
-    for wrong in ({**whole, "more": torch.zeros(1)}, {**whole, next(iter(whole)): torch.zeros(1)}):
-        save_file(wrong, path)
-        with pytest.raises(CheckpointError, match="no resume point of this model"):
-            load_resume_weights(other, tmp_path)
-    path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(CheckpointError, match="no resume point of this model"):
-        load_resume_weights(other, tmp_path)
-    path.unlink()
-    with pytest.raises(CheckpointError, match="no resume point of this model"):
-        load_resume_weights(other, tmp_path)
 
 
 def test_a_checkpoint_without_safetensors_has_no_hash(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import transformers
 import trl
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer
 
-from rho1bench.modeling.library_internals import allow_fsdp_on_cpu, attention_implementation, layer_classes
+from rho1bench.modeling.library_internals import attention_implementation, layer_classes
 
 VERSIONS = f"transformers {transformers.__version__}, accelerate {accelerate.__version__}, trl {trl.__version__}"
 
@@ -31,23 +31,14 @@ def test_the_layers_of_a_model_have_names() -> None:
     assert layer_classes(tiny_llama()) == ["LlamaDecoderLayer"], f"_no_split_modules has moved in {VERSIONS}"
 
 
-def test_accelerate_shares_the_state_that_sharding_on_a_cpu_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from accelerate import PartialState
-    from accelerate.utils import DistributedType
-
-    PartialState()  # reads the environment once a process
-    state = PartialState._shared_state
-    assert "distributed_type" in state, f"PartialState._shared_state has moved in {VERSIONS}"
-    monkeypatch.setitem(state, "distributed_type", DistributedType.MULTI_CPU)
-    allow_fsdp_on_cpu()
-    assert PartialState().distributed_type == DistributedType.MULTI_GPU, f"PartialState reads another place: {VERSIONS}"
-
-
 # What our trainers override, with the parameters that it takes.
 OVERRIDDEN = {
     "_get_output_dir": ["trial"],
     "_save_checkpoint": ["model", "trial"],
     "_save": ["output_dir", "state_dict"],
+    "_save_optimizer_and_scheduler": ["output_dir"],
+    "_load_optimizer_and_scheduler": ["checkpoint"],
+    "_move_model_to_device": ["model", "device"],
     "_load_from_checkpoint": ["resume_from_checkpoint", "model"],
     "_clip_grad_norm": ["model"],
     "get_batch_samples": ["epoch_iterator", "num_batches", "device"],
@@ -68,3 +59,9 @@ def test_the_trainer_calls_what_ours_override(name: str) -> None:
 def test_the_trainer_takes_a_loss_that_is_divided_already() -> None:
     assert hasattr(Trainer, "loss_is_scaled_for_ga"), f"Trainer.loss_is_scaled_for_ga needs 5.19, this is {VERSIONS}"
     assert "self.loss_is_scaled_for_ga" in inspect.getsource(Trainer.training_step), VERSIONS
+
+
+def test_the_trainer_leaves_a_model_alone_that_is_sharded_already() -> None:
+    source = inspect.getsource(Trainer._prepare_for_training)
+    assert "self.is_distributed_loading_by_transformers" in source, f"has moved in {VERSIONS}"
+    assert "self.is_distributed_loading_by_transformers =" in inspect.getsource(Trainer.__init__), VERSIONS

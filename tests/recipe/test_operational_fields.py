@@ -16,9 +16,12 @@ from rho1bench.recipe.models.base import Operational, marks_of
 
 TRAINING = (
     "name kind seed init trust_remote_code optimizer batch_size max_steps num_checkpoints precision attention compile "
-    "distributed selection"
+    "distributed selection on_nonfinite"
 )
-HOW_IT_TRAINS = "variant micro_batch_size num_threads save_steps logging_steps gradient_checkpointing fused loggers"
+HOW_IT_TRAINS = (
+    "variant micro_batch_size num_threads save_steps logging_steps gradient_checkpointing fused loggers resume_points "
+    "loader_workers"
+)
 TEXT = "on_bad_line max_line_bytes"
 TABLE = {  # semantic fields: a change makes the stage anew; operational ones: it does not
     "TokenizerStage": (f"name kind seed {TEXT} sources vocab_size pretrained revision", "variant"),
@@ -28,12 +31,16 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
         "variant num_workers",
     ),
     "PretrainStage": (f"{TRAINING} corpus validation validation_steps monitor", HOW_IT_TRAINS),
-    "ScoreStage": ("name kind seed reference server corpus precision", "variant batch_size"),
+    "ScoreStage": ("name kind seed reference server corpus precision entropies", "variant batch_size"),
     "SFTStage": (f"{TRAINING} {TEXT} tokenizer sources max_length reference", HOW_IT_TRAINS),
     "BenchmarkTextsStage": ("name kind seed suites", "variant"),
     "EvalStage": ("name kind seed evaluations engine max_model_len", "variant batch_size"),
     "CompareStage": ("name kind seed evaluation pairs contests num_resamples", "variant"),
-    "ReportStage": ("name kind seed comparison evaluation curves", "variant"),
+    "AnalysisStage": (
+        "name kind seed curves corpus evaluation suite num_tokens rules precision",
+        "variant batch_size",
+    ),
+    "ReportStage": ("name kind seed comparison evaluation curves analysis", "variant"),
     "Variant": ("group labels", ""),
     "MiniWorldSource": (
         "weight decontaminate type text num_documents offset noise_share noise_kinds epochs coverage",
@@ -42,7 +49,8 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "MiniWorldCoverage": ("tasks operands phrasings", ""),
     "LocalSource": ("weight decontaminate type path text_field num_documents offset", ""),
     "HubSource": (
-        "weight decontaminate type dataset config split revision data_files text_field num_documents offset",
+        "weight decontaminate type dataset config split revision data_files shuffle_files text_field num_documents "
+        "offset",
         "",
     ),
     "PackageSource": ("weight decontaminate type packages text files_from files_to num_documents offset", ""),
@@ -56,7 +64,8 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
         "learning_rate tuned_on schedule warmup_steps decay_fraction weight_decay beta1 beta2 max_grad_norm",
         "",
     ),
-    "Distributed": ("strategy", "num_processes"),
+    "Distributed": ("strategy", "num_processes shard_over"),
+    "BlockScope": ("blocks", ""),
     "Selection": ("score ratio all_of any_of scope token_scores moving_average parameters", ""),
     "RatioSchedule": ("schedule ratio start end steps", ""),
     "ScoreRatio": ("score ratio parameters", ""),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rho1bench.comparison.differences import PairComparison
 from rho1bench.comparison.run_summary import EqualFlopsEntry, SpeedUpEntry, TrainingSummary
+from rho1bench.comparison.training_curves import read_curves
 from rho1bench.errors import DataError
 from rho1bench.rendering import scatter_chart
 from rho1bench.rendering.axes import ticks
@@ -106,9 +107,9 @@ def test_losses_leave_out_what_was_not_measured(tmp_path: Path) -> None:
         {"step": 10, "tokens": 100, "validation_loss": 1.5},
     ]
     write_jsonl(tmp_path / "metrics.jsonl", rows)
-    assert curves.read_losses(tmp_path) == {"validation_loss": [(100.0, 1.5)]}
+    assert read_curves(tmp_path) == {"validation_loss": [(100.0, 1.5)]}
     with pytest.raises(DataError, match=r"other/metrics\.jsonl"):
-        curves.read_losses(tmp_path / "other")
+        read_curves(tmp_path / "other")
 
 
 def probe(*rows: tuple[int, list[int], list[str]]) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from rho1bench.pipeline.fingerprint import stage_fingerprint
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import Recipe
 from rho1bench.selection import stage as scoring
+from rho1bench.selection.local_reference import LocalReference
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.stage import ScoreOptions, run_score, score
 from rho1bench.system import openai_client
@@ -263,6 +264,40 @@ def test_processes_of_accelerate_launch_go_on_with_what_is_there(world: World, t
     assert done.returncode == 0, done.stderr[-3000:]
     assert "1 of 6 shards are there" in done.stderr
     assert hashes(tmp_path / "store") == hashes(world.store)
+
+
+def test_parts_are_joined_to_large_shards(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers in two files, also where scoring was interrupted; a store without entropies has half of them."""
+    made: list[int] = []
+    scores = LocalReference.scores
+
+    def interrupted(self: LocalReference, corpus: Any, first: int, *rest: Any) -> Any:
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        made.append(first)
+        return scores(self, corpus, first, *rest)
+
+    options = world.options(tmp_path / "store", shard_tokens=12 * SIZE, part_tokens=4 * SIZE, entropies=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalReference, "scores", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score(options, SilentProgress())
+        assert made == [0, 4, 8, 12]
+        (tmp_path / "store/parts/scores-00000-001.npy").unlink()
+        made.clear()
+        score(options, SilentProgress())
+        assert made == [4, 16, 20]
+    files = ["scores-00000.npy", "scores-00001.npy", "scores.json", "scoring.json"]
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == files
+    store, whole = TokenScores(tmp_path / "store"), TokenScores(world.store)
+    store.check_files()
+    for index in range(BLOCKS):
+        assert np.array_equal(store.values(index, "losses"), whole.values(index, "losses"), equal_nan=True)
+        assert np.isnan(store.block(index)[:, 1]).all()
+    sizes = [sum(path.stat().st_size for path in one.folder.glob("*.npy")) for one in (store, whole)]
+    assert sizes[0] < 0.6 * sizes[1]
+    with pytest.raises(ScoreStoreError, match="hold no entropies"):
+        store.check_entropies()
 
 
 # --- what does not fit ----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forking import ForkingProcess
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -20,4 +21,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gc.freeze()  # what they import is here to stay
     out = tmp_path_factory.mktemp("shared")
     world.run_stages(world.scored(), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def run(shared: Path, forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every stage of the tiny run, which tests only read; meanwhile the process starts that kills some of them."""
+    import world
+
+    out = world.link_shared(shared, tmp_path_factory.mktemp("run"))
+    stages = world.compared()
+    world.run_stages(stages, out, only=[stage["name"] for stage in stages if not (out / stage["name"]).exists()])
     return out

@@ -21,7 +21,11 @@ RANKS = 2
 
 
 def pretrain(name: str, strategy: str = "ddp", **fields: Any) -> dict[str, Any]:
-    return world.pretrain(name, distributed={"strategy": strategy, "num_processes": RANKS}, **fields)
+    """A stage of two ranks; one called ``hybrid...`` takes each for a node of its own."""
+    distributed = {"strategy": strategy, "num_processes": RANKS}
+    if name.startswith("hybrid"):
+        distributed["shard_over"] = "node"
+    return world.pretrain(name, distributed=distributed, **fields)
 
 
 def launch(stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kill: tuple[int, int] = (0, 0)) -> None:
@@ -48,11 +52,14 @@ def run(context: StageContext) -> None:
     rank, step = plan["kill"]
 
     def before_step(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == step:
+            self.trainer.finish_saving()
         if state.global_step + 1 == step and os.environ["RANK"] == str(rank):
             os.kill(os.getpid(), signal.SIGKILL)
 
     StageCallback.on_step_begin = before_step  # type: ignore[method-assign]
     for name in plan["only"]:
+        os.environ["LOCAL_WORLD_SIZE"] = "1" if name.startswith("hybrid") else os.environ["WORLD_SIZE"]
         stage = context.recipe.stage(name)
         module = importlib.import_module(world.MODULES[stage.kind])
         module.run(replace(context, stage=stage, folder=out / name))

@@ -12,6 +12,8 @@ import world
 
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.causal_lm import check_document_masking, weights_sha256
+from rho1bench.selection.selective_lm import SelectiveLM
+from rho1bench.selection.selector import Selector
 from rho1bench.system.files import read_jsonl
 from rho1bench.training.callbacks import StageCallback
 from rho1bench.training.measurements import block_losses
@@ -55,7 +57,7 @@ def run_and_interrupt(stages: list[dict[str, Any]], out: Path, name: str) -> Non
             world.run_stages(stages, out, only=[name])
     (point,) = (out / name / "trainer").glob("checkpoint-*")
     assert point.name == "checkpoint-2"
-    for path in (point / "weights.safetensors", point / "optimizer.pt"):
+    for path in (point / "tensors/__0_0.distcp", point / "scheduler.pt"):
         flip(path)
         with pytest.raises(CheckpointError, match=rf"{path.name}: is missing or was changed .* Remove the folder"):
             world.run_stages(stages, out, only=[name])
@@ -137,7 +139,7 @@ def test_documents_are_kept_apart_or_refused_by_name(name: str) -> None:
     positions_BT = torch.tensor([*range(10), *range(14)]).repeat(2, 1)
 
     def second_document(blocks_BT: torch.Tensor) -> torch.Tensor:
-        return block_losses(model, blocks_BT, positions_BT)[:, 10:]
+        return block_losses(SelectiveLM(model, Selector(None, 0)), blocks_BT, positions_BT)[:, 10:]
 
     if name in architectures.ONE_DOCUMENT_ONLY:
         with pytest.raises(CheckpointError, match=rf"^here: a {type(model).__name__} does not keep .* apart"):

@@ -25,15 +25,6 @@ from rho1bench.system.files import read_json, read_jsonl, sha256_file, write_jso
 TIMES = ("tokens_per_second", "pre_pass_seconds")
 
 
-@pytest.fixture(scope="module")
-def run(shared: Path, forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every stage of the tiny run; meanwhile the process starts that kills some of them."""
-    out = world.link_shared(shared, tmp_path_factory.mktemp("run"))
-    stages = world.compared()
-    world.run_stages(stages, out, only=[stage["name"] for stage in stages if not (out / stage["name"]).exists()])
-    return out
-
-
 def metrics(folder: Path, timed: bool = False) -> list[dict[str, Any]]:
     rows = read_jsonl(folder / "metrics.jsonl")
     return rows if timed else [{key: row[key] for key in row if key not in TIMES} for row in rows]
@@ -107,6 +98,8 @@ def test_metrics_and_training_json_have_the_agreed_keys(run: Path) -> None:
     assert [row["step"] for row in metrics(run / "slm") if "validation_loss" in row] == [0, 4, 8, 12]
     training = read_json(run / "slm/training.json")
     assert (training["tokens"], training["init"], training["select_ratio"]) == (12 * 8 * 48, "base", 0.6)
+    assert list(training["seconds"]) == ["start", "first_step", "steps", "end"]
+    assert all(seconds > 0 for seconds in training["seconds"].values())
     assert read_json(run / "clm_alone/training.json")["select_ratio"] == 1.0
     assert all(row["loss_unselected"] is None for row in metrics(run / "clm_alone"))
     assert metrics(run / "clm")[-2]["loss_unselected"] is not None
@@ -248,6 +241,13 @@ def test_a_non_finite_loss_stops_before_the_optimizer(
     original = SelectiveTrainer.compute_loss
     monkeypatch.setattr(SelectiveTrainer, "compute_loss", poisoned)
     out = world.link_shared(run, tmp_path)
+    skipping = {"max_steps": 7, "logging_steps": 1, "num_checkpoints": 6, "on_nonfinite": "skip"}
+    world.run_stages([*world.scored(), world.pretrain("skipped", **skipping)], out, only=["skipped"])
+    assert [row.get("skipped_steps", 0) for row in metrics(out / "skipped")] == [0, 0, 0, 0, 0, 0, 1]
+    assert metrics(out / "skipped")[-1]["loss"] is None
+    assert read_json(out / "skipped/training.json")["skipped_steps"] == 1
+    before = weights_sha256(out / "skipped/checkpoints/step-000006")
+    assert weights_sha256(out / "skipped/checkpoint") == before
     with pytest.raises(TrainingError, match="stage 'bad', step 7: the loss is nan"):
         world.run_stages([*world.scored(), world.pretrain("bad")], out, only=["bad"])
     assert [path.name for path in (out / "bad/trainer").iterdir()] == ["checkpoint-5"]
@@ -306,7 +306,7 @@ def test_interrupted_after_the_last_step(run: Path, tmp_path: Path, monkeypatch:
         patched.setattr(train_loop, "save_model", interrupted)
         with pytest.raises(KeyboardInterrupt):
             world.run_stages(world.compared(), out, only=["slm"])
-    assert [path.name for path in (out / "slm/trainer").iterdir()] == ["checkpoint-12"]
+    assert [path.name for path in (out / "slm/trainer").iterdir()] == ["checkpoint-10"]
     world.run_stages(world.compared(), out, only=["slm"])
     assert weights_sha256(out / "slm/checkpoint") == weights_sha256(run / "slm/checkpoint")
     assert metrics(out / "slm") == metrics(run / "slm")

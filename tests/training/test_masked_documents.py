@@ -48,11 +48,12 @@ def test_losses_and_scores_of_a_document_are_its_own(tmp_path: Path, lm: Any) ->
         batch = BlockReader(masked).batch([0, 1], [0, 1])
         eligible = batch["inputs"]["eligible"]
         assert eligible.tolist() == [[1, 1, 0, 1, 1, 1, 0], [0, 1, 1, 1, 1, 1, 1]]
-        outputs = SelectiveLM(lm, Selector(None, 0))(**batch)
+        model = SelectiveLM(lm, Selector(None, 0))
+        outputs = model(**batch)
         assert int(outputs["selected"].sum()) == 11
         eligible_losses = outputs["losses"][eligible].detach()
         assert float(outputs["loss_sum"].detach()) == pytest.approx(float(eligible_losses.sum()), rel=1e-6)
-        assert validation_loss(partial(block_losses, lm), masked, 1, torch.device("cpu")) == pytest.approx(
+        assert validation_loss(partial(block_losses, model), masked, 1, torch.device("cpu")) == pytest.approx(
             float(eligible_losses.mean()), rel=1e-6
         )
         found["losses"].append(outputs["losses"][own_BS].detach())

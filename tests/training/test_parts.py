@@ -21,7 +21,7 @@ from rho1bench.training.callbacks import checkpoint_steps, cut_rows
 from rho1bench.training.datasets import BlockDataset, block_order
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainer_args import optimizer_arguments, training_arguments
-from rho1bench.training.trainers.resumable import check_resume_point, latest_resume_point, note_files
+from rho1bench.training.trainers.resume_points import check_resume_point, latest_resume_point, note_files
 
 
 @given(st.integers(1, 30), st.integers(1, 100), st.integers(0, 5))
@@ -96,12 +96,8 @@ def test_only_whole_resume_points_count(tmp_path: Path) -> None:
 def test_a_resume_point_with_a_changed_byte_is_refused_by_name(tmp_path: Path) -> None:
     """Any byte of any file; the trainer's own files are checked in ``test_architectures.py``."""
     point = tmp_path / "checkpoint-5"
-    (point / "pytorch_model_fsdp_0").mkdir(parents=True)
-    contents = {
-        "weights.safetensors": b"weights",
-        "optimizer.pt": b"moments",
-        "pytorch_model_fsdp_0/__0_0.distcp": b"w",
-    }
+    (point / "tensors").mkdir(parents=True)
+    contents = {"scheduler.pt": b"rates", "tensors/.metadata": b"names", "tensors/__0_0.distcp": b"w"}
     for name, data in contents.items():
         (point / name).write_bytes(data)
     note_files(point)

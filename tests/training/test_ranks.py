@@ -20,8 +20,10 @@ from rho1bench.recipe import Distributed
 from rho1bench.system.files import read_json, read_jsonl
 
 GLOBAL = world.SELECTION
+BLOCKS = {**GLOBAL, "scope": {"blocks": 4}}
 MICRO = {**GLOBAL, "scope": "micro_batch"}
 WEIGHTED = {"score": "entropy_weight", "parameters": {"power": 2.0}}
+STORED = {"score": "reference_loss", "ratio": 0.6, "token_scores": "scores"}
 AVERAGE = {"score": "self_gain", "ratio": 0.6, "moving_average": 0.9}
 SHORT: dict[str, Any] = {"max_steps": 6, "save_steps": 3, "logging_steps": 1}
 HELD_OUT: dict[str, Any] = {"validation": "held_out", "validation_steps": 3, "num_checkpoints": 1}
@@ -32,6 +34,7 @@ PAIRS = [
     ("one_sft", "two_sft"),
 ]
 MORE_PAIRS = [
+    ("one_blocks", "two_blocks"),
     ("one_weighted", "two_weighted"),
     ("one_clm", "accumulated_clm"),
     ("one_clm", "two_clm"),
@@ -39,11 +42,16 @@ MORE_PAIRS = [
     ("one_micro", "two_micro"),
     ("one_average", "two_average"),
     ("one_gpt2", "sharded_gpt2"),
+    ("one_global", "hybrid"),
+    ("one_blocks", "accumulated_blocks"),
+    ("one_blocks", "two_blocks_a_pass"),
     ("one_sft_selective", "two_sft_selective"),
 ]
 """The sweep's; accumulation in one process is also one of the invariants' tests."""
 # Sums run in another order, and Adam's first steps enlarge the last bits where gradients are tiny.
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 2e-6, 2e-6
+BF16, BF16_TOLERANCE = ("two_bf16", "sharded_bf16"), 3e-4
+"""Shards of bf16 products round the norms of the layers too, which a whole model under autocast does not."""
 
 
 def stages(out: Path) -> list[dict[str, Any]]:
@@ -54,6 +62,10 @@ def stages(out: Path) -> list[dict[str, Any]]:
         *world.scored(),
         one("one_clm", **SHORT),
         one("one_global", selection=GLOBAL, **SHORT, **HELD_OUT),
+        one("one_blocks", selection=BLOCKS, **SHORT),
+        one("accumulated_blocks", micro_batch_size=2, selection=BLOCKS, **SHORT),
+        two("two_blocks", micro_batch_size=1, selection=BLOCKS, **SHORT),
+        two("two_blocks_a_pass", micro_batch_size=2, selection=BLOCKS, **SHORT),
         one("one_micro", selection=MICRO, **SHORT),
         one("one_weighted", selection=WEIGHTED, **SHORT),
         one("one_average", selection=AVERAGE, **SHORT),
@@ -69,6 +81,10 @@ def stages(out: Path) -> list[dict[str, Any]]:
         two("two_average", micro_batch_size=2, selection=AVERAGE, **SHORT),
         two("killed", micro_batch_size=2, selection=AVERAGE, **SHORT),
         two("sharded", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
+        two("hybrid", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT),
+        two("two_bf16", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
+        two("sharded_bf16", "fsdp2", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
+        two("moved", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT),
         two("sharded_gpt2", "fsdp2", micro_batch_size=2, **SHORT, **gpt2),
         two("sharded_killed", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         world.sft("two_sft", "base", micro_batch_size=2, **SHORT, **distributed),
@@ -93,7 +109,7 @@ def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     with pytest.MonkeyPatch.context() as patched:
         here = Path(__file__).parent
         patched.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parents[1])]))
-        carry_out(out, chain(*PAIRS))
+        carry_out(out, chain(*PAIRS, BF16))
         yield out
 
 
@@ -132,6 +148,15 @@ def assert_same_training(run: Path, one: str, other: str) -> None:
     assert max(float((models[0][name] - models[1][name]).abs().max()) for name in models[0]) < WEIGHT_TOLERANCE
 
 
+def test_shards_of_bf16_products_train_as_a_whole_model(run: Path) -> None:
+    """And choose by the very scores that are stored: their thresholds are equal to the last bit."""
+    whole, sharded = (rows(run / name) for name in BF16)
+    assert [row["threshold"] for row in sharded] == [row["threshold"] for row in whole]
+    assert [row["selected_tokens"] for row in sharded] == [row["selected_tokens"] for row in whole]
+    for key in ("loss", "loss_all", "loss_unselected"):
+        assert [row[key] for row in sharded] == pytest.approx([row[key] for row in whole], abs=BF16_TOLERANCE), key
+
+
 @pytest.mark.parametrize("name", ["two_global", "sharded"])
 def test_only_one_rank_writes(run: Path, name: str) -> None:
     assert [row["step"] for row in rows(run / name)] == [row["step"] for row in rows(run / "one_global")]
@@ -156,6 +181,23 @@ def test_killed_and_resumed_equals_straight_with_two_ranks(more: Path, killed: s
     rank_world.launch(stages(more), more, [killed])
     assert weights_sha256(more / killed / "checkpoint") == weights_sha256(more / straight / "checkpoint")
     assert rows(more / killed) == rows(more / straight)
+
+
+@pytest.mark.sweep
+def test_a_resume_point_of_two_shards_is_read_by_one_process(more: Path) -> None:
+    with pytest.raises(RunError, match="rank 1 was ended by SIGKILL"):
+        rank_world.launch(stages(more), more, ["moved"], kill=(1, 5))
+    alone = [stage | ({"distributed": None} if stage["name"] == "moved" else {}) for stage in stages(more)]
+    world.run_stages(alone, more, only=["moved"])
+    assert_same_training(more, "one_global", "moved")
+
+
+@pytest.mark.sweep
+def test_four_processes_are_one(more: Path) -> None:
+    four = {"distributed": {"strategy": "ddp", "num_processes": 4}}
+    recipe = [*stages(more), world.pretrain("four_blocks", micro_batch_size=1, selection=BLOCKS, **SHORT, **four)]
+    rank_world.launch(recipe, more, ["four_blocks"])
+    assert_same_training(more, "one_blocks", "four_blocks")
 
 
 def test_a_rank_with_a_bug_shows_its_traceback() -> None:

@@ -97,6 +97,9 @@ class Distributed(Model):
     ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
     num_processes: Annotated[PositiveInt | None, Operational(SUM_ORDER)] = None
     """Default: one for each GPU."""
+    shard_over: Annotated[Literal["all", "node"], Operational(SUM_ORDER)] = "all"
+    """Of ``fsdp2``: ``node`` keeps one whole set of shards on every node and adds up gradients between nodes (HSDP);
+    each process then holds more, and weights travel within nodes only."""
 
 
 @dataclass(frozen=True)

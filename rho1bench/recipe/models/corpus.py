@@ -120,7 +120,13 @@ class HubSource(SourceBase):
     revision: str | None = None
     """Commit of the data set; pin it, or the corpus may change under the same recipe."""
     data_files: str | list[str] | None = None
-    """Files inside the data set, globs allowed: for sets that are described by a loading script, which is not run."""
+    """Files inside the data set, globs allowed: for sets that are described by a loading script, which is not run.
+
+    A set with a folder a language is several sources, each with its own ``data_files`` and ``weight``.
+    """
+    shuffle_files: bool = False
+    """Read the ``data_files`` in an order drawn from the stage's seed, not by name: of a set that is sorted by topic or
+    language, a budget then takes a little of everything."""
     text_field: TextField = "text"
     num_documents: PositiveInt | None = None
     offset: Annotated[int, Field(ge=0)] = 0
@@ -128,8 +134,15 @@ class HubSource(SourceBase):
 
     @property
     def place(self) -> str:
-        """Return the name of the data set."""
-        return self.dataset
+        """Return the name of the data set, with its files where several sources may be of one set."""
+        files = self.data_files
+        return self.dataset if files is None else f"{self.dataset}/{files if isinstance(files, str) else files[0]}"
+
+    @model_validator(mode="after")
+    def _files_to_shuffle(self) -> Self:
+        if self.shuffle_files and self.data_files is None:
+            raise ValueError("shuffle_files needs data_files: which files are put in another order")
+        return self
 
 
 class PackageSource(SourceBase):

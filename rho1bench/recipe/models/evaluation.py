@@ -121,3 +121,5 @@ class ReportStage(StageBase):
     evaluation: Annotated[Name, StageRef(("eval",))]
     curves: list[Annotated[Name, StageRef(("pretrain",), METRICS)]] = []
     """Pretraining stages drawn as curves, the treatment and its baseline for example."""
+    analysis: Annotated[Name | None, StageRef(("analysis",))] = None
+    """An analysis that becomes a section of the report."""

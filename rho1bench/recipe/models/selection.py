@@ -26,7 +26,7 @@ from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.rule_specs import EARLIER, RuleSpec
 from rho1bench.recipe.models.score_names import known_score, rule_spec
 
-BYTES_PER_SCORE = 4
+BYTES_PER_SCORE = 2
 ScoreName = Annotated[str, AfterValidator(known_score)]
 ScoreRef = Annotated[Name, StageRef(("score",), None)]
 
@@ -94,6 +94,25 @@ class ScoreRatio(Model):
         return rule_spec(self.score)
 
 
+class BlockScope(Model):
+    """Ranking among a set of blocks, whatever the number of processes and of blocks in a forward pass."""
+
+    blocks: PositiveInt
+    """So many that follow one another in the order of training; an optimizer step is whole sets (in fine-tuning, of
+    samples)."""
+
+
+def _kind_of_scope(value: object) -> str:
+    return "a set of blocks" if isinstance(value, dict | BlockScope) else "a name"
+
+
+Scope = Annotated[
+    Annotated[Literal["sequence", "micro_batch", "global", "document"], Tag("a name")]
+    | Annotated[BlockScope, Tag("a set of blocks")],
+    Discriminator(_kind_of_scope),
+]
+
+
 class Selection(Model):
     """Which tokens keep their loss, or how much of it (paper section 2.2, equations 3 to 5; table 4 for several).
 
@@ -106,9 +125,11 @@ class Selection(Model):
     ratio: Ratio | None = None
     all_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
     any_of: Annotated[list[ScoreRatio] | None, Field(min_length=2)] = None
-    scope: Literal["sequence", "micro_batch", "global", "document"] = "global"
-    """Among which tokens ranking is done: those of a block, of a forward pass on all processes, of the whole optimizer
-    step; or of the part of each document that lies in a block, which keeps at least one token of each."""
+    scope: Scope = "global"
+    """Among which tokens ranking is done: those of a block (``sequence``), of a set of blocks (``{blocks: 256}``), of
+    the whole optimizer step (``global``); of the part of each document that lies in a block (``document``), which keeps
+    at least one token of each; or of a forward pass on all processes (``micro_batch``), so that another number of
+    processes is another experiment."""
     token_scores: Stores | None = None
     """The stages with the stored scores that the rules read: one, called ``reference``, or a mapping of names."""
     moving_average: Annotated[float | None, Field(gt=0.0, lt=1.0)] = None
@@ -198,8 +219,12 @@ class ScoreStage(StageBase):
     """Blocks in one forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of weights and matrix products; losses and entropies are summed in float32 in any case."""
+    entropies: bool = True
+    """Keep entropies beside the losses; without them the store has half the size, and no rule may read them. (A server
+    tells none.)"""
 
     def sizes(self, recipe: StageLookup) -> StageSizes:
-        """Return those of the corpus; on disk, four bytes a token: loss and entropy, float16 each."""
+        """Return those of the corpus; on disk, loss and entropy of each token, float16 each."""
         scored = recipe.stage(self.corpus, CorpusStage).sizes(recipe)
-        return replace(scored, bytes=None if scored.tokens is None else BYTES_PER_SCORE * scored.tokens)
+        numbers = 2 if self.entropies and self.server is None else 1
+        return replace(scored, bytes=None if scored.tokens is None else BYTES_PER_SCORE * numbers * scored.tokens)

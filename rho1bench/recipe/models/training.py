@@ -113,7 +113,14 @@ class TrainStage(StageBase):
     num_checkpoints: Annotated[int, Field(ge=0)] = 0
     """Evenly spaced model checkpoints to keep along the way for evaluation, besides the last."""
     save_steps: Annotated[PositiveInt, Operational("a resumed stage has the numbers of an uninterrupted one")] = 50
-    """Distance of the resume points inside the stage."""
+    """Distance of the resume points inside the stage; the last step needs none."""
+    resume_points: Annotated[PositiveInt, Operational("a resumed stage has the numbers of an uninterrupted one")] = 1
+    """How many of the last resume points are kept."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """Of a step whose loss or gradient is not finite: ``stop`` ends training before the optimizer; ``skip`` leaves the
+    weights as they are and goes on, up to ten times in a row. Skipped steps are counted in the metrics."""
+    loader_workers: Annotated[int | None, Field(ge=0), Operational("the same batches, read ahead")] = None
+    """Processes that read batches ahead, in each rank; default: 2 where there is a GPU, else none."""
     logging_steps: Annotated[PositiveInt, Operational("how often training tells of itself")] = 10
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16``: matrix products in bfloat16 (autocast); weights, optimizer and losses stay in float32."""

@@ -33,7 +33,7 @@ def _missing(key: str, selection: Selection, score: str, store: str) -> tuple[tu
 
 @rule(PretrainStage)
 def entropies_are_stored(stage: PretrainStage, earlier: Earlier) -> Problems:
-    """A rule that reads stored entropies finds them: a server tells none."""
+    """A rule that reads stored entropies finds them: a server tells none, and a stage may keep none."""
     for path, store, scores in score_stages(stage, earlier):
         reading = [
             part.score
@@ -44,6 +44,9 @@ def entropies_are_stored(stage: PretrainStage, earlier: Earlier) -> Problems:
         ]
         if reading and scores.server is not None:
             yield path, f"the scores of {scores.name!r} are a server's, which tells no entropies"
+        elif reading and not scores.entropies:
+            what = f"the stage {scores.name!r} keeps no entropies (entropies: false), which {reading[0]!r} reads"
+            yield path, what
 
 
 @rule(PretrainStage)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rho1bench.recipe.models.base import PretrainedModel
 from rho1bench.recipe.models.corpus import CorpusStage
-from rho1bench.recipe.models.selection import ScoreStage, Selection
+from rho1bench.recipe.models.selection import BlockScope, ScoreStage, Selection
 from rho1bench.recipe.models.training import ModelConfig, PretrainStage, SFTStage, TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
 from rho1bench.sizing.shapes import KNOWN_MODELS
@@ -35,6 +35,17 @@ def batch_is_whole(stage: TrainStage, earlier: Earlier) -> Problems:
     elif processes and batch % (processes * (micro or 1)):
         what = f"{processes} processes" + (f" x micro_batch_size {micro}" if micro else "")
         yield ("batch_size",), f"{batch} is no multiple of {what}"
+
+
+@rule(TrainStage)
+def sets_fit_the_batch(stage: TrainStage, earlier: Earlier) -> Problems:
+    """An optimizer step is whole sets of blocks, where ranking is done in sets."""
+    for key, selection in selections(stage):
+        if isinstance(selection.scope, BlockScope) and stage.batch_size % selection.scope.blocks:
+            yield (
+                (key, "scope", "blocks"),
+                f"{selection.scope.blocks} does not divide batch_size {stage.batch_size}",
+            )
 
 
 @rule(TrainStage)

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PrinterCallback, Trainer
+from transformers import PrinterCallback, Trainer
 
 from rho1bench.modeling.causal_lm import measuring
 from rho1bench.modeling.distributed import all_rows, sum_over_ranks
+from rho1bench.recipe import TrainStage
 from rho1bench.recipe.models.rule_specs import LOSSES
 from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.selective_lm import SelectiveLM
@@ -72,14 +73,18 @@ class SelectiveSteps(Trainer):
         self._divisor = None
         if batches and selector.is_count_known:
             self._divisor = selector.num_selected([batch["inputs"] for batch in batches])
-        spans_all = selector.scope == "global" or not selector.is_count_known
-        if len(batches) > 1 and spans_all and not selector.is_full:
+        if len(batches) > 1 and not selector.is_full and not self._chooses_by_pass(batches[0]):
             began = time.monotonic()
             self._select_ahead(batches)
             if selector.needs_losses:
                 self._pre_pass_seconds += time.monotonic() - began
                 self._forward_tokens += num_tokens
         return batches, num_items
+
+    def _chooses_by_pass(self, batch: Batch) -> bool:
+        """Tell whether each forward pass of the step can choose for itself."""
+        num_blocks = len(batch["input_ids"]) * self.accelerator.num_processes
+        return self.selector.is_count_known and self.selector.fits_a_pass(num_blocks)
 
     def scores_of(self, batch: Batch) -> Tensor:
         """Return the scores or weights of a batch's tokens by the model as it is: a measurement, without dropout."""
@@ -89,7 +94,7 @@ class SelectiveSteps(Trainer):
 
     def _complete(self, batch: Batch) -> None:
         if self._average is not None:
-            with self.compute_loss_context_manager():
+            with self.accelerator.autocast():
                 self._average.complete(batch)
 
     def _scores(self, batch: Batch) -> Tensor:
@@ -99,14 +104,14 @@ class SelectiveSteps(Trainer):
         return scores
 
     def _select_ahead(self, batches: list[Batch]) -> None:
-        """Score-only pass over all micro-batches, then the choice: one among all their tokens where it is global.
+        """Score-only pass over all micro-batches, then the choice: among all their tokens where it spans passes.
 
         The pass is a measurement: the scores are those of the model without dropout, as the reference's are, and
         training's random stream does not know of it.
         """
         with measuring(self.model_wrapped), self.compute_loss_context_manager():
             scores = [self._scores(batch) for batch in batches]
-        if self.selector.scope == "global":
+        if self.selector.spans_passes:
             selected_BS = self._select(torch.cat(scores), _together([batch["inputs"] for batch in batches]))
             selected = list(selected_BS.split([len(batch["input_ids"]) for batch in batches]))
         else:
@@ -214,22 +219,17 @@ class SelectiveTrainer(SelectiveSteps, ResumableTrainer):
     def __init__(
         self,
         *,
+        stage: TrainStage,
         model: SelectiveLM,
         monitor: Selector | None = None,
         average: MovingAverage | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(model=model, **kwargs)
+        super().__init__(stage=stage, model=model, lm=model.lm, **kwargs)
         self.remove_callback(PrinterCallback)
         self._select_with(model.selector, monitor, average)
-        self._lm = model.lm
         if average is not None:
             self.average = average.model
-
-    @property
-    def lm(self) -> PreTrainedModel:
-        """See :class:`ResumableTrainer`."""
-        return self._lm
 
 
 def _together(inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PrinterCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from rho1bench.modeling.distributed import sum_over_ranks
+from rho1bench.recipe import TrainStage
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.trainers.resumable import ResumableTrainer
 
@@ -17,16 +18,10 @@ from rho1bench.training.trainers.resumable import ResumableTrainer
 class StageSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains on samples that are tokenised and labelled already."""
 
-    def __init__(self, *, model: PreTrainedModel, **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
+    def __init__(self, *, stage: TrainStage, model: PreTrainedModel, **kwargs: Any) -> None:
+        super().__init__(stage=stage, model=model, lm=model, **kwargs)
         self.remove_callback(PrinterCallback)
-        self._lm = model
         self._step = LossSums()
-
-    @property
-    def lm(self) -> PreTrainedModel:
-        """See :class:`ResumableTrainer`."""
-        return self._lm
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
