@@ -86,6 +86,28 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page as a file; nothing may go wrong on it, and nothing but its own folder's files be asked for."""
+    troubles: list[str] = []
+    contexts = []
+
+    def open_page(path: Path, choices: str = "", *, width: int = 1280, scheme: str = "light") -> Any:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        own = (path.parent.as_uri(), "data:")
+        page.on("request", lambda request: request.url.startswith(own) or troubles.append(request.url))
+        page.goto(path.as_uri() + choices)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
 @pytest.fixture(scope="session")
 def shared_data_if_there() -> Path | None:
     """The folder of reference data (RHO1BENCH_SHARED, else beside the checkout); it is no part of the repository."""

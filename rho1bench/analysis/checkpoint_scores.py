@@ -37,15 +37,17 @@ def checkpoint_scores(
     *,
     batch_size: int = 32,
     precision: str = "fp32",
+    tokenizer: Path | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Return what ``checkpoint`` (a folder with weights and tokenizer) says of ``blocks`` of ``corpus``.
 
-    ``report`` hears how many blocks are done. Raises CheckpointError for a checkpoint with another tokenizer, one that
-    reads too short a text, one that cannot keep the documents of a masked corpus apart, or a loss that is not finite.
+    ``tokenizer`` is the folder of the corpus's own, where the checkpoint's may differ from it in form. ``report`` hears
+    how many blocks are done. Raises CheckpointError for a checkpoint with another tokenizer, one that reads too short a
+    text, one that cannot keep the documents of a masked corpus apart, or a loss that is not finite.
     """
     advice = "Only checkpoints with the corpus's own vocabulary can be asked about its tokens."
-    check_tokenizer(checkpoint, corpus.tokenizer_sha256, None, f"the corpus in {corpus.folder}", advice)
+    check_tokenizer(checkpoint, corpus.tokenizer_sha256, tokenizer, f"the corpus in {corpus.folder}", advice)
     model = load_model(checkpoint, DTYPES[precision]).eval()
     check_fits(checkpoint, model, corpus)
     if corpus.document_ids is not None:

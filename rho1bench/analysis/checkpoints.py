@@ -100,6 +100,7 @@ class ScoreCache:
             self._text.blocks,
             batch_size=self._stage.batch_size,
             precision=self._stage.precision,
+            tokenizer=self._text.tokenizer,
             report=self._progress.update,
         )
         with atomic_path(path) as temporary, temporary.open("wb") as handle:

@@ -44,14 +44,16 @@ def analyze(
 
 
 def default_stages(recipe: Recipe, folder: Path) -> list[str]:
-    """Return the first selective stage of the run that is finished, and the first that reads the same text without.
+    """Return the first stage of the run that is finished and selects by more than chance, and its full-token baseline.
 
-    Without a selective one, the last pretraining stage.
+    The baseline reads the same text from the same start. Without a selective stage: the last pretraining stage.
     """
     done = [stage for stage in recipe.stages_of(PretrainStage) if _is_done(folder, stage.name)]
     if not done:
         raise DataError(f"{folder}: no pretraining stage of this run is finished. `rho1bench run` continues it.")
-    selective = next((stage for stage in done if stage.selection is not None), None)
+    chosen = [stage for stage in done if stage.selection is not None]
+    selective = next((stage for stage in chosen if stage.selection and stage.selection.score != "random"), None)
+    selective = selective or next(iter(chosen), None)
     if selective is None:
         return [done[-1].name]
     same = (selective.corpus, selective.init, selective.max_steps)

@@ -75,7 +75,7 @@ def _classes(found: ClassDynamics, name: str) -> AnalysisFigure:
 
 def _restless(found: ClassDynamics, name: str) -> AnalysisFigure:
     series = [
-        Series(f"{line.token.strip() or 'blank'!r} {CLASSES[line.token_class]}"[:14], place, points, markers=True)
+        Series(f"{CLASSES[line.token_class]} {line.token.strip()[:3]}", place, points, markers=True)
         for place, line in enumerate(found.restless)
         if (points := against_tokens(found.places, line.losses))
     ]

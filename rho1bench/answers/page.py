@@ -1,30 +1,19 @@
-"""``answers.html``: a page to read answers, and its chunks beside it; opened as a file, without a server.
-
-Chunks are gzip in base64 inside scripts, as a page that is opened as a file may load nothing else: no text of a model
-is ever code. The page writes them as text, and its Content-Security-Policy lets only its own style and script (by their
-hashes), and the scripts which that one adds, take effect.
-"""
+"""``answers.html``: a page to read answers, and its chunks beside it; opened as a file (``rendering.viewer``)."""
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
-from rho1bench.answers.collection import Chunks, Collection, collect
+from rho1bench.answers.collection import Collection, collect
 from rho1bench.answers.sources import Source
-from rho1bench.errors import DataError
-from rho1bench.rendering.templates import content_policy, html_environment
-from rho1bench.system.files import write_text
+from rho1bench.rendering import numbers as fmt
+from rho1bench.rendering.viewer import chunk_name, packed_json, write_viewer
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE = "answers.html"
 _SCRIPTS = ("data.js", "filters.js", "detail.js", "page.js")
-_CHUNK_NAME = re.compile(r"(?:q|a\d+)-\d+\.js")
 
 
 def write_page(
@@ -38,14 +27,18 @@ def write_page(
     collection = collect(sources)
     if collection.num_answers == 0:
         return None
-    folder = path.parent / f"{path.stem}_files"
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is no folder, and the page's chunks are to go there. Give the page another name.")
-    _remove_chunks(folder)
-    _write_chunks(folder, "q", collection.questions)
-    for number, chunks in enumerate(collection.answers):
-        _write_chunks(folder, f"a{number}", chunks)
-    write_text(path, _html(collection, folder.name, title, links))
+    write_viewer(
+        path,
+        TEMPLATES,
+        "answers",
+        _SCRIPTS,
+        collection.index,
+        _chunks(collection),
+        title=title,
+        links=links,
+        amount=fmt.count(collection.num_answers),
+        things="answers",
+    )
     return collection
 
 
@@ -60,38 +53,8 @@ def address(page: str = PAGE, **choices: str) -> str:
     return f"{page}#{urlencode(choices)}" if choices else page
 
 
-def _remove_chunks(folder: Path) -> None:
-    for old in folder.glob("*.js"):
-        if _CHUNK_NAME.fullmatch(old.name):
-            old.unlink()
-
-
-def _write_chunks(folder: Path, name: str, chunks: Chunks) -> None:
-    for number, part in enumerate(chunks.parts):
-        write_text(folder / f"{name}-{number}.js", f'answersChunk("{name}-{number}","{packed(part)}");\n')
-
-
-def packed(value: object) -> str:
-    """Return a value as JSON, gzipped, in base64; the same value gives the same text."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return base64.b64encode(gzip.compress(text, 6, mtime=0)).decode("ascii")
-
-
-def _html(collection: Collection, folder: str, title: str, links: Sequence[tuple[str, str]]) -> str:
-    style = (TEMPLATES / "answers.css").read_text(encoding="utf-8")
-    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return (
-        html_environment(TEMPLATES)
-        .get_template("answers.html.j2")
-        .render(
-            title=title,
-            links=links,
-            num_answers=collection.num_answers,
-            num_models=len(collection.answers),
-            folder=folder,
-            index=packed(collection.index),
-            style=style,
-            script=script,
-            policy=content_policy(style, script, loads_scripts=True),
-        )
-    )
+def _chunks(collection: Collection) -> Iterator[tuple[str, str]]:
+    columns = [("q", collection.questions), *((f"a{i}", part) for i, part in enumerate(collection.answers))]
+    for column, chunks in columns:
+        for number, part in enumerate(chunks.parts):
+            yield chunk_name(column, number), packed_json(part)

@@ -1,9 +1,9 @@
 """``rho1bench bench train``: SLM at 60% with stored scores beside SLM written down naively, and beside plain CLM.
 
 Each way (``train_ways``) trains in a process of its own, so that its peak memory is its own; they take turns, each the
-first one in every third round, and the ratios are those of the medians. On a GPU each process ends before the next one
-begins. On a CPU the memory is that of further processes, in which malloc gives every freed tensor back at once: else
-the peak holds what it keeps for later, which differs from run to run by hundreds of MiB.
+first one in every third round, and the ratios are those of the medians. The memory is that of further processes, in
+which malloc gives every freed tensor back at once: else the peak holds what it keeps for later, which differs from run
+to run by hundreds of MiB. On a GPU ``bench train`` measures more, see ``train_matrix``.
 ``python -m rho1bench.bench.train`` runs the same from a checkout with nothing but torch, transformers and pydantic.
 """
 
@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rho1bench.bench.train_variants import TINYLLAMA, WAYS, Workload
+from rho1bench.bench.train_variants import WAYS, Workload
 from rho1bench.errors import TrainingError
 from rho1bench.system.files import write_json
 
@@ -113,37 +113,27 @@ def workers(ways: tuple[str, ...], work: Workload, environment: dict[str, str] |
 
 
 def default_workload() -> Workload:
-    """Return TinyLlama-1.1B's shape where there is a GPU, else a small model with as large a vocabulary."""
+    """Return a small model with TinyLlama's vocabulary."""
     import torch
 
-    if torch.cuda.is_available():
-        return TINYLLAMA
     return Workload(threads=torch.get_num_threads())
 
 
 def run(work: Workload | None = None, rounds: int = 7) -> TrainBench:
-    """Measure the three ways in ``rounds`` rounds of one optimizer step, on a GPU of ten."""
+    """Measure the three ways in ``rounds`` rounds of one optimizer step."""
     import torch
 
     work = work or default_workload()
-    steps = 1 if work.device == "cpu" else 10
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     memory: dict[str, dict[str, int]] = {}
-    if work.device == "cpu":
-        with workers(WAYS, work) as ready:
-            for number in range(rounds):
-                for worker in ready[number % 3 :] + ready[: number % 3]:
-                    seconds[worker.way].append(worker.ask(f"steps {steps}"))
-        for way in WAYS:
-            with workers((way,), work, GIVE_BACK) as (worker,):
-                memory[way] = worker.ask("end")
-    else:
+    with workers(WAYS, work) as ready:
         for number in range(rounds):
-            for way in WAYS[number % 3 :] + WAYS[: number % 3]:
-                with workers((way,), work) as (worker,):
-                    seconds[way].append(worker.ask(f"steps {steps}"))
-                    memory[way] = worker.ask("end")
-    tokens = work.batch_size * work.block_size * steps
+            for worker in ready[number % 3 :] + ready[: number % 3]:
+                seconds[worker.way].append(worker.ask("steps 1"))
+    for way in WAYS:
+        with workers((way,), work, GIVE_BACK) as (worker,):
+            memory[way] = worker.ask("end")
+    tokens = work.batch_size * work.block_size
     ways = {
         way: WayResult(
             tokens / statistics.median(seconds[way]), found["peak"], found["state"], found["peak"] - found["state"]
@@ -152,7 +142,7 @@ def run(work: Workload | None = None, rounds: int = 7) -> TrainBench:
     }
     speed = {way: found.tokens_per_second for way, found in ways.items()}
     return TrainBench(
-        torch.cuda.get_device_name() if work.device == "cuda" else f"CPU, {work.threads} threads",
+        f"CPU, {work.threads} threads",
         torch.__version__,
         asdict(work),
         work.shape.body_parameters,
@@ -181,7 +171,7 @@ def report(result: TrainBench) -> str:
             *lines,
             "peak: highest memory of the process, less what it had before the model; state: weights, gradients and",
             "optimizer; extra = peak - state: activations, logits, and the reference model of the naive way",
-            "(on a CPU in processes whose malloc gives every freed tensor back at once)",
+            "(in processes whose malloc gives every freed tensor back at once)",
             f"ours / naive: speed {result.speed_over_naive:.2f}, extra memory {result.extra_of_naive:.2f}",
             f"ours / CLM:   speed {result.speed_over_clm:.2f}",
         )

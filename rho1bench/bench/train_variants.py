@@ -1,4 +1,4 @@
-"""The three ways to train that ``rho1bench bench train`` measures, each in a process of its own.
+"""The three ways to train that ``rho1bench bench train`` measures on a CPU, each in a process of its own.
 
 ``naive`` is Selective Language Modeling written down as the paper says it: in every step the reference's forward pass,
 the whole logits of both models, a mask. ``clm`` is the loss that transformers gives its Trainer's users. ``ours`` is
@@ -33,7 +33,7 @@ Loss = Callable[["PreTrainedModel", Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Workload:
-    """The model's shape (Llama), the batch, and the device: ``cuda`` means bf16 autocast over float32 weights."""
+    """The model's shape (Llama), the batch, and the device."""
 
     hidden_size: int = 768
     intermediate_size: int = 2048
@@ -45,16 +45,13 @@ class Workload:
     batch_size: int = 4
     device: str = "cpu"
     threads: int = 2
+    tie_word_embeddings: bool = False
 
     @property
     def shape(self) -> ModelShape:
         """The model's shape."""
         names = [field.name for field in fields(ModelShape) if hasattr(self, field.name)]
         return ModelShape(**{name: getattr(self, name) for name in names}, max_position_embeddings=self.block_size)
-
-
-TINYLLAMA = Workload(2048, 5632, 22, 32, 4, block_size=2048, device="cuda")
-"""The shape of TinyLlama-1.1B and the paper's block."""
 
 
 def naive_loss(reference: PreTrainedModel) -> Loss:
@@ -81,14 +78,17 @@ def clm_loss(model: PreTrainedModel, ids_BT: Tensor) -> Tensor:
     return loss
 
 
-def our_loss(model: PreTrainedModel) -> Loss:
-    """Return the selective loss of this package; the stored scores come with the batch, as in training."""
+def our_loss(model: PreTrainedModel, kept_bytes: int | None = None) -> Loss:
+    """Return the selective loss of this package; the stored scores come with the batch, as in training.
+
+    ``kept_bytes``: see :class:`~rho1bench.selection.selective_lm.SelectiveLM`.
+    """
     from rho1bench.recipe import Selection
     from rho1bench.selection.selective_lm import SelectiveLM
     from rho1bench.selection.selector import Selector
 
     selector = Selector(Selection(ratio=RATIO, scope="micro_batch", token_scores="scores"), seed=0)
-    module = SelectiveLM(model, selector)
+    module = SelectiveLM(model, selector, kept_bytes)
 
     def loss(_: PreTrainedModel, ids_BT: Tensor) -> Tensor:
         eligible_BS = torch.ones_like(ids_BT[:, 1:], dtype=torch.bool)
@@ -132,8 +132,7 @@ class Training:
 
     def step(self, ids_BT: Tensor) -> float:
         """Train on one batch; return its loss."""
-        with torch.autocast(self.work.device, torch.bfloat16, enabled=self.work.device == "cuda"):
-            loss = self._loss(self.model, ids_BT)
+        loss = self._loss(self.model, ids_BT)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -161,9 +160,7 @@ class Training:
             for value in state.values()
             if isinstance(value, Tensor)
         )
-        on_gpu = self.work.device == "cuda"
-        peak = torch.cuda.max_memory_allocated() if on_gpu else _peak_resident_bytes() - self._before
-        return {"peak": int(peak), "state": 2 * weights + sum(moments)}
+        return {"peak": _peak_resident_bytes() - self._before, "state": 2 * weights + sum(moments)}
 
 
 def _peak_resident_bytes() -> int:

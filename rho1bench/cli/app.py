@@ -11,6 +11,7 @@ import typer
 
 from rho1bench import __version__
 from rho1bench.cli.analyze import analyze
+from rho1bench.cli.atlas import atlas
 from rho1bench.cli.bench import bench_app
 from rho1bench.cli.console import JsonFile, show
 from rho1bench.cli.evaluate import convert, evaluate
@@ -89,6 +90,7 @@ app.command()(score)
 app.command()(grade)
 app.command()(replay)
 app.command()(convert)
+app.command()(atlas)
 app.add_typer(inspect_app, name="inspect")
 app.add_typer(runs_app, name="runs")
 app.add_typer(leaderboard_app, name="leaderboard")

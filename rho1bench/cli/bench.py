@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -81,12 +81,52 @@ def bench_score(
 
 @bench_app.command("train")
 def bench_train(
-    rounds: Annotated[int, typer.Option(min=1, help="How often each way has its turn.")] = 7,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Blocks a step; default: 4.")] = None,
+    device: Annotated[
+        Literal["cuda", "cpu"] | None,
+        typer.Option(
+            help="Shapes, eager and compiled, as on a GPU; cpu tries that at a tiny size. Default: see above."
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Turns of each way; default: 7 of one step, on a GPU 2 of 4.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="With --device: begin no measurement after this time.")] = 5.0,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Blocks a step on a CPU; default: 4.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch; default: one a core.")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Tokens a second and peak memory of selective training at 60%, beside naive SLM and plain CLM, in one run."""
-    from rho1bench.bench.train import measure, report
+    """Tokens a second and peak memory of selective training at 60%, beside naive SLM and plain CLM, in one run.
 
-    _show(measure(rounds, batch_size, threads), report, json_file)
+    Where there is no GPU: one small model, each way in a process of its own. On a GPU (--device cuda, the default
+    there): two shapes, eager and compiled, also beside CLM with head and loss compiled, and the head alone.
+    """
+    from rho1bench.bench import train_matrix
+
+    chosen = device or train_matrix.default_device()
+    if chosen is None:
+        from rho1bench.bench.train import measure, report
+
+        _show(measure(rounds or 7, batch_size, threads), report, json_file)
+        return
+    result = train_matrix.run(chosen, minutes, rounds=rounds or 2)
+    _show(result, train_matrix.report, json_file)
+
+
+@bench_app.command("eval")
+def bench_eval(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder.")],
+    task: Annotated[
+        str, typer.Option(help="A task with exact_match, by name: rho1_gsm8k_cot for example.")
+    ] = "mini_gsm8k",
+    engine: Annotated[Literal["hf", "vllm"], typer.Option(help="Both evaluate with it.")] = "hf",
+    limit: Annotated[int, typer.Option(min=1, help="Documents.")] = 40,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts in work at once.")] = 64,
+    max_model_len: Annotated[int, typer.Option(min=8, help="Context in tokens.")] = 512,
+    data_root: Annotated[Path | None, typer.Option(help="As for `eval`; default: RHO1BENCH_DATA.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Seconds of `rho1bench eval` beside plain lm-eval on the same task, rows and engine, start-up included."""
+    from rho1bench.bench.evaluate import EvalWork, report, run
+
+    work = EvalWork(checkpoint, task, engine, limit, batch_size, max_model_len, data_root)
+    _show(run(work), report, json_file)

@@ -44,6 +44,9 @@ def compare(
             if line := comparing.speed_up_line(entry):
                 typer.echo(line)
 
+        if html is None and Path(treatment).is_dir() and Path(baseline).is_dir():
+            typer.echo("answers side by side: --html PAGE.html")
+
     show([entry.model_dump(mode="json") for entry in found], json_file, tables)
     if html is not None and pair is not None:
         typer.echo(f"wrote {write_pair_page(html, *pair)}", err=json_file == Path("-"))

@@ -127,6 +127,11 @@ class TrainingSummary(ResultModel):
     """None in the folders of earlier versions."""
 
     @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens over the wall seconds of training, validation and checkpoints included; None where not known."""
+        return self.tokens / self.cost.seconds if self.cost and self.cost.seconds else None
+
+    @property
     def init_stage(self) -> str | None:
         """The stage whose model training started from."""
         return self.init if isinstance(self.init, str) else None
@@ -245,11 +250,8 @@ def read_training(folder: Path) -> TrainingSummary:
 
 
 def read_run_summary(path: Path) -> RunSummary:
-    """Read the summary of one run; raises ``DataError`` where it is missing, broken or compares nothing."""
-    summary = read_result_file(path, RunSummary, _RUN, _ADVICE)
-    if not summary.comparisons and not summary.contests:
-        raise DataError(f"{path}: not {_RUN}: it compares nothing. {_ADVICE}")
-    return summary
+    """Read the summary of one run; raises ``DataError`` where it is missing or broken."""
+    return read_result_file(path, RunSummary, _RUN, _ADVICE)
 
 
 def read_summary(path: Path) -> RunSummary | SeedsSummary:

@@ -15,7 +15,7 @@ from rho1bench.comparison.bits_per_byte import TextBits
 from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult, eval_fingerprint
 from rho1bench.comparison.result_files import SCHEMA, JsonObject, ResultModel, as_json
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import Engine
+from rho1bench.evaluation.engines import Engine, EngineSettings
 from rho1bench.evaluation.harness.lm_eval_tasks import UnitResult
 from rho1bench.evaluation.harness.task_groups import benchmark_summary
 from rho1bench.grading.verdict import GRADER_VERSION
@@ -244,13 +244,18 @@ def about_engine(engine: Engine) -> JsonObject:
         "engine_version": engine.version,
         "dtype": engine.dtype,
         "device": device(),
-        "engine_settings": {name: getattr(engine.settings, name) for name in _ENGINE_SETTINGS},
+        "engine_settings": _engine_settings(engine.settings),
         "decoding": GREEDY,
         "grader": GRADER_VERSION,
         "grader_sha256": grader_sha256(),
         "git": git_state(),
         "versions": versions(_PACKAGES),
     }
+
+
+def _engine_settings(settings: EngineSettings) -> dict[str, int | bool | None]:
+    found = {name: getattr(settings, name) for name in _ENGINE_SETTINGS}
+    return found | {"prefix_caching": True} if settings.prefix_caching else found
 
 
 def grader_sha256() -> str:

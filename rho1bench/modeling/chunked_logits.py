@@ -45,14 +45,18 @@ def chunk_rows(vocab_size: int, device: torch.device) -> int:
     return max(_CACHE_BLOCK // vocab_size, min(_ROWS, _CHUNK // vocab_size), _LEAST_ROWS)
 
 
+def product_dtype(hidden_ND: Tensor) -> torch.dtype:
+    """Return the precision in which the head is multiplied: that of autocast, else of the hidden states."""
+    kind = hidden_ND.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_ND.dtype
+
+
 class ChunkedLogits:
     """Logits of (N, D) hidden states, (C, V) at a time; each chunk overwrites the one before it."""
 
     def __init__(self, hidden_ND: Tensor, head: OutputHead, rows: int | None) -> None:
         self.head = head
-        dtype = hidden_ND.dtype
-        if torch.is_autocast_enabled(hidden_ND.device.type):
-            dtype = torch.get_autocast_dtype(hidden_ND.device.type)
+        dtype = product_dtype(hidden_ND)
         self.hidden_ND = hidden_ND.to(dtype)
         self.weight_VD = head.weight_VD.to(dtype)
         self.num_rows, vocab_size = len(hidden_ND), len(head.weight_VD)

@@ -24,7 +24,8 @@ def is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _in_group() -> bool:
+def in_group() -> bool:
+    """Tell whether other processes work beside this one."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
@@ -35,13 +36,13 @@ def rank() -> int:
 
 def wait_for_everyone() -> None:
     """Return when every rank has come here."""
-    if _in_group():
+    if in_group():
         dist.barrier()
 
 
 def all_rows(rows: Tensor) -> Tensor:
     """Return the rows of all ranks, in the order of the ranks; every rank must have equally many."""
-    if not _in_group():
+    if not in_group():
         return rows
     parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, rows.contiguous())
@@ -50,13 +51,13 @@ def all_rows(rows: Tensor) -> Tensor:
 
 def own_rows(num_rows: int) -> slice:
     """Return where this rank's ``num_rows`` stand among :func:`all_rows`."""
-    rank = dist.get_rank() if _in_group() else 0
+    rank = dist.get_rank() if in_group() else 0
     return slice(rank * num_rows, (rank + 1) * num_rows)
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
     """Return the elementwise sum of a tensor over all ranks, in each of them."""
-    if _in_group():
+    if in_group():
         values = values.clone()
         dist.all_reduce(values)
     return values
@@ -89,7 +90,7 @@ class Processes:
 
     def from_main(self, value: list[int]) -> list[int]:
         """Return the main process's ``value`` in every process."""
-        if not _in_group():
+        if not in_group():
             return value
         found = [value]
         dist.broadcast_object_list(found, src=0, device=self.device)
@@ -101,5 +102,5 @@ class Processes:
 
     def close(self) -> None:
         """Leave the group of processes."""
-        if _in_group():
+        if in_group():
             dist.destroy_process_group()

@@ -23,7 +23,7 @@ class StageOutcome:
 
 def withdraw(output: Path) -> None:
     """Take back the results of an earlier run before a stage changes: they would tell of another run."""
-    for name in ("summary.json", "report.html", "report.md", "answers.html"):
+    for name in ("summary.json", "report.html", "report.md", "answers.html", "atlas.html"):
         (output / name).unlink(missing_ok=True)
 
 

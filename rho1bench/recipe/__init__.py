@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar, overload
 from pydantic import Field, model_validator
 
 from rho1bench.recipe.models.analysis import AnalysisStage
+from rho1bench.recipe.models.atlas import AtlasStage
 from rho1bench.recipe.models.base import (
     Distributed,
     Fraction,
@@ -52,6 +53,7 @@ from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainSta
 
 __all__ = [
     "AnalysisStage",
+    "AtlasStage",
     "BenchmarkTextsStage",
     "CompareStage",
     "Contest",
@@ -102,6 +104,7 @@ Stage = Annotated[
     | SFTStage
     | EvalStage
     | CompareStage
+    | AtlasStage
     | AnalysisStage
     | ReportStage,
     Field(discriminator="kind"),

@@ -128,6 +128,7 @@ def _training(stage: TrainStage) -> Json:
         "loader_workers": 0,
     }
     small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
+    small |= {"kept_logits_gib": None, "gradient_filter": None}
     small |= {"loggers": [], "trust_remote_code": False}
     return small | {key: _in_small_sets(selection) for key, selection in selections(stage)}
 

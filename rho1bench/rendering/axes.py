@@ -50,6 +50,8 @@ TOKEN_STYLE = """
 """
 """Of text on marked grounds, and of shaded cells: what only some figures need besides."""
 _BACKGROUND = "<style>.paper{fill:#fff}@media (prefers-color-scheme:dark){.paper{fill:#14161a}}</style>"
+NUM_STYLES = 4
+"""Colours and dashes that curves can have, ``s0`` to ``s3``."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 42
 """Room beside the drawing, for axes and legend."""
 Axis = tuple[str, Callable[[float], str]]

@@ -45,12 +45,12 @@ def bars_svg(chart: BarChart, *, standalone: bool = False) -> str:
     largest = max([bar.value for bar in chart.bars] + [chart.rule[0] if chart.rule else 0.0]) or 1.0
     scale = (WIDTH - _LEFT - _RIGHT) / largest
     parts = [svg_head(chart.title, chart.description, (WIDTH, height), standalone=standalone)]
-    for row, bar in enumerate(chart.bars):
-        parts += _bar(bar, _TOP + _ROW * row, bar.value * scale, chart.value_text)
     if chart.rule is not None:
         left, base = f"{_LEFT + chart.rule[0] * scale:.1f}", height - _BOTTOM
         parts.append(f'<line class="rule" x1="{left}" x2="{left}" y1="{_TOP - 4}" y2="{base}"/>')
         parts.append(f'<text x="{left}" y="15" text-anchor="middle">{escape(chart.rule[1])}</text>')
+    for row, bar in enumerate(chart.bars):
+        parts += _bar(bar, _TOP + _ROW * row, bar.value * scale, chart.value_text)
     return "\n".join([*parts, "</svg>"])
 
 

@@ -37,9 +37,9 @@ def page_style() -> str:
 
 
 @cache
-def html_environment(folder: Path) -> Environment:
-    """Return the environment of the HTML templates in ``folder``."""
-    return _environment(folder)
+def html_environment(*folders: Path) -> Environment:
+    """Return the environment of the HTML templates in ``folders``."""
+    return _environment(*folders)
 
 
 @cache
@@ -70,9 +70,9 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _environment(folder: Path, **settings: Any) -> Environment:
+def _environment(*folders: Path, **settings: Any) -> Environment:
     return Environment(
-        loader=FileSystemLoader([folder, SHARED]),
+        loader=FileSystemLoader([*folders, SHARED]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -15,15 +15,22 @@ from rho1bench.report.curves import rolling_mean
 LOSS_TITLES = {
     "loss_selected": "Loss of the selected tokens",
     "loss_unselected": "Loss of the tokens left out",
-    "validation_loss": "Loss on clean held-out text",
+    "validation_loss": "Loss on the validation corpus",
+    "loss_all": "Training loss",
 }
 _POINTS_WITHOUT_SMOOTHING = 60
 
 
 def loss_figures(losses: Mapping[str, Mapping[str, Points]], styles: Mapping[str, int]) -> list[Figure]:
-    """Return the panels of figure 6; ``losses[stage][loss name]`` holds (tokens, nats)."""
+    """Return the panels of figure 6; ``losses[stage][loss name]`` holds (tokens, nats).
+
+    Where no stage tells its selected tokens apart, the loss of all is drawn.
+    """
     figures = []
+    is_split = any("loss_selected" in by_name for by_name in losses.values())
     for name, title in LOSS_TITLES.items():
+        if name == "loss_all" and is_split:
+            continue  # its two parts are drawn
         curves = {stage: by_name[name] for stage, by_name in losses.items() if by_name.get(name)}
         if curves:
             figures.append(_loss_figure(name, title, curves, styles))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rho1bench.comparison.differences import PairComparison, ScoreDifference
-from rho1bench.comparison.run_summary import EqualFlopsEntry, SpeedUpEntry, TrainingSummary
+from rho1bench.comparison.run_summary import EqualFlopsEntry, RunSummary, SpeedUpEntry, TrainingSummary
 from rho1bench.rendering import numbers as fmt
 from rho1bench.report.token_passages import KindShare
 
@@ -36,7 +36,25 @@ def _p_values(entry: ScoreDifference) -> str:
 
 
 def _interval(bounds: Sequence[float] | None) -> str:
-    return f"95% CI {fmt.interval(bounds)}, " if bounds else ""
+    """Return the interval over documents, as every interval of one run is."""
+    return f"95% CI over documents, not seeds: {fmt.interval(bounds)}; " if bounds else ""
+
+
+def without_comparison(summary: RunSummary) -> tuple[str, str]:
+    """Return what can be said of a run that compares nothing: its last scores, else losses, else what it trained."""
+    last = list(summary.training)[-1:]
+    for suite, entry in list(summary.scores.items())[:1]:
+        scores = [f"{fmt.label_name(label)} {fmt.percent(value)}%" for label, value in entry.average.items()]
+        return f"{scores[-1]} on {suite}", ", ".join(scores[:-1])
+    if summary.validation_losses:
+        *others, (name, loss) = summary.validation_losses.items()
+        evidence = ", ".join(f"{fmt.label_name(other)} {value:.4f}" for other, value in others)
+        return f"{fmt.label_name(name)} ends with a loss of {loss:.4f} nats a token on its validation corpus", evidence
+    if last:
+        training = summary.training[last[0]]
+        tokens = f"{fmt.short_count(training.tokens)} tokens"
+        return f"{fmt.label_name(last[0])} was trained for {fmt.count(training.max_steps)} steps on {tokens}", ""
+    return "No model was trained in this run", ""
 
 
 def conditions(pair: PairComparison, training: Mapping[str, TrainingSummary]) -> str:

@@ -52,7 +52,7 @@ def draw(run: RunData) -> Charts:
         if points
     ]
     losses = figures.loss_figures(run.losses, styles)
-    return Charts(accuracy, _cost_figures(run), losses, contest_suites(run.comparison.contests))
+    return Charts(accuracy, _cost_figures(run), losses, contest_suites(run.contests))
 
 
 def _cost_figures(run: RunData) -> list[Figure]:
@@ -70,16 +70,17 @@ def _cost_figures(run: RunData) -> list[Figure]:
 
 def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object]:
     """Return the templates' variables."""
-    assert summary.engine is not None
     pairs, shown = summary.comparisons, run.shown_labels
     sentences = [(one.verdict, one.evidence) for part in charts.contests.values() for one in part.view.findings]
     sentences += [findings.finding(pair, suite) for pair in pairs for suite in pair.suites]
+    sentences = sentences or [findings.without_comparison(summary)]
+    counted = max([len(contest.terms.seeds) for contest in run.contests[:1]], default=1)
     return {
         "name": summary.recipe,
         "description": summary.description,
         "seed": summary.seed,
         "version": summary.rho1bench_version,
-        "headline": sentences[0][0],
+        "headline": f"{sentences[0][0]} ({'one seed' if counted < 2 else f'{counted} seeds'})",
         "evidence": sentences[0][1],
         "conditions": findings.conditions(pairs[0], summary.training) if pairs else "",
         "findings": [f"{verdict}: {evidence}." if evidence else f"{verdict}." for verdict, evidence in sentences[1:]],
@@ -102,7 +103,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "training": [_training(run, stage, entry) for stage, entry in summary.training.items()],
         "stages": [[name, entry.kind, fmt.seconds(entry.seconds)] for name, entry in summary.stages.items()],
         "total_seconds": fmt.seconds(sum(entry.seconds or 0.0 for entry in summary.stages.values())),
-        "engine": {key: _joined(value) for key, value in summary.engine},
+        "engine": {key: _joined(value) for key, value in summary.engine} if summary.engine else None,
         "versions": summary.versions,
         "settings": summary.comparison_settings,
         "recipe_yaml": recipe_text(run),
@@ -195,7 +196,8 @@ def _interval_plot(entry: ScoreDifference, scale: tuple[float, float]) -> Markup
     low, high = entry.ci or (entry.difference, entry.difference)
     room = (_PLOT_WIDTH - 10) / (scale[1] - scale[0])
     zero, x, left, right = (5 + room * (value - scale[0]) for value in (0.0, entry.difference, low, high))
-    style = 1 if entry.difference < 0 else 0 if entry.difference > 0 else 2
+    shown = fmt.points(entry.difference)
+    style = 1 if shown.startswith(fmt.MINUS) else 0 if shown.startswith("+") else 2
     y = _PLOT_HEIGHT // 2
     return Markup(
         f'<svg class="chart whisker" viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" width="{_PLOT_WIDTH}" '
@@ -233,6 +235,7 @@ def _training(run: RunData, stage: str, entry: TrainingSummary) -> list[str]:
         fmt.short_count(entry.selected_tokens),
         fmt.NONE if ratio is None else f"{fmt.percent(ratio, 0)}%",
         fmt.NONE if not losses else f"{losses[-1][1]:.4f}",
+        fmt.NONE if not entry.tokens_per_second else fmt.short_count(entry.tokens_per_second),
     ]
 
 

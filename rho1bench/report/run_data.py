@@ -9,16 +9,18 @@ from pathlib import Path
 from rho1bench.analysis.results import Analysis, read_analysis
 from rho1bench.comparison.accuracy_points import AccuracyPoint, PointSource, accuracy_points
 from rho1bench.comparison.benchmark_overlap import CorpusOverlap, corpus_overlaps
+from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.costs import CheckpointCost
-from rho1bench.comparison.differences import Comparison, read_comparison
+from rho1bench.comparison.differences import Comparison, PairComparison, read_comparison
 from rho1bench.comparison.equal_flops import ArmCost, CountedTokens, EqualFlops, arm_cost, counted_tokens
 from rho1bench.comparison.eval_results import EvalResults, LabelScores, labels, read_label, read_results
 from rho1bench.comparison.run_summary import TrainingSummary, read_training
 from rho1bench.comparison.tokens_to_baseline import TokensToBaseline
-from rho1bench.comparison.training_curves import Points, read_curves
+from rho1bench.comparison.training_curves import LOSSES, Points, read_curves
 from rho1bench.pipeline.manifest import read_manifest
 from rho1bench.pipeline.stage import StageContext
-from rho1bench.recipe import Recipe, ReportStage, TrainStage
+from rho1bench.recipe import PretrainStage, Recipe, ReportStage, TrainStage
+from rho1bench.rendering.axes import NUM_STYLES
 from rho1bench.report import curves, token_passages
 
 
@@ -42,7 +44,8 @@ class RunData:
 
     recipe: Recipe
     seed: int
-    comparison: Comparison
+    comparison: Comparison | None
+    """None of a run that compares nothing."""
     results: Mapping[str, EvalResults]
     """By label: final checkpoints in the recipe's order first."""
     trajectory: Mapping[str, Sequence[AccuracyPoint]]
@@ -65,6 +68,16 @@ class RunData:
         return arm_cost(self.costs.get(stage), self.training[stage].tokens if stage in self.training else None)
 
     @property
+    def pairs(self) -> list[PairComparison]:
+        """The compared pairs."""
+        return self.comparison.pairs if self.comparison else []
+
+    @property
+    def contests(self) -> list[ContestResult]:
+        """The contests that were held."""
+        return self.comparison.contests if self.comparison else []
+
+    @property
     def final_labels(self) -> list[str]:
         """Labels of finished stages, without the checkpoints along the way."""
         return [label for label in self.results if "@" not in label]
@@ -79,15 +92,17 @@ class RunData:
 def read_run(context: StageContext) -> RunData:
     """Read the run; raises ``DataError`` for a missing or broken file of another stage."""
     stage = context.config(ReportStage)
-    evaluation = context.input(stage.evaluation)
-    comparison = read_comparison(context.input(stage.comparison))
+    evaluation = context.input(stage.evaluation) if stage.evaluation else None
+    comparison = read_comparison(context.input(stage.comparison)) if stage.comparison else None
     trained = [one.name for one in context.recipe.stages_of(TrainStage) if one.name in context.inputs]
     training = {name: read_training(context.input(name)) for name in trained}
     order = [one.name for one in context.recipe.stages]
-    found = sorted(labels(evaluation), key=lambda label: _label_order(order, label))
-    results = {label: read_results(evaluation, label) for label in found}
-    drawn = list(stage.curves)
-    sources = _sources(context.recipe, evaluation, results, training, drawn)
+    results = {}
+    if evaluation is not None:
+        found = sorted(labels(evaluation), key=lambda label: _label_order(order, label))
+        results = {label: read_results(evaluation, label) for label in found}
+    drawn = list(stage.curves) or ([] if comparison else _last_pretrained(context))
+    sources = _sources(context.recipe, evaluation, results, training, drawn) if evaluation is not None else {}
     probe_stage, probe = _probe(context, comparison, drawn)
     return RunData(
         recipe=context.recipe,
@@ -96,15 +111,21 @@ def read_run(context: StageContext) -> RunData:
         results=results,
         trajectory={suite: accuracy_points(suite, found, seed=context.seed) for suite, found in sources.items()},
         speedups=_speedups(comparison, sources, training, context.seed),
-        costs=comparison.costs,
+        costs=comparison.costs if comparison else {},
         overlaps=corpus_overlaps(context.recipe, context.inputs),
-        losses={name: read_curves(context.input(name)) for name in drawn},
+        losses={name: read_curves(context.input(name), (*LOSSES, "loss_all")) for name in drawn},
         training=training,
         seconds={name: _seconds(context.input(name)) for name in order if name in context.inputs},
         probe_stage=probe_stage,
         probe=probe,
         analysis=None if stage.analysis is None else read_analysis(context.input(stage.analysis)),
     )
+
+
+def _last_pretrained(context: StageContext) -> list[str]:
+    """Return the last pretraining stages, as many as curves can be told apart."""
+    names = [stage.name for stage in context.recipe.stages_of(PretrainStage) if stage.name in context.inputs]
+    return names[-NUM_STYLES:]
 
 
 def _seconds(folder: Path) -> float | None:
@@ -157,12 +178,14 @@ def _curve(
 
 
 def _speedups(
-    comparison: Comparison,
+    comparison: Comparison | None,
     sources: Mapping[str, Sequence[PointSource]],
     training: Mapping[str, TrainingSummary],
     seed: int,
 ) -> list[Speedup]:
-    speedups = []
+    speedups: list[Speedup] = []
+    if comparison is None:
+        return speedups
     for pair in comparison.pairs:
         sides = pair.treatment, pair.baseline
         costs = [arm_cost(comparison.costs.get(side), training[side].tokens) for side in sides if side in training]
@@ -178,10 +201,11 @@ def _speedups(
 
 
 def _probe(
-    context: StageContext, comparison: Comparison, drawn: Sequence[str]
+    context: StageContext, comparison: Comparison | None, drawn: Sequence[str]
 ) -> tuple[str | None, list[token_passages.Passage]]:
     """Return the first selective stage with a probe among the drawn stages and the treatments."""
-    for name in dict.fromkeys([*drawn, *(pair.treatment for pair in comparison.pairs)]):
+    treatments = [pair.treatment for pair in comparison.pairs] if comparison else []
+    for name in dict.fromkeys([*drawn, *treatments]):
         if name in context.inputs and context.recipe.stage(name, TrainStage).selection is not None:
             found = token_passages.read_probe(context.input(name))
             if found:

@@ -50,9 +50,9 @@ def build(run: RunData) -> RunSummary:
         rho1bench_version=__version__,
         scores=_scores(run),
         bits_per_byte=bits_of_run({label: run.results[label] for label in run.final_labels}),
-        comparisons=run.comparison.pairs,
-        comparison_settings=run.comparison.settings,
-        contests=run.comparison.contests,
+        comparisons=run.pairs,
+        comparison_settings=run.comparison.settings if run.comparison else None,
+        contests=run.contests,
         trajectory=[
             trajectory_point(suite, point, run.arm_cost(point.stage))
             for suite, points in run.trajectory.items()
@@ -76,7 +76,7 @@ def build(run: RunData) -> RunSummary:
             name: StageSummary(kind=run.recipe.stage(name).kind, seconds=seconds)
             for name, seconds in run.seconds.items()
         },
-        engine=_engine(run),
+        engine=_engine(run) if run.results else None,
         versions=versions(_PACKAGES),
     )
 

@@ -1,6 +1,7 @@
 """The selective loss: cross-entropy from hidden states, with gradients for selected tokens only (equations 4 and 5).
 
-Logits exist for one chunk of rows at a time, in float32. Equivalent naive code::
+On a CPU, and on accelerators whose memory does not hold the logits of all rows (:mod:`.kept_logits`), they exist for
+one chunk of rows at a time, in float32. Equivalent naive code::
 
     losses = F.cross_entropy((hidden @ weight.T).float(), targets, reduction="none")
     total = (row_weights * losses)[selected].sum()
@@ -20,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead, as_head, log_sum_exp
+from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead, as_head, chunk_rows, log_sum_exp, product_dtype
+from rho1bench.modeling.logit_kernels import Kernels, kernels
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def token_measures(
     with_entropies: bool = False,
 ) -> TokenMeasures:
     """Return every row's loss and log-sum-exp, and its entropy ``with_entropies``; losses are the same either way."""
+    if hidden_ND.device.type != "cpu":
+        return _measures_in_chunks(hidden_ND, as_head(head), targets_N, rows, with_entropies)
     losses_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
     lse_N = torch.empty_like(losses_N)
     entropies_N = torch.empty_like(losses_N) if with_entropies else None
@@ -70,6 +74,10 @@ def token_losses_and_entropies(
     hidden_ND: Tensor, head: OutputHead | Tensor, targets_N: Tensor, rows: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return loss and entropy (both nats, float32, shape (N,)) of the distribution that predicts each row's target."""
+    if hidden_ND.device.type != "cpu":
+        found = token_measures(hidden_ND, head, targets_N, rows, with_entropies=True)
+        assert found.entropies_N is not None
+        return found.losses_N, found.entropies_N
     losses_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
     entropies_N = torch.empty_like(losses_N)
     with torch.no_grad():
@@ -83,6 +91,41 @@ def token_losses_and_entropies(
                 log_sums_R, entropies_N[span][piece] = _log_sums_and_entropies(logits_RV, weights_RV)
                 losses_N[span][piece] = log_sums_R - target_R
     return losses_N, entropies_N
+
+
+def measures_of_product(
+    product_NV: Tensor, head: OutputHead, targets_N: Tensor, with_entropies: bool, kernels_of: Kernels
+) -> TokenMeasures:
+    """Return what a product of the head tells of its rows; nothing here waits for the device."""
+    rows = max(kernels_of.most_elements // product_NV.shape[1], 1)
+    found = [
+        kernels_of.measure(product_CV, targets_C, head.bias_V, head.scale, head.softcap, with_entropies)
+        for product_CV, targets_C in zip(product_NV.split(rows), targets_N.split(rows), strict=True)
+    ]
+    if len(found) == 1:
+        return TokenMeasures(*found[0])
+    losses, lse, entropies = zip(*found, strict=True)
+    return TokenMeasures(torch.cat(losses), torch.cat(lse), torch.cat(entropies) if with_entropies else None)
+
+
+def _measures_in_chunks(
+    hidden_ND: Tensor, head: OutputHead, targets_N: Tensor, rows: int | None, with_entropies: bool
+) -> TokenMeasures:
+    """Return what :func:`token_measures` does, of one product at a time and with fused kernels where there are any."""
+    device, dtype, vocab_size = hidden_ND.device, product_dtype(hidden_ND), len(head.weight_VD)
+    rows, kernels_of = rows or chunk_rows(vocab_size, device), kernels(device, vocab_size, dtype)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        weight_DV = head.weight_VD.to(dtype).t()
+        found = [
+            measures_of_product(torch.mm(hidden_CD.to(dtype), weight_DV), head, targets_C, with_entropies, kernels_of)
+            for hidden_CD, targets_C in zip(hidden_ND.split(rows), targets_N.split(rows), strict=True)
+        ]
+    entropies = [one.entropies_N for one in found if one.entropies_N is not None]
+    return TokenMeasures(
+        torch.cat([one.losses_N for one in found]),
+        torch.cat([one.lse_N for one in found]),
+        torch.cat(entropies) if with_entropies else None,
+    )
 
 
 def _log_sums_and_entropies(shifted_RV: Tensor, weights_RV: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from rho1bench.errors import TrainingError
-from rho1bench.modeling.distributed import all_rows, own_rows
+from rho1bench.modeling.distributed import all_rows, in_group, own_rows
 from rho1bench.recipe import Selection
 from rho1bench.recipe.models.rule_specs import ENTROPIES, MODEL_INPUTS, Parameters
 from rho1bench.recipe.models.selection import BlockScope, RatioSchedule
 from rho1bench.selection.score_functions import ScoreFunction, ScoreInputs, score_function
 from rho1bench.selection.score_store import TokenScores
-from rho1bench.selection.top_k import Scope, num_selected, top_k
+from rho1bench.selection.top_k import Scope, num_selected, num_to_keep, top_k
 
 TokenInputs = Mapping[str, Tensor]
 """Inputs by name, shape (B, S) each; ``eligible`` (bool: the positions that have a target) is always among them."""
@@ -203,6 +203,23 @@ class Selector:
         if self.is_full or self.gives_weights or len(self._parts) > 1:
             return None
         return scores.detach().masked_fill(~selected_BS, float("inf")).min()
+
+    def most_selected(self, eligible_BS: Tensor) -> int | None:
+        """Return how many of this process's tokens are kept at most, from the shape alone; None where that says little.
+
+        A bound without a wait for the device; it is met where every token is eligible.
+        """
+        most = eligible_BS.numel()
+        if self.is_full or self.gives_weights:
+            return most
+        if self.scope == "document" or (self.scope != "sequence" and in_group()):
+            return None
+        num_blocks, length = eligible_BS.shape
+        blocks = 1 if self.scope == "sequence" else self._set_blocks or max(num_blocks, 1)
+        sets = -(-num_blocks // blocks)
+        ratios = [part.ratio_at(self.step, self.total_steps) for part in self._parts]
+        counts = [sets * num_to_keep(blocks * length, ratio) for ratio in ratios]
+        return min(sum(counts) if self._is_union else min(counts), most)
 
     def num_selected(self, micro_batches: Sequence[TokenInputs]) -> int:
         """Return how many tokens an optimizer step keeps over all processes, given its micro-batches.

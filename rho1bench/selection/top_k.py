@@ -49,7 +49,7 @@ def top_k(
         return _top_k_of_groups(keys_BT, eligible_BT, ratio, documents_BT)
     rows = (1, -1) if scope != "sequence" else scores_BT.shape
     keys_RL, eligible_RL = keys_BT.reshape(rows), eligible_BT.reshape(rows)
-    keep_R1 = _num_to_keep(eligible_RL.sum(dim=1), ratio).unsqueeze(1)
+    keep_R1 = _num_to_keep(eligible_RL.sum(dim=1), ratio, eligible_RL.shape[1]).unsqueeze(1)
     order_RL = torch.sort(keys_RL, dim=1, descending=True, stable=True).indices
     places = torch.arange(order_RL.shape[1], device=order_RL.device).expand_as(order_RL)
     chosen_RL = torch.zeros_like(eligible_RL).scatter_(1, order_RL, places < keep_R1)
@@ -64,7 +64,7 @@ def _top_k_of_groups(keys_BT: Tensor, eligible_BT: Tensor, ratio: float, documen
     first_G = sizes_G.cumsum(dim=0) - sizes_G
     groups_in_order_N = groups_N[order_N]
     places_N = torch.arange(len(order_N), device=order_N.device) - first_G[groups_in_order_N]
-    kept_N = places_N < _num_to_keep(eligible_G, ratio)[groups_in_order_N]
+    kept_N = places_N < _num_to_keep(eligible_G, ratio, len(order_N))[groups_in_order_N]
     return torch.zeros_like(eligible_BT).flatten().scatter_(0, order_N, kept_N).view(eligible_BT.shape)
 
 
@@ -76,5 +76,10 @@ def _per_document(eligible_BT: Tensor, documents_BT: Tensor | None) -> tuple[Ten
     return groups_N, torch.bincount(groups_N[eligible_BT.flatten()], minlength=len(numbers))
 
 
-def _num_to_keep(counts_R: Tensor, ratio: float) -> Tensor:
+def _num_to_keep(counts_R: Tensor, ratio: float, most: int) -> Tensor:
+    """Return :func:`num_to_keep` of counts up to ``most``, without a wait for the device where whole numbers do."""
+    exact = Fraction(repr(ratio))
+    if exact.numerator * most < 2**63:
+        kept_R = counts_R * exact.numerator // exact.denominator
+        return kept_R.clamp(min=1).minimum(counts_R)
     return torch.tensor([num_to_keep(count, ratio) for count in counts_R.tolist()], device=counts_R.device)

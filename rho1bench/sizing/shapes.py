@@ -67,6 +67,7 @@ class ModelShape:
 
 _TINYLLAMA = ModelShape(32000, 2048, 5632, 22, 32, 4, 2048)
 _LLAMA_2_7B = ModelShape(32000, 4096, 11008, 32, 32, 32, 4096)
+_SMOLLM2_135M = ModelShape(49152, 576, 1536, 30, 9, 3, 8192, tie_word_embeddings=True)
 _MISTRAL_7B = ModelShape(32000, 4096, 14336, 32, 32, 8, 32768, architecture="mistral")
 
 KNOWN_MODELS: Mapping[str, ModelShape] = {
@@ -75,8 +76,9 @@ KNOWN_MODELS: Mapping[str, ModelShape] = {
     "meta-llama/Llama-2-7b-hf": _LLAMA_2_7B,
     "mistralai/Mistral-7B-v0.1": _MISTRAL_7B,
     "microsoft/rho-math-7b-v0.1": _MISTRAL_7B,
+    "HuggingFaceTB/SmolLM2-135M-Instruct": _SMOLLM2_135M,
 }
-"""By hub id (paper section 3.1 and table 5)."""
+"""By hub id: the paper's (section 3.1 and table 5), and others that recipes start from."""
 
 
 def find_shape(model: str, revision: str | None = None) -> ModelShape | None:
@@ -124,5 +126,6 @@ VOCABULARIES: Mapping[str, str] = {
     "meta-llama/Llama-2-7b-hf": "Llama 2",
     "mistralai/Mistral-7B-v0.1": "Mistral 0.1",
     "microsoft/rho-math-7b-v0.1": "Mistral 0.1",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "SmolLM2",
 }
-"""Whose vocabulary a hub id has: both have 32,000 entries, and they are not the same."""
+"""Whose vocabulary a hub id has: the first two have 32,000 entries each, and are not the same."""

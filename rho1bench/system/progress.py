@@ -16,6 +16,8 @@ from rich.progress import Progress as RichProgress
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
+_SHARE_TO_JUDGE_BY, _DONE_TO_JUDGE_BY = 0.02, 100
+"""Of all units, and in units: with fewer finished, nothing is said of the time that is left."""
 
 
 class Board:
@@ -96,6 +98,8 @@ class Progress:
     def _state(self, done: int, now: float) -> str:
         if not self._total:
             return f"{done} {self._unit}"
+        if done < min(self._total * _SHARE_TO_JUDGE_BY, _DONE_TO_JUDGE_BY):
+            return f"{done}/{self._total} {self._unit}"
         left = (now - self._began) / max(done, 1) * (self._total - done)
         return f"{done}/{self._total} {self._unit}, about {left:.0f} s left"
 

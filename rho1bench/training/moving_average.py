@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rho1bench.modeling.causal_lm import backbone, output_head
@@ -43,9 +44,10 @@ class MovingAverage(TrainerCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Follow one optimizer step."""
+        """Follow one optimizer step; weights that are sharded are gathered, one after the other."""
         for average, weight in zip(self.model.parameters(), self._lm.parameters(), strict=True):
-            average.lerp_(weight.detach().to(average.dtype), 1.0 - self._decay)
+            whole = weight.full_tensor() if isinstance(weight, DTensor) else weight.detach()
+            average.lerp_(whole.to(average.dtype), 1.0 - self._decay)
 
     @torch.no_grad()
     def complete(self, batch: Batch) -> None:

@@ -23,7 +23,7 @@ from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import CorpusStage, PretrainStage
 from rho1bench.selection.block_reader import BlockReader
 from rho1bench.selection.score_store import TokenScores
-from rho1bench.selection.selective_lm import SelectiveLM
+from rho1bench.selection.selective_lm import SelectiveLM, selective_lm
 from rho1bench.selection.selector import Selector
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import BlockDataset, as_is, block_order
@@ -88,7 +88,7 @@ def run(context: StageContext) -> None:
     corpus = inputs.blocks.corpus
     order = block_order(len(corpus), stage.max_steps * stage.batch_size, context.seed, corpus.fingerprint)
     start = starting_point(lm, order, corpus.fingerprint)
-    model = SelectiveLM(lm, selectors.selection)
+    model = selective_lm(lm, selectors.selection, stage)
     if any(corpus.document_ids is not None for corpus in inputs.corpora):
         model.check_first(partial(check_document_masking, name=f"stage {stage.name!r}"))
     trainer = _trainer(context, stage, BlockDataset(inputs.blocks, order), selectors, model)

@@ -21,7 +21,7 @@ from rho1bench.modeling.causal_lm import size_of_model
 from rho1bench.modeling.distributed import is_main
 from rho1bench.pipeline.stage import StageContext, derive_seed
 from rho1bench.recipe import PretrainedModel, SFTStage
-from rho1bench.selection.selective_lm import SelectiveLM
+from rho1bench.selection.selective_lm import SelectiveLM, selective_lm
 from rho1bench.selection.selector import Selector
 from rho1bench.system.files import sha256_json
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
@@ -64,7 +64,7 @@ def run(context: StageContext) -> None:
     if selector.is_always_full:
         trainer = _trainer(context, stage, model, samples, tokenizer_folder)
     else:
-        trainer = _selective_trainer(context, stage, SelectiveLM(model, selector), samples, tokenizer_folder)
+        trainer = _selective_trainer(context, stage, selective_lm(model, selector, stage), samples, tokenizer_folder)
     mean_length = sum(len(sample.input_ids) for sample in samples) / len(samples)
     callback = StageCallback(context, trainer, size_of_model(model), mean_length, began)
     if stage.reference is not None and not selector.is_full:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +32,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def opened(browser: Any, folder: Path) -> Iterator[Open]:
-    """Opens the page; nothing may go wrong on it, and nothing but its own files be asked for."""
-    troubles: list[str] = []
-    requests: list[str] = []
-    contexts = []
+def opened(open_page: Open, folder: Path) -> Open:
+    """Opens the page, with its filters set."""
 
-    def open_page(width: int = 1280, **choices: str) -> Any:
-        contexts.append(browser.new_context(viewport={"width": width, "height": 800}))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address((folder / "a page.html").as_uri(), **choices))
+    def opened_page(width: int = 1280, **choices: str) -> Any:
+        page = open_page(folder / "a page.html", address("", **choices), width=width)
         page.locator("#detail h2").wait_for()
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert troubles == []
-    assert all(url.startswith((folder.as_uri(), "data:")) for url in requests), requests
+    return opened_page
 
 
 def status(page: Any) -> str:

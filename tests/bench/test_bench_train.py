@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from rho1bench.bench import train
+from rho1bench.bench import train, train_matrix
+from rho1bench.bench.train_cells import HEAD, Cell, Job, Measurement, cells
 from rho1bench.bench.train_variants import WAYS, Training, Workload
 from rho1bench.errors import TrainingError
 
@@ -38,3 +40,47 @@ def test_a_way_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     ):
         pass
     capfd.readouterr()
+
+
+def test_a_cell_has_rate_and_ratio() -> None:
+    measured = Measurement(SMALL)
+    cell = measured.cell("eager", "ours", [2.0, 4.0, 3.0], None, 1.5)
+    assert cell == Cell("eager", "ours", 3.0, 32 / 3, None, None, 1.5)
+    assert measured.peak("ours") is None
+    slower = measured.cell("eager", "clm", [6.0], None, 1.5)
+    result = train_matrix.ShapeResult({}, 1, [cell, slower])
+    assert result.ratio("eager", "ours", "clm") == pytest.approx(2.0)
+    assert result.ratio("compiled", "ours", "clm") is None
+
+
+def test_what_comes_too_late_is_named() -> None:
+    found = list(cells(Job(SMALL, modes=("eager",), seconds=-1.0)))
+    assert found[0] == f"{HEAD}, clm: not measured, the time was up"
+    assert len(found) == 8
+    assert all(isinstance(one, str) for one in found)
+
+
+def test_a_gpu_that_is_not_there_is_one_message() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert train_matrix.default_device() is None
+    with pytest.raises(TrainingError, match="torch sees no GPU here"):
+        train_matrix.run("cuda")
+
+
+@pytest.mark.sweep
+def test_shapes_and_ways_are_measured_as_on_a_gpu() -> None:
+    result = train_matrix.run("cpu", modes=("eager",), rounds=1, steps=1)
+    assert list(result.shapes) == list(train_matrix.SHAPES["cpu"])
+    for found in result.shapes.values():
+        assert not found.missing
+        assert [(cell.mode, cell.way) for cell in found.cells] == [
+            *((HEAD, way) for way in ("clm", "clm_fused", "ours_chunked", "ours")),
+            *(("eager", way) for way in ("clm", "clm_fused", "naive", "ours")),
+        ]
+        assert found.ratio("eager", "ours", "naive") is not None
+        losses = {cell.way: cell.loss for cell in found.cells if cell.mode == HEAD}
+        assert losses["ours"] == pytest.approx(losses["ours_chunked"], rel=0.01)
+        assert losses["clm_fused"] == pytest.approx(losses["clm"], rel=0.01)
+    assert result.versions["torch"] == torch.__version__
+    assert "CLM, head and loss compiled" in train_matrix.report(result)

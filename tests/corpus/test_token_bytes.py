@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 from rho1bench import mini_world
-from rho1bench.corpus.token_bytes import token_bytes
+from rho1bench.corpus.token_bytes import token_bytes, token_pieces
 from rho1bench.corpus.tokenizer import train_tokenizer
 
 TEXT = "Question: 3 \N{MULTIPLICATION SIGN} 4?\nAnswer: \N{EURO SIGN}12 \N{GRINNING FACE}.\n"
@@ -36,6 +36,8 @@ def test_the_bytes_of_tokens_are_those_of_the_text(make: object) -> None:
     lengths = token_bytes(tokenizer)
     assert len(lengths) == tokenizer.get_vocab_size()
     assert int(lengths[tokens].sum()) == len(TEXT.encode())
+    pieces = token_pieces(tokenizer)
+    assert b"".join(pieces[token] for token in tokens) == TEXT.encode()
     special = [token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special]
     assert special
     assert not lengths[special].any()

@@ -38,6 +38,7 @@ def stage_of(recipe, name: str) -> TrainStage:
         ("TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T", 1_100_048_384),
         ("meta-llama/Llama-2-7b-hf", 6_738_415_616),
         ("mistralai/Mistral-7B-v0.1", 7_241_732_096),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 134_515_008),
     ],
 )
 def test_known_shapes_have_the_published_number_of_weights(name, published):

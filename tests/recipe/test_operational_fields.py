@@ -16,11 +16,11 @@ from rho1bench.recipe.models.base import Operational, marks_of
 
 TRAINING = (
     "name kind seed init trust_remote_code optimizer batch_size max_steps num_checkpoints precision attention compile "
-    "distributed selection on_nonfinite"
+    "gradient_filter distributed selection on_nonfinite"
 )
 HOW_IT_TRAINS = (
-    "variant micro_batch_size num_threads save_steps logging_steps gradient_checkpointing fused loggers resume_points "
-    "loader_workers"
+    "variant micro_batch_size num_threads save_steps logging_steps gradient_checkpointing fused kept_logits_gib "
+    "loggers resume_points loader_workers"
 )
 TEXT = "on_bad_line max_line_bytes"
 TABLE = {  # semantic fields: a change makes the stage anew; operational ones: it does not
@@ -40,6 +40,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
         "name kind seed curves corpus evaluation suite num_tokens rules precision",
         "variant batch_size",
     ),
+    "AtlasStage": ("name kind seed corpus checkpoints token_scores rules ratio num_tokens", "variant batch_size"),
     "ReportStage": ("name kind seed comparison evaluation curves analysis", "variant"),
     "Variant": ("group labels", ""),
     "MiniWorldSource": (

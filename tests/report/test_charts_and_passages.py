@@ -178,7 +178,7 @@ def test_verdict_follows_the_numbers(difference: float, p: float, verdict: str) 
     found, evidence = findings.finding(pair(difference, p), "s")
     assert found == verdict
     assert "n = 1,080" in evidence
-    assert "95% CI" in evidence
+    assert "95% CI over documents, not seeds: " in evidence
 
 
 def test_conditions_tell_unequal_training() -> None:

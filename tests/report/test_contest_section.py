@@ -40,7 +40,7 @@ def test_the_page_leads_with_the_best_control(report: Path, summary: RunSummary)
     html = (report / "report.html").read_text(encoding="utf-8")
     against = summary.contests[0].suites[0].arm("excess").against["control"]
     assert against.difference < 0
-    assert f'<p class="headline">No rule beats the best control (reference) on {SUITE}</p>' in html
+    assert f'<p class="headline">No rule beats the best control (reference) on {SUITE} (3 seeds)</p>' in html
     assert f"the best is excess {fmt.points(against.difference)} points</p>" in html
     assert html.index('id="contests"') < html.index('id="checkpoints"')
     assert 'id="results"' not in html

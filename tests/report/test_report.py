@@ -18,7 +18,7 @@ from rho1bench.comparison.run_summary import read_summary
 from rho1bench.comparison.seeds import summarise
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
-from rho1bench.recipe import Recipe
+from rho1bench.recipe import AtlasStage, Recipe
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.templates import escape_markdown
 from rho1bench.report import pages
@@ -171,7 +171,7 @@ def test_pages_print_the_numbers_of_the_summary(context: StageContext) -> None:
             assert fmt.interval(entry["ci"]) in row.group()
             assert any(f"| {task} | {cells[0]} | {cells[1]} |" in line for line in markdown.splitlines())
     difference = summary_of(context)["comparisons"][0]["suites"]["mini_math9"]["difference"]
-    headline = f"SLM beats CLM by {100 * difference:.1f} points on mini_math9"
+    headline = f"SLM beats CLM by {100 * difference:.1f} points on mini_math9 (one seed)"
     assert headline in html
     assert headline in markdown
 
@@ -322,6 +322,50 @@ def test_report_without_curves_probe_and_trajectory(copied: StageContext) -> Non
     assert (summary["trajectory"], summary["tokens_to_baseline"], summary["validation_losses"]) == ([], [], {})
 
 
+def part_of_run(context: StageContext, *kinds: str) -> StageContext:
+    """The same run without stages of some kinds, and a report that does not name them."""
+    report = context.stage.model_copy(
+        update={"comparison": None, "curves": [], **({"evaluation": None} if "eval" in kinds else {})}
+    )
+    stages = [stage for stage in context.recipe.stages if stage.kind not in (*kinds, "report")]
+    recipe = context.recipe.model_copy(update={"stages": [*stages, report]})
+    inputs = {stage.name: context.inputs[stage.name] for stage in stages}
+    return replace(context, recipe=recipe, stage=report, inputs=inputs)
+
+
+def test_a_run_that_evaluates_nothing_has_losses_throughput_and_passages(copied: StageContext) -> None:
+    context = part_of_run(copied, "eval", "compare", "sft")
+    report_stage.run(context)
+    html, markdown = published(context, "report.html"), published(context, "report.md")
+    Tags(html)
+    assert re.search(r"SLM ends with a loss of \d\.\d{4} nats a token on its validation corpus \(one seed\)", html)
+    assert re.search(r'class="evidence">.*CLM \d\.\d{4}<', html)
+    for words in ("Losses against tokens", "Which tokens SLM selects", "Tokens/s", "<code>rho1bench atlas RUN</code>"):
+        assert words in html
+    for words in ("answers.html", "All checkpoints", "What it cost", "evaluation by"):
+        assert words not in html
+        assert words not in markdown
+    assert not (context.folder / "publish/answers.html").exists()
+    training = read_json(context.input("slm") / "training.json")
+    speed = fmt.short_count(training["tokens"] / training["cost"]["seconds"])
+    assert f"| {speed} |" in next(line for line in markdown.splitlines() if line.startswith("| slm | base |"))
+    summary = read_summary(context.folder / "publish/summary.json")
+    assert (summary.engine, summary.scores) == (None, {})
+
+
+def test_a_run_that_compares_nothing_tells_its_scores_and_links_its_atlas(copied: StageContext) -> None:
+    context = part_of_run(copied, "compare")
+    atlas = AtlasStage(name="atlas", kind="atlas", corpus="web", checkpoints=["slm"])
+    recipe = context.recipe.model_copy(update={"stages": [*context.recipe.stages[:-1], atlas, context.stage]})
+    report_stage.run(replace(context, recipe=recipe, inputs={**context.inputs, "atlas": context.folder}))
+    html = published(context, "report.html")
+    Tags(html)
+    assert re.search(r"SLM-SFT \d\d\.\d% on mini_math9 \(one seed\)", html)
+    assert '<a href="atlas.html">Token atlas</a>' in html
+    assert '<a href="answers.html">Answers to read</a>' in html
+    assert "rho1bench atlas RUN" not in html
+
+
 def test_null_result_is_called_one(tmp_path: Path) -> None:
     context = write_run(tmp_path, recipe(treatment="base2"), treatment="base2")
     pair = read_json(context.input("compare") / "comparison.json")
@@ -329,8 +373,9 @@ def test_null_result_is_called_one(tmp_path: Path) -> None:
         entry.update(difference=0.002, ci=[-0.01, 0.014], p=0.7, p_holm=0.7)
     write_json(context.input("compare") / "comparison.json", pair)
     report_stage.run(context)
-    assert '<p class="headline">No significant difference between base2 and CLM on mini_math9</p>' in published(
-        context, "report.html"
+    assert (
+        '<p class="headline">No significant difference between base2 and CLM on mini_math9 (one seed)</p>'
+        in published(context, "report.html")
     )
 
 

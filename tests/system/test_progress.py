@@ -35,6 +35,17 @@ def test_a_line_comes_when_it_is_time(capsys, clock, total, line):
     assert capsys.readouterr().out == line.replace("36", "69")
 
 
+def test_too_little_is_done_to_say_how_long_it_takes(capsys, clock):
+    shown = progress.Progress("eval", Console(width=100))
+    shown.start(12_149, "requests")
+    for done in (1, 99, 100):
+        clock[0] += 20.0
+        shown.update(done)
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert (first, second) == ("eval: 1/12149 requests", "eval: 99/12149 requests")
+    assert third == f"eval: 100/12149 requests, about {60 / 100 * 12_049:.0f} s left"
+
+
 def test_tracked_items_are_all_yielded_and_silence_is_silent(capsys):
     assert list(progress.SilentProgress("x").track("abc", 3, "letters")) == ["a", "b", "c"]
     assert capsys.readouterr().out == ""

@@ -1,51 +1,8 @@
-"use strict";
-// The index that lies in the page, and the chunks beside it: each is a script that hands over gzip in base64.
-const carrier = document.getElementById("index");
-const MOST_CHUNKS = 96;
-const chunks = new Map();
-const waiting = new Map();
-
-async function unpack(text) {
-  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
-}
-
-globalThis.answersChunk = (name, text) => {
-  const resolve = waiting.get(name);
-  waiting.delete(name);
-  if (resolve) resolve(unpack(text));
-};
-
-function load(name) {
-  return new Promise((resolve, reject) => {
-    waiting.set(name, resolve);
-    const script = document.createElement("script");
-    const address = `${encodeURIComponent(carrier.dataset.folder)}/${name}.js`;
-    script.src = address;
-    script.onload = () => script.remove();
-    script.onerror = () => reject(Error(`${address} is missing: keep the folder beside this page`));
-    document.head.append(script);
-  });
-}
-
-function chunk(name) {
-  if (!chunks.has(name)) {
-    if (chunks.size >= MOST_CHUNKS) chunks.delete(chunks.keys().next().value);
-    const promise = load(name);
-    promise.catch(() => chunks.delete(name));
-    chunks.set(name, promise);
-  }
-  return chunks.get(name);
-}
-
+// The index of the answers, and their texts in chunks.
 // The value at a place of a column whose chunks begin at `starts`.
 async function valueAt(name, starts, place) {
-  let low = 0, high = starts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (starts[middle] <= place) low = middle; else high = middle - 1;
-  }
-  return (await chunk(`${name}-${low}`))[place - starts[low]];
+  const number = lastAtMost(starts, place);
+  return (await chunk(`${name}-${number}`, "json"))[place - starts[number]];
 }
 
 let data;

@@ -1,13 +1,4 @@
 // One question with one answer or two. Every text of a model is set as text, never as markup.
-const detail = document.getElementById("detail");
-
-function make(tag, text, className) {
-  const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
-  if (className) element.className = className;
-  return element;
-}
-
 function facts(pairs) {
   const list = make("dl");
   for (const [name, value, className] of pairs)

@@ -1,11 +1,4 @@
 // The filters: their choices, which rows they keep, and their place in the address (#a=slm&verdicts=score).
-const form = document.getElementById("filters");
-const field = name => form.elements.namedItem(name);
-
-function offer(name, choices) {
-  field(name).replaceChildren(...choices.map(([value, text]) => new Option(text, value)));
-}
-
 function named(list, fallback) {
   return list.filter(Boolean).sort().map(one => [one, one.replaceAll("_", " ")]).concat(fallback);
 }
@@ -59,7 +52,7 @@ const TESTS = {
 
 // What is chosen; two models stand side by side only where the first is one model.
 function chosen() {
-  const values = Object.fromEntries([...form.elements].filter(one => one.name).map(one => [one.name, one.value]));
+  const values = formValues();
   field("b").disabled = values.a === "";
   if (values.a === "") values.b = "";
   field("beside").disabled = !values.b;
@@ -80,19 +73,8 @@ async function holds(row, wanted) {
   return prompt.toLowerCase().includes(wanted) || texts.some(text => text.toLowerCase().includes(wanted));
 }
 
-const LABELLED = { a: () => data.models.map(one => one.label), b: () => data.models.map(one => one.label), task: () => data.tasks };
-
-function readAddress() {
-  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-    const own = field(name);
-    if (!own) continue;
-    const wanted = name in LABELLED ? String(LABELLED[name]().indexOf(value)) : value;
-    if (own.tagName === "INPUT" || [...own.options].some(option => option.value === wanted)) own.value = wanted;
-  }
-}
-
-function writeAddress(values) {
-  const set = Object.entries(values).filter(([, value]) => value !== "");
-  const words = set.map(([name, value]) => [name, name in LABELLED ? LABELLED[name]()[Number(value)] : value]);
-  history.replaceState(null, "", `#${new URLSearchParams(words)}`);
+// The fields that stand in the address by name.
+function labels() {
+  const models = data.models.map(one => one.label);
+  return { a: models, b: models, task: data.tasks };
 }

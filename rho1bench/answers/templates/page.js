@@ -1,7 +1,5 @@
-// The list and the keyboard.
-const list = document.getElementById("list"), statusLine = document.getElementById("status");
-const PAGE_SIZE = 100, JUMP = 10, PAUSE = 250;
-let everything = [], rows = [], at = 0, values = {}, search = 0, timer;
+// The rows of the list, and what the form chooses.
+let everything = [], values = {}, search = 0;
 
 function mark(name, verdict) {
   const box = make("span", `${name} `);
@@ -18,45 +16,17 @@ function marks(model, place) {
   return box;
 }
 
-function option(row, number) {
-  const { task, doc, gold } = data.questions, box = make("div");
-  box.setAttribute("role", "option");
-  box.id = `row-${number}`;
+function fillAnswer(box, row) {
+  const { task, doc, gold } = data.questions;
   const name = make("span", `${data.tasks[task[row.question]]} ${doc[row.question]}`, "name");
   if (values.a === "" && data.models.length > 1) name.append(" ", make("span", data.models[row.model].label, "model"));
   const said = [data.models[row.model].pred[row.place] || "no answer"];
   const place = values.b === "" ? undefined : placeOf(Number(values.b), row.question);
   if (place !== undefined) said.push(data.models[Number(values.b)].pred[place] || "no answer");
   box.append(name, marks(row.model, row.place), make("span", `${said.join(" | ")} — gold ${gold[row.question]}`, "said"));
-  return box;
 }
 
-function drawList() {
-  const from = Math.floor(at / PAGE_SIZE) * PAGE_SIZE, part = rows.slice(from, from + PAGE_SIZE);
-  if (list.dataset.from !== String(from)) {
-    list.dataset.from = String(from);
-    list.replaceChildren(...part.map((row, number) => option(row, from + number)));
-  }
-  for (const box of list.children) box.setAttribute("aria-selected", String(box.id === `row-${at}`));
-  list.setAttribute("aria-activedescendant", rows.length ? `row-${at}` : "");
-  document.getElementById(`row-${at}`)?.scrollIntoView({ block: "nearest" });
-  document.getElementById("place").textContent = rows.length ? `${from + 1} to ${from + part.length} of ${count(rows.length)}` : "";
-  document.getElementById("before").disabled = from === 0;
-  document.getElementById("after").disabled = from + PAGE_SIZE >= rows.length;
-}
-
-const count = number => number.toLocaleString("en-US");
-const trouble = error => {
-  const line = document.getElementById("trouble");
-  line.hidden = false;
-  line.textContent = error.message;
-};
-
-function go(place) {
-  at = Math.max(0, Math.min(place, rows.length - 1));
-  drawList();
-  showDetail(rows[at], values.b === "" ? null : Number(values.b)).catch(trouble);
-}
+const showAnswer = row => showDetail(row, values.b === "" ? null : Number(values.b));
 
 async function searched(found, wanted, turn) {
   const kept = [];
@@ -71,59 +41,23 @@ async function searched(found, wanted, turn) {
 async function apply() {
   const turn = ++search, before = rows[at];
   values = chosen();
-  writeAddress(values);
+  writeAddress(values, labels());
   let found = kept(everything, values);
   if (values.text.trim()) found = await searched(found, values.text.trim().toLowerCase(), turn);
   if (found === null || turn !== search) return;
-  rows = found;
-  list.dataset.from = "";
   const whole = values.a === "" ? everything.length : data.models[Number(values.a)].question.length;
-  statusLine.textContent = `${count(rows.length)} of ${count(whole)} answers`;
-  go(Math.max(0, rows.findIndex(row => before && row.question === before.question && row.model === before.model)));
+  statusLine.textContent = `${count(found.length)} of ${count(whole)} answers`;
+  setRows(found, Math.max(0, found.findIndex(row => before && row.question === before.question && row.model === before.model)));
 }
 
-const MOVES = {
-  ArrowDown: () => at + 1, ArrowUp: () => at - 1, j: () => at + 1, k: () => at - 1, PageDown: () => at + JUMP,
-  PageUp: () => at - JUMP, Home: () => 0, End: () => rows.length - 1,
-};
-
-list.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key in MOVES) go(MOVES[event.key]());
-  else if (event.key === "Enter") detail.focus();
-  else return;
-  event.preventDefault();
-});
-list.addEventListener("click", event => {
-  const box = event.target.closest("[role=option]");
-  if (box) go(Number(box.id.slice(4)));
-});
-detail.addEventListener("keydown", event => {
-  if (event.key === "Escape") list.focus();
-});
-document.getElementById("before").addEventListener("click", () => go(at - (at % PAGE_SIZE) - PAGE_SIZE));
-document.getElementById("after").addEventListener("click", () => go(at - (at % PAGE_SIZE) + PAGE_SIZE));
-const update = () => apply().catch(trouble);
-form.addEventListener("change", update);
-form.addEventListener("input", event => {
-  clearTimeout(timer);
-  if (event.target.type === "search") timer = setTimeout(update, PAUSE);
-});
-form.addEventListener("submit", event => event.preventDefault());
-form.addEventListener("reset", () => setTimeout(update));
-addEventListener("hashchange", () => {
-  form.reset();
-  readAddress();
-});
-
 async function begin() {
-  if (typeof DecompressionStream === "undefined")
-    throw Error("This browser cannot unpack the answers: it needs Chromium 80, Safari 16.4, Firefox 113 or newer.");
-  data = await unpack(carrier.textContent);
+  data = await readIndex();
   everything = allRows();
   fillFilters();
-  readAddress();
+  readAddress(labels());
   form.hidden = false;
+  startList(fillAnswer, showAnswer, detail);
+  onChanges(() => apply().catch(trouble), () => readAddress(labels()));
   await apply();
 }
 begin().catch(trouble);

@@ -68,6 +68,8 @@ class EngineSettings:
     """Where the server of the openai engine listens, ``http://host:port/v1``."""
     served_model: str | None = None
     """The server's name for the model, where it differs from the checkpoint's."""
+    prefix_caching: bool = False
+    """Prompts that begin alike, as few-shot ones do, share what the model has made of it; vllm sets it on a GPU."""
     head_sizes: tuple[int, ...] = ()
     """Sizes of the attention heads that have to be served, where they are known."""
 

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 MAX_CPU_CACHE_BYTES = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 """A CPU's KV cache takes an eighth of the memory at most, or 1 GiB on a small machine."""
+_TOKENS_A_STEP, _TOKENS_A_STEP_OF_A_GPU = 4096, 16384
+"""Of prompts and answers together, in one step of the scheduler."""
 
 
 class VLLMEngine:
@@ -48,11 +51,11 @@ class VLLMEngine:
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
         self.boots = 0
-        self.settings = settings
+        self._on_cpu = self.version.endswith("+cpu")
+        self.settings = replace(settings, prefix_caching=not self._on_cpu)
         self._swap_key: str | None = None
         self._lm: VLLM | None = None
         self._codec: Codec | None = None
-        self._on_cpu = self.version.endswith("+cpu")
         self.dtype = "float32" if self._on_cpu else "auto"
 
     @property
@@ -102,10 +105,10 @@ class VLLMEngine:
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,
             max_num_seqs=self.settings.batch_size,
-            max_num_batched_tokens=max(4096, length),
+            max_num_batched_tokens=max(_TOKENS_A_STEP if self._on_cpu else _TOKENS_A_STEP_OF_A_GPU, length),
             tensor_parallel_size=self.settings.tensor_parallel_size,
             enforce_eager=self._on_cpu,
-            enable_prefix_caching=False,
+            enable_prefix_caching=self.settings.prefix_caching,
             use_tqdm_on_load=False,
             prefix_token_id=codec.prefix_id,
             **cache,

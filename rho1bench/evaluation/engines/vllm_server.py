@@ -93,8 +93,8 @@ class ServedVLLM:
     def __init__(self, settings: EngineSettings) -> None:
         self.version = prepare_vllm()
         self.boots = 0
-        self.settings = settings
         self._on_cpu = self.version.endswith("+cpu")
+        self.settings = replace(settings, prefix_caching=not self._on_cpu)
         self.dtype = "float32" if self._on_cpu else "auto"
         self._server: VLLMServer | None = None
         self._client: OpenAIEngine | None = None
@@ -122,7 +122,8 @@ class ServedVLLM:
 
     def _options(self, folder: Path) -> list[str]:
         settings = self.settings
-        options = ["--dtype", self.dtype, "--seed", str(settings.seed), "--no-enable-prefix-caching"]
+        options = ["--dtype", self.dtype, "--seed", str(settings.seed)]
+        options += ["--enable-prefix-caching" if settings.prefix_caching else "--no-enable-prefix-caching"]
         options += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
         options += ["--data-parallel-size", str(settings.data_parallel_size)]
         options += ["--max-model-len", str(context_length(folder, settings))]

@@ -147,6 +147,7 @@ def _fact(fact: Fact) -> FactView:
 def _details(origin: Origin) -> Iterator[tuple[str, str]]:
     """Yield what makes a row again."""
     yield "command", origin.command
+    yield "answers", "answers.html in the folder that the command writes"
     yield "model", origin.source + (f" @ {origin.revision[:HASH_LENGTH]}" if origin.revision else "")
     if origin.recipe is not None:
         yield "recipe", f"{origin.recipe}, stage {origin.stage}, seed {origin.seed}"

@@ -113,13 +113,18 @@ class CompareStage(StageBase):
 
 
 class ReportStage(StageBase):
-    """Writes ``summary.json``, ``report.md`` and ``report.html`` from the folders of the other stages."""
+    """Writes ``summary.json``, ``report.md`` and ``report.html`` from the folders of the other stages.
+
+    Of a run without evaluation or comparison: its losses, throughput and selected tokens.
+    """
 
     spec: ClassVar[StageSpec] = StageSpec("rho1bench.report.stage:run", ("jinja2",), reads_all=True)
     kind: Literal["report"]
-    comparison: Annotated[Name, StageRef(("compare",))]
-    evaluation: Annotated[Name, StageRef(("eval",))]
+    comparison: Annotated[Name, StageRef(("compare",))] | None = None
+    evaluation: Annotated[Name, StageRef(("eval",))] | None = None
+    """With a comparison, the one that this reads."""
     curves: list[Annotated[Name, StageRef(("pretrain",), METRICS)]] = []
-    """Pretraining stages drawn as curves, the treatment and its baseline for example."""
+    """Pretraining stages drawn as curves, the treatment and its baseline for example. Default: without a comparison,
+    the last four."""
     analysis: Annotated[Name | None, StageRef(("analysis",))] = None
     """An analysis that becomes a section of the report."""

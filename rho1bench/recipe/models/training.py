@@ -131,6 +131,12 @@ class TrainStage(StageBase):
     """Run the model through ``torch.compile``."""
     fused: Annotated[bool, Operational(SUM_ORDER)] = False
     """AdamW as one fused kernel; sums in another order, so the last bits differ."""
+    kept_logits_gib: Annotated[float | None, Field(ge=0), Operational(SUM_ORDER)] = None
+    """Logits of a micro-batch are kept for its backward pass if they take no more than this memory, in GiB; default: a
+    tenth of an accelerator's, none on a CPU. Larger ones are made a chunk of rows at a time, twice where it ranks."""
+    gradient_filter: Annotated[float | None, Field(gt=0, lt=1)] = None
+    """Where logits are kept: leave out of the backward products of a chunk of rows each vocabulary entry whose
+    gradient is below this share of the largest row weight in every row. For large vocabularies; default: none is."""
     distributed: Distributed | None = None
     loggers: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], Operational("copies of what is logged")] = []
     """Besides ``metrics.jsonl``, which is always written."""

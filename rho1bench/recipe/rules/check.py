@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rho1bench.recipe.models.base import StageBase, references
-from rho1bench.recipe.rules import analysis, contests, evaluation, selection, training, tuning, vocabulary  # noqa: F401
+from rho1bench.recipe.rules import (  # noqa: F401
+    analysis,
+    atlas,
+    contests,
+    evaluation,
+    selection,
+    training,
+    tuning,
+    vocabulary,
+)
 from rho1bench.recipe.rules.references import wrong_references
 from rho1bench.recipe.rules.rule import Earlier, Problems, broken_rules
 

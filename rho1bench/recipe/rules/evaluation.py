@@ -87,6 +87,9 @@ def pairs_are_evaluated(stage: CompareStage, earlier: Earlier) -> Problems:
 @rule(ReportStage)
 def report_reads_one_evaluation(stage: ReportStage, earlier: Earlier) -> Problems:
     """The comparison that a report reads is of the evaluation that it reads."""
+    if stage.comparison is None:
+        return
     compared = earlier.stage(stage.comparison, CompareStage).evaluation
     if compared != stage.evaluation:
-        yield ("evaluation",), f"the comparison reads the evaluation {compared!r}, this report {stage.evaluation!r}"
+        own = "none" if stage.evaluation is None else repr(stage.evaluation)
+        yield ("evaluation",), f"the comparison reads the evaluation {compared!r}, this report {own}"

@@ -117,8 +117,9 @@ class SelectiveSteps(Trainer):
         else:
             inputs = [batch["inputs"] for batch in batches]
             selected = [self._select(*pair) for pair in zip(scores, inputs, strict=True)]
-        for batch, found, mask in zip(batches, scores, selected, strict=True):
-            batch["selected"] = mask
+        counts = torch.stack([mask.sum() for mask in selected]).tolist()
+        for batch, found, mask, count in zip(batches, scores, selected, counts, strict=True):
+            batch |= {"selected": mask, "num_selected": count}
             if self.selector.gives_weights:
                 batch["weights"] = found
         counted = scores if self.selector.gives_weights else selected
@@ -160,7 +161,6 @@ class SelectiveSteps(Trainer):
         losses64_BS, eligible_BS = losses_BS.double(), inputs["eligible"]
         weights_BS = outputs.get("weights", selected_BS).double()
         selected_num, all_num = selected_BS.sum().double(), eligible_BS.sum().double()
-        ranked_here = "scores" in outputs and self.selector.needs_losses
         self._sums.append(
             torch.stack(
                 [
@@ -171,7 +171,7 @@ class SelectiveSteps(Trainer):
                     selected_num,
                     (losses64_BS * eligible_BS).sum(),
                     all_num,
-                    all_num if ranked_here else all_num - selected_num,
+                    outputs["forward_rows"].double(),
                 ]
             )
         )
