@@ -94,7 +94,13 @@ def test_both_models_are_fine_tuned_alike_and_play_with_tools(name):
 def test_the_mixture_of_the_general_corpus_is_6_3_1():
     corpus = load_recipe("general_1b").stage("corpus")
     assert isinstance(corpus, CorpusStage)
-    assert [source.weight for source in corpus.sources] == [6, 3, 1]
+    shares = Counter[str]()
+    for source in corpus.sources:
+        assert isinstance(source, HubSource)
+        shares[source.dataset] += source.weight or 0
+    web, code, mathematics = shares.values()
+    assert (web / mathematics, code / mathematics) == (6, 3)
+    assert all(source.shuffle_files for source in corpus.sources[:-1] if isinstance(source, HubSource))
 
 
 def test_the_sweep_goes_from_40_to_100_percent():
