@@ -47,6 +47,10 @@ class SandboxError(UserError):
     """Programs that a model wrote cannot be run here."""
 
 
+class Stopped(BaseException):
+    """A signal has asked the run to stop (``pipeline.stopping``); no error, and no handler of errors may swallow it."""
+
+
 class MissingPackageError(UserError):
     """An optional package is not installed; the message holds the install line."""
 

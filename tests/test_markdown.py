@@ -42,7 +42,7 @@ HISTORY = ROOT / "CHANGELOG.md"
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:rho1bench|make) [^`]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-OTHERS = {"pip", "python", "python3", "unzip", "git", "cd", "docker", "lm_eval", "accelerate", "code"}
+OTHERS = {"pip", "python", "python3", "unzip", "git", "cd", "docker", "lm_eval", "accelerate", "code", "sbatch"}
 HEAVY_RECIPES = {"when_it_pays", "contest", "table_3", "table_4", "table_5", "figure_9"}
 """Take a second or more to load; the sweep does."""
 
@@ -246,6 +246,7 @@ def test_python_blocks_run(file: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(rule_specs, "RuleSpec", declared)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").symlink_to(ROOT / "results")
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(file):
         if block.language == "python":
@@ -264,7 +265,7 @@ def test_text_is_no_hidden_command(block: Block) -> None:
 
 
 def test_every_language_is_known() -> None:
-    known = {"sh", "bash", "console", "yaml", "python", "json", "text"}
+    known = {"sh", "bash", "console", "yaml", "toml", "python", "json", "text"}
     assert {str(one): one.language for one in BLOCKS if one.language not in known} == {}
 
 

@@ -77,7 +77,7 @@ def request_of_run(
     wanted = [_rule(name) for name in rules]
     chosen = list(labels) or [name for name in (reader.init_stage, reader.name) if name is not None]
     packed = recipe.stage(reader.corpus, CorpusStage)
-    ratios = [one.fixed_ratio for one in selections if one.fixed_ratio not in (None, 1.0)]
+    ratios = [one.fixed_ratio for one in selections if one.fixed_ratio and one.fixed_ratio < 1.0]
     return AtlasRequest(
         corpus=stages / packed.name,
         tokenizer=stages / packed.tokenizer / "tokenizer",
@@ -86,7 +86,7 @@ def request_of_run(
         rules=wanted,
         further_rules=[] if wanted else list({one.label: one for one in [*used, *further_rules(used)]}.values()),
         num_tokens=num_tokens,
-        ratio=(ratios and ratios[0]) or PAPERS_RATIO,
+        ratio=ratios[0] if ratios else PAPERS_RATIO,
         batch_size=batch_size,
         seed=recipe.seed,
     )

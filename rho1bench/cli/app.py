@@ -18,15 +18,16 @@ from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
 from rho1bench.cli.inspect import inspect_app
 from rho1bench.cli.leaderboard import compare, leaderboard_app
+from rho1bench.cli.plan import plan
 from rho1bench.cli.power import power
 from rho1bench.cli.recipe import init, recipes, schema, validate
 from rho1bench.cli.rules import rules
-from rho1bench.cli.run import plan, run, sweep
+from rho1bench.cli.run import run, sweep
 from rho1bench.cli.runs import runs_app
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
-from rho1bench.errors import RunError, UserError
+from rho1bench.errors import RunError, Stopped, UserError
 from rho1bench.system.disk_errors import REFUSED
 
 app = typer.Typer(
@@ -37,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 INTERRUPTED = 130
+STOPPED = 75
+"""EX_TEMPFAIL, try again: a scheduler's signal has ended a run, which has left a resume point."""
 _PATHS = (*REFUSED, errno.ENOENT, errno.EINVAL, errno.EBADF)
 """What the system says of paths that cannot be read or written."""
 
@@ -109,6 +112,9 @@ def main() -> None:
         code = _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except Stopped:
+        print("stopped as a signal asked; the same command continues from the last resume point", file=sys.stderr)
+        code = STOPPED
     except BrokenPipeError:  # whoever read the output has enough, `head` for one
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

@@ -11,6 +11,14 @@ import typer
 from rho1bench.cli.console import JsonFile, console, show, suite_names
 
 
+class Precision(StrEnum):
+    """Precision of weights and products."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 class EvalEngine(StrEnum):
     """Inference engines of ``rho1bench eval``."""
 
@@ -32,7 +40,21 @@ def evaluate(
             autocompletion=suite_names,
         ),
     ] = None,
-    tasks: Annotated[str, typer.Option(metavar="A,B,...", help="Single tasks, besides or instead of suites.")] = "",
+    tasks: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Single tasks, beside or instead of suites; lm-eval's own, too.")
+    ] = "",
+    include_path: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder of lm-eval task YAMLs to choose from.")
+    ] = None,
+    num_fewshot: Annotated[int | None, typer.Option(min=0, help="Exemplars; default: as the task says.")] = None,
+    chat_template: Annotated[
+        bool, typer.Option("--chat-template", help="Prompts are chats in the checkpoint's own template.")
+    ] = False,
+    samples: Annotated[int, typer.Option(min=1, metavar="K", help="Answers to each prompt: avg@K and maj@K.")] = 1,
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="Above 0: answers are sampled.")] = None,
+    top_p: Annotated[float | None, typer.Option(min=0.01, max=1.0, help="Nucleus of the sampling.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Of an answer; default: as the task says.")] = None,
+    dtype: Annotated[Precision | None, typer.Option(help="Default: float32 on a CPU and with hf.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Documents a task at most; for trials.")] = None,
     engine: Annotated[EvalEngine, typer.Option(help="auto is vllm where it is installed.")] = EvalEngine.auto,
     base_url: Annotated[str | None, typer.Option(help="Server of the openai engine, http://HOST:PORT/v1.")] = None,
@@ -51,6 +73,7 @@ def evaluate(
 
     from rho1bench.evaluation.command import EvalOptions, print_evaluations
     from rho1bench.evaluation.command import evaluate as evaluate_checkpoints
+    from rho1bench.evaluation.harness.task_options import TaskOptions
     from rho1bench.system.files import read_json
 
     options = EvalOptions(
@@ -67,6 +90,8 @@ def evaluate(
         max_model_len=max_model_len,
         batch_size=batch_size,
         data_root=data_root,
+        dtype=dtype.value if dtype is not None else None,
+        task_options=TaskOptions(include_path, num_fewshot, chat_template, samples, temperature, top_p, max_new_tokens),
         num_threads=threads,
     )
     paths = evaluate_checkpoints(options, Console(stderr=True))

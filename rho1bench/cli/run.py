@@ -1,17 +1,19 @@
-"""``rho1bench run``, ``sweep`` and ``plan``: carrying out a recipe, and what it takes."""
+"""``rho1bench run`` and ``sweep``: carrying out a recipe."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, check_json_file, console, gpu_names, recipe_names, show
+from rho1bench.cli.console import check_json_file, console, recipe_names, show
 
 if TYPE_CHECKING:
     from rho1bench.pipeline.adoption import Keeping
+    from rho1bench.pipeline.launch import Launch
     from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe import Recipe
 
@@ -68,6 +70,19 @@ JsonPlan = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
+Nodes = Annotated[
+    int | None, typer.Option(min=1, help="Machines; default: those of the SLURM job or of PET_NNODES, else this one.")
+]
+GpusPerNode = Annotated[
+    int | None, typer.Option(min=1, help="Processes on each, one a GPU; default: its GPUs (without any, one process).")
+]
+LauncherOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|slurm|TEMPLATE",
+        help="What starts the nodes: this machine is all of them; srun; or a command line with {command} and {node}.",
+    ),
+]
 
 
 def run(
@@ -86,10 +101,14 @@ def run(
     adopt: Adopt = None,
     engine: EngineOption = None,
     threads: Threads = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    launcher: LauncherOption = None,
     json_file: JsonPlan = None,
 ) -> None:
     """Carry out a recipe: train, score, evaluate, compare, report. The same command again continues or is done."""
     from rho1bench.pipeline.adoption import Keeping, read_adoptions
+    from rho1bench.pipeline.launch import find_launch
     from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe.loading.load import load_recipe
     from rho1bench.recipe.part import part_of
@@ -99,9 +118,9 @@ def run(
         loaded = part_of(loaded, only)
     options = RunOptions(engine.value if engine else None, threads)
     keeping = Keeping(accept_versions, read_adoptions(adopt or ()))
-    _carry_out(
-        loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain, json_file=json_file
-    )
+    launch = find_launch(nodes, gpus_per_node, launcher)
+    shown = Shown(plan_only=dry_run, every=every, explain=explain, json_file=json_file)
+    _carry_out(loaded, output, scale, options, keeping, launch, shown)
 
 
 def sweep(
@@ -124,10 +143,14 @@ def sweep(
     adopt: Adopt = None,
     engine: EngineOption = None,
     threads: Threads = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    launcher: LauncherOption = None,
     json_file: JsonPlan = None,
 ) -> None:
     """Carry out a recipe with a stage in many variants: every combination of values, for every seed."""
     from rho1bench.pipeline.adoption import Keeping, read_adoptions
+    from rho1bench.pipeline.launch import find_launch
     from rho1bench.pipeline.stage import RunOptions
     from rho1bench.recipe.loading.load import load_recipe
     from rho1bench.recipe.loading.sweep import Sweep, read_seeds
@@ -138,9 +161,19 @@ def sweep(
         loaded = part_of(loaded, only)
     options = RunOptions(engine.value if engine else None, threads)
     keeping = Keeping(accept_versions, read_adoptions(adopt or ()))
-    _carry_out(
-        loaded, output, scale, options, keeping, plan_only=dry_run, every=every, explain=explain, json_file=json_file
-    )
+    launch = find_launch(nodes, gpus_per_node, launcher)
+    shown = Shown(plan_only=dry_run, every=every, explain=explain, json_file=json_file)
+    _carry_out(loaded, output, scale, options, keeping, launch, shown)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is asked for besides a run, or in its place."""
+
+    plan_only: bool
+    every: bool
+    explain: bool
+    json_file: Path | None
 
 
 def _carry_out(
@@ -149,70 +182,36 @@ def _carry_out(
     scale: Scale,
     options: RunOptions,
     keeping: Keeping,
-    *,
-    plan_only: bool,
-    every: bool,
-    explain: bool,
-    json_file: Path | None,
+    launch: Launch,
+    asked: Shown,
 ) -> None:
     """Run a recipe, or print its plan or why which stages would run."""
     from rho1bench.errors import RunError
+    from rho1bench.pipeline.launch import leave_ranks_to_stages
     from rho1bench.pipeline.runner import run_recipe
+    from rho1bench.pipeline.stopping import stops_on_signals
     from rho1bench.plan.preflight import check_machine, obstacles
     from rho1bench.recipe.smoke import smoke
 
-    if json_file is not None and plan_only == explain:
+    if asked.json_file is not None and asked.plan_only == asked.explain:
         raise RunError("--json goes with one of --dry-run and --explain; a run writes summary.json into its folder.")
 
     if scale is Scale.smoke:
-        loaded = smoke(loaded)
+        loaded = smoke(loaded, launch.processes)
     folder = output or Path("runs") / (loaded.name if scale is Scale.full else f"{loaded.name}.smoke")
     shown = console()
-    if explain:
-        print_explanation(loaded, folder, shown, json_file)
-    if plan_only:
-        print_dry_run(loaded, folder, shown, every, json_file)
-        for line in obstacles(loaded, folder, options.engine):
+    if asked.explain:
+        print_explanation(loaded, folder, shown, asked.json_file)
+    if asked.plan_only:
+        print_dry_run(loaded, folder, shown, asked.every, asked.json_file)
+        for line in obstacles(loaded, folder, options.engine, launch):
             typer.echo(f"would not start: {line}", err=True)
-    if not (explain or plan_only):
-        check_machine(loaded, folder, options.engine)
-        print_result(run_recipe(loaded, folder, options, keeping=keeping), shown)
-
-
-def plan(
-    recipe: RecipeName,
-    gpus: Annotated[int | None, typer.Option(min=1, help="Number of GPUs; default: the recipe's processes.")] = None,
-    gpu: Annotated[
-        str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...", autocompletion=gpu_names)
-    ] = "h100",
-    mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
-    tokens_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
-    ] = None,
-    every: Every = False,
-    resolve: Annotated[
-        bool,
-        typer.Option("--resolve", help="First write NAME.lock.json: the hub's commits, which the recipe is read with."),
-    ] = False,
-    json_file: JsonFile = None,
-) -> None:
-    """Print what a recipe would take: steps, tokens, memory a GPU, disk and GPU hours. Only --resolve asks the hub."""
-    from dataclasses import asdict
-
-    from rho1bench.plan.tables import make_plan, print_plan
-    from rho1bench.recipe.loading.load import load_recipe
-
-    loaded = load_recipe(recipe, overrides or [])
-    if resolve:
-        from rho1bench.plan.revisions import resolve_revisions
-
-        typer.echo(f"wrote {resolve_revisions(loaded, recipe)}", err=True)
-    found = make_plan(loaded, gpu, gpus, mfu, tokens_per_second)
-    totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
-    show(asdict(found) | totals, json_file, lambda: print_plan(found, loaded, console(WIDTH_OF_FILES + 20), every))
+    if not (asked.explain or asked.plan_only):
+        leave_ranks_to_stages()
+        check_machine(loaded, folder, options.engine, launch)
+        with stops_on_signals():
+            result = run_recipe(loaded, folder, options, keeping=keeping, launch=launch)
+        print_result(result, shown)
 
 
 def print_dry_run(recipe: Recipe, folder: Path, shown: Any, every: bool = False, json_file: Path | None = None) -> None:

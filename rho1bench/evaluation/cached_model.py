@@ -62,6 +62,11 @@ class CachedModel:
         self.num_cached = 0
         """Requests that the cache answered."""
 
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that answers."""
+        return self._checkpoint
+
     def _load(self) -> None:
         if not self._loaded:
             self._engine.load(self._checkpoint)

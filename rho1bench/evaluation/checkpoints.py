@@ -50,6 +50,7 @@ class Checkpoint:
         if not self.folder.is_dir():
             raise CheckpointError(f"{self.folder}: no such folder. Expected a checkpoint: {_EXPECTED}.")
         self._check_pickles()
+        self._check_adapter()
         for names in (("config.json",), _WEIGHTS, ("tokenizer.json", "tokenizer.model", "vocab.json")):
             if not any((self.folder / name).is_file() for name in names):
                 raise CheckpointError(
@@ -74,6 +75,15 @@ class Checkpoint:
         known = set(config.get("architectures") or []) <= set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
         if known and "quantization_config" not in config:
             check_weights(self.folder, name=self.source or str(self.folder))
+
+    def _check_adapter(self) -> None:
+        if (self.folder / "adapter_config.json").is_file() and not (self.folder / "config.json").is_file():
+            base = read_object(self.folder / "adapter_config.json").get("base_model_name_or_path")
+            raise CheckpointError(
+                f"{self.folder}: an adapter of {base}, without that model's weights. Merge the two and evaluate the "
+                "result (pip install peft; AutoPeftModelForCausalLM.from_pretrained(ADAPTER).merge_and_unload()"
+                ".save_pretrained(FOLDER), and the tokenizer's save_pretrained)."
+            )
 
     def _check_pickles(self) -> None:
         if any((self.folder / name).is_file() for name in _WEIGHTS):

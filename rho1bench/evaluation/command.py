@@ -24,9 +24,10 @@ from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.make import make_engine
 from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.harness.task_options import TaskOptions
 from rho1bench.evaluation.kept_results import select_settings
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
-from rho1bench.paper.suites import Suite, find_suites, suites_called
+from rho1bench.paper.suites import Suite, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.inputs import check_made_by_stage
 from rho1bench.recipe.texts import text_of
@@ -58,6 +59,9 @@ class EvalOptions:
     max_model_len: int = 4096
     batch_size: int = 256
     data_root: Path | None = None
+    dtype: str | None = None
+    task_options: TaskOptions = field(default_factory=TaskOptions)
+    """Where tasks of one's own lie, and what is changed about tasks."""
     num_threads: int | None = None
     seed: int = field(default=0, kw_only=True)
 
@@ -95,8 +99,8 @@ def evaluate(options: EvalOptions, console: Console | None = None) -> list[Path]
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
     _check_corpora(options, checkpoints)
-    tasks = Tasks()
-    suites = find_suites(_names(options), tasks.groups, tasks.names)
+    tasks = Tasks(options.task_options)
+    suites = tasks.suites(_names(options))
     tasks.load(list(dict.fromkeys(task for suite in suites for task in suite.tasks)))
     with disk_errors(options.output), _folders(options.output, checkpoints):
         _run(options, checkpoints, tasks, suites, progress)
@@ -186,6 +190,7 @@ def _run(
         data_parallel_size=options.data_parallel_size,
         base_url=options.base_url,
         served_model=options.served_model,
+        dtype=options.dtype,
         head_sizes=head_sizes(checkpoint.folder for checkpoint in checkpoints),
     )
     jobs = [_job(checkpoint, suites, options) for checkpoint in checkpoints]

@@ -18,16 +18,18 @@ from rho1bench.evaluation.bits_per_byte import CorpusText, TextUnit, answers_uni
 from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine, Tick, context_length
+from rho1bench.evaluation.harness.chat import ChatTemplate
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, count_requests, run_unit, runs_programs
 from rho1bench.evaluation.harness.lm_eval_types import Doc
 from rho1bench.evaluation.records import (
     UnitRecord,
     checkpoint_record,
     data_sha256,
+    exemplars_sha256,
     sample_rows,
     unit_record,
 )
-from rho1bench.paper.suites import Suite, find_suites, split_work
+from rho1bench.paper.suites import Suite, split_work
 from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
 from rho1bench.recipe.texts import MAX_BLOCKS
@@ -145,14 +147,30 @@ class Evaluator:
         return found
 
     def _fingerprint(self, job: Job, suite: str, tasks: Sequence[str]) -> str:
-        data = {name: data_sha256(task) for name, task in self.tasks.load(tasks).items()}
+        loaded = self.tasks.load(tasks)
+        data = {name: data_sha256(task) for name, task in loaded.items()}
         code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
-        return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code])
+        own = {name: [self.tasks.origin(name), exemplars_sha256(loaded[name])] for name in tasks if self._is_own(name)}
+        more = [own, self._options(job.checkpoint)] if own or self.tasks.options.changed else []
+        return sha256_json([self.identity(job.checkpoint), job.limits[suite], data, code, *more])
+
+    def _is_own(self, task: str) -> bool:
+        return self.tasks.origin(task) is not None
+
+    def _options(self, checkpoint: Checkpoint) -> dict[str, object]:
+        """Return what was changed about the tasks, with the template that makes chats of their prompts."""
+        chat = self._chat(checkpoint)
+        return self.tasks.options.changed | ({"chat_template_sha256": chat.sha256} if chat else {})
+
+    def _chat(self, checkpoint: Checkpoint) -> ChatTemplate | None:
+        return ChatTemplate(checkpoint.folder) if self.tasks.options.chat_template else None
 
     def settings(self, checkpoint: Checkpoint, limit: int | None) -> dict[str, object]:
         """Return what results must share to stand in one ``results.json``."""
         code = code_hash(EvalStage.spec.entry, EvalStage.spec.shipped)
-        return {"limit": limit, **self.identity(checkpoint), "code_sha256": code}
+        options = self._options(checkpoint)
+        found = {"limit": limit, **self.identity(checkpoint), "code_sha256": code}
+        return found | ({"options": options} if options else {})
 
     def identity(self, checkpoint: Checkpoint) -> dict[str, object]:
         """Return what the answers of ``checkpoint`` depend on besides the question."""
@@ -181,7 +199,14 @@ class Evaluator:
         began, computed_before = time.monotonic(), model.num_computed
         tasks = self.tasks.load(unit.tasks)
         benchmarks = self.tasks.benchmarks(unit.tasks)
-        result = run_unit(model, tasks, unit.limit, self._ticker(place, unit.suite))
+        result = run_unit(
+            model,
+            tasks,
+            unit.limit,
+            self._ticker(place, unit.suite),
+            chat=self._chat(model.checkpoint),
+            samples=self.tasks.options.samples,
+        )
         rows = {name: sample_rows(task, name, result) for name, task in tasks.items()}
         for name in tasks:
             write_jsonl(unit.path.parent / f"samples_{name}.jsonl", rows[name])
@@ -225,14 +250,12 @@ class Evaluator:
         others = [path for path in sorted(folder.glob("unit_*.json")) if path not in paths]
         kept = [UnitRecord.model_validate(read_json(path)) for path in others]
         suites = [self.suites[name] for name in job.limits]
-        suites += find_suites([unit.suite for unit in kept], self.tasks.groups, self.tasks.names)
+        suites += self.tasks.suites([unit.suite for unit in kept])
         records = [*kept, *(UnitRecord.model_validate(read_json(path)) for path in paths)]
 
         def samples_sha256(task: str) -> str:
             return sha256_file(folder / f"samples_{task}.jsonl")
 
         texts = finished_texts(folder)
-        record = checkpoint_record(
-            job.checkpoint, suites, records, texts, self.engine, self.tasks.num_rows, samples_sha256
-        )
+        record = checkpoint_record(job.checkpoint, suites, records, texts, self.engine, self.tasks, samples_sha256)
         write_json(folder / "results.json", record)

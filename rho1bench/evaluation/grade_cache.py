@@ -17,6 +17,11 @@ from rho1bench.grading.paper.normal_form import normalise
 _grades: dict[Answer, Grade] = {}
 
 
+def is_graded(doc: Mapping[str, Any]) -> bool:
+    """Tell whether a document is a math problem that the grader knows, whichever task asks it."""
+    return "data_set" in doc and "answer" in doc
+
+
 def answer_to(doc: Mapping[str, Any], completion: str) -> Answer:
     """Return ``completion`` with the gold answer of its document: ``answer``, and ``paper_gold`` where it differs.
 

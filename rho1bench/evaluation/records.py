@@ -14,10 +14,14 @@ from typing import Any
 from rho1bench.comparison.bits_per_byte import TextBits
 from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResult, eval_fingerprint
 from rho1bench.comparison.result_files import SCHEMA, JsonObject, ResultModel, as_json
+from rho1bench.errors import RunError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import Engine, EngineSettings
-from rho1bench.evaluation.harness.lm_eval_tasks import UnitResult
+from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, UnitResult
+from rho1bench.evaluation.harness.own_tasks import folder_sha256
+from rho1bench.evaluation.harness.sampled_answers import SampledAnswers
 from rho1bench.evaluation.harness.task_groups import benchmark_summary
+from rho1bench.evaluation.harness.task_options import TaskOptions
 from rho1bench.grading.verdict import GRADER_VERSION
 from rho1bench.paper.protocol import GREEDY
 from rho1bench.paper.suites import Suite, suite_averages
@@ -43,17 +47,31 @@ _CONFIG_KEYS = ("task", "output_type", "num_fewshot", "generation_kwargs", "repe
 
 
 def primary_metric(task: Any) -> str:
-    """Return the first metric that the task's YAML lists; it is the task's score."""
-    return str(task.get_config("metric_list")[0]["metric"])
+    """Return the first metric that the task's YAML lists, or lm-eval's first one; it is the task's score."""
+    listed = task.get_config("metric_list")
+    return str(listed[0]["metric"] if listed else next(iter(task.aggregation())))
 
 
 def sample_rows(task: Any, name: str, unit: UnitResult) -> list[JsonObject]:
-    """Return one row a document: prompt, completion or log-likelihoods, score, verdicts, how the answer ended."""
-    metric = primary_metric(task)
-    return [
+    """Return one row a document: prompt, completion or log-likelihoods, score, verdicts, how the answer ended.
+
+    Of a task with several filters the first one counts. Raises RunError for a score that is not a number from 0 to 1.
+    """
+    metric, samples = primary_metric(task), unit.results["samples"][name]
+    sampled = unit.sampled.get(name, {})
+    rows = [
         _sample_row(name, metric, sample, unit.answers.get((name, sample["doc_id"]), []))
-        for sample in unit.results["samples"][name]
+        for sample in samples
+        if sample["filter"] == samples[0]["filter"]
     ]
+    return [row | _of_all(sampled[row["doc_id"]], metric) if sampled else row for row in rows]
+
+
+def _of_all(sampled: SampledAnswers, metric: str) -> JsonObject:
+    """Return what a row says where there are several answers: means of the metrics, and all of them."""
+    answers = [{"answer": answer.vote, "score": answer.metrics[metric]} for answer in sampled.answers]
+    means = {name: sampled.mean(name) for name in sampled.answers[0].metrics}
+    return {**means, "score": means[metric], "majority": sampled.majority(metric), "answers": answers}
 
 
 def _sample_row(name: str, metric: str, sample: JsonObject, answers: Sequence[Any]) -> JsonObject:
@@ -63,8 +81,8 @@ def _sample_row(name: str, metric: str, sample: JsonObject, answers: Sequence[An
         "doc": sample["doc"],
         "target": sample["target"],
         "prompt": sample["arguments"][0][0],
-        "score": float(sample[metric]),
-        **{other: float(sample[other]) for other in sample["metrics"]},
+        "score": _number(name, metric, sample),
+        **{other: value for other in sample["metrics"] if (value := _as_number(sample[other])) is not None},
         "doc_hash": sample["doc_hash"],
         "prompt_hash": sample["prompt_hash"],
     }
@@ -83,11 +101,29 @@ def _sample_row(name: str, metric: str, sample: JsonObject, answers: Sequence[An
     return row | {"truncated": truncated}
 
 
-def _verdicts(doc: JsonObject, completion: str) -> JsonObject:
-    if "data_set" not in doc:
-        return {}
-    from rho1bench.evaluation.grade_cache import answer_to, judged
+def _number(task: str, metric: str, sample: JsonObject) -> float:
+    value = sample.get(metric)
+    number = _as_number(value)
+    if number is None or not 0.0 <= number <= 1.0:
+        raise RunError(
+            f"the task {task!r} gives {value!r:.60} as {metric!r} of a document; expected a number from 0 to 1. List "
+            "another metric first."
+        )
+    return number
 
+
+def _as_number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]  # whatever a task's own code gives
+    except (TypeError, ValueError):
+        return None
+
+
+def _verdicts(doc: JsonObject, completion: str) -> JsonObject:
+    from rho1bench.evaluation.grade_cache import answer_to, is_graded, judged
+
+    if not is_graded(doc):
+        return {}
     grade = judged(answer_to(doc, completion))
     return {"pred": grade.pred, "paper": str(grade.paper), "verified": str(grade.verified)}
 
@@ -128,6 +164,11 @@ def data_sha256(task: Any) -> str:
     return sha256_json(list(task.eval_docs))
 
 
+def exemplars_sha256(task: Any) -> str:
+    """Return the hash of the rows from which a task takes its exemplars; of nothing where it shows none."""
+    return sha256_json(list(task.fewshot_docs() or []) if task.get_config("num_fewshot") else [])
+
+
 def _task_summary(task: Any, rows: Sequence[JsonObject]) -> JsonObject:
     summary: JsonObject = {
         "metric": primary_metric(task),
@@ -142,6 +183,10 @@ def _task_summary(task: Any, rows: Sequence[JsonObject]) -> JsonObject:
         "prompts_sha256": sha256_json([row["prompt"] for row in rows]),
         "generation_kwargs": generation_settings(task),
     }
+    if "answers" in rows[0]:
+        k = len(rows[0]["answers"])
+        majority = statistics.fmean(row["majority"] for row in rows)
+        summary["metrics"] = {f"avg@{k}": summary["score"], f"maj@{k}": majority}
     if "paper" in rows[0]:
         summary["verdicts"] = {
             side: dict(sorted(Counter(row[side] for row in rows).items())) for side in ("paper", "verified")
@@ -185,19 +230,19 @@ def checkpoint_record(
     units: Sequence[UnitRecord],
     texts: Mapping[TextKind, Mapping[str, TextBits]],
     engine: Engine,
-    num_rows: Callable[[str], int | None],
+    known: Tasks,
     samples_sha256: Callable[[str], str],
 ) -> JsonObject:
     """Return ``results.json`` of one checkpoint from its finished units and texts.
 
-    ``num_rows`` gives the rows of a task's whole test set, ``samples_sha256`` the hash of a task's file of samples.
+    ``known`` tells the rows of a task's whole test set, ``samples_sha256`` the hash of a task's file of samples.
     """
     merged: JsonObject = {key: {} for key in _MERGED}
     tasks: dict[str, TaskResult] = {}
     for unit in units:
         for key in _MERGED:
             merged[key] |= unit.lm_eval.get(key, {})
-        tasks |= {name: task.model_copy(update={"num_rows": num_rows(name)}) for name, task in unit.tasks.items()}
+        tasks |= {name: task.model_copy(update={"num_rows": known.num_rows(name)}) for name, task in unit.tasks.items()}
     parts = {name: dict(tasks[name]) for name in sorted(tasks)}
     averages = suite_averages(suites, {name: task.score for name, task in tasks.items()})
     results = EvalResults(
@@ -208,7 +253,7 @@ def checkpoint_record(
         tokens=checkpoint.tokens,
         selected_tokens=checkpoint.selected_tokens,
         **about_checkpoint(checkpoint),
-        **about_engine(engine),
+        **about_engine(engine, known.options),
         limits={unit.suite: unit.limit for unit in units},
         suites={
             suite.name: SuiteResult.model_validate(averages[suite.name] | {"metrics": suite_metrics(suite, tasks)})
@@ -237,14 +282,20 @@ def about_checkpoint(checkpoint: Checkpoint) -> JsonObject:
     }
 
 
-def about_engine(engine: Engine) -> JsonObject:
-    """Return what a record says of the engine, the decoding and the grader."""
+def about_engine(engine: Engine, options: TaskOptions) -> JsonObject:
+    """Return what a record says of the engine, of what was changed about tasks, the decoding and the grader."""
+    where = options.include_path
     return {
         "engine": engine.name,
         "engine_version": engine.version,
         "dtype": engine.dtype,
         "device": device(),
-        "engine_settings": _engine_settings(engine.settings),
+        "engine_settings": {
+            **_engine_settings(engine.settings),
+            **({} if engine.settings.dtype is None else {"dtype": engine.settings.dtype}),
+            **options.changed,
+            **({} if where is None else {"include_path": where.resolve().name, "tasks_sha256": folder_sha256(where)}),
+        },
         "decoding": GREEDY,
         "grader": GRADER_VERSION,
         "grader_sha256": grader_sha256(),

@@ -14,8 +14,8 @@ from rho1bench.evaluation.engines import EngineSettings
 from rho1bench.evaluation.engines.make import make_engine
 from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
+from rho1bench.evaluation.harness.task_options import TaskOptions
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
-from rho1bench.paper.suites import find_suites
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import EvalStage
 from rho1bench.recipe.texts import text_of
@@ -24,10 +24,10 @@ from rho1bench.recipe.texts import text_of
 def run(context: StageContext) -> None:
     """Evaluate every checkpoint that the recipe names; raises EngineError, CheckpointError or RunError."""
     stage = context.config(EvalStage)
-    tasks = Tasks()
+    tasks = Tasks(task_options(stage))
     jobs = plan_jobs(stage, context.inputs)
     names = list(dict.fromkeys(name for job in jobs for name in job.limits))
-    suites = {suite.name: suite for suite in find_suites(names, tasks.groups, tasks.names)}
+    suites = {suite.name: suite for suite in tasks.suites(names)}
     for job in jobs:
         job.checkpoint.check()
         check_tokenizer(job.checkpoint)
@@ -38,6 +38,13 @@ def run(context: StageContext) -> None:
         Evaluator(context.folder, tasks, suites, engine, stage.max_model_len, context.progress).run(jobs)
     finally:
         engine.close()
+
+
+def task_options(stage: EvalStage) -> TaskOptions:
+    """Return what a recipe changes about tasks."""
+    settings = stage.task_options
+    where = settings.include_path
+    return TaskOptions(**settings.model_dump() | {"include_path": None if where is None else Path(where)})
 
 
 def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
@@ -67,5 +74,6 @@ def _settings(context: StageContext, stage: EvalStage, heads: tuple[int, ...]) -
         log=context.folder / "engine.log",
         num_threads=context.options.num_threads,
         seed=context.seed,
+        dtype=stage.dtype,
         head_sizes=heads,
     )

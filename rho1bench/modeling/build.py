@@ -17,6 +17,7 @@ from rho1bench.corpus import tokenizer as tokenizers
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
 from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
+from rho1bench.modeling.distributed import num_processes
 from rho1bench.modeling.library_internals import attention_implementation, layer_classes
 from rho1bench.modeling.sliding_window import drop_covering_window
 from rho1bench.pipeline.stage import StageContext, derive_seed
@@ -168,7 +169,7 @@ def check_packages(stage: TrainStage) -> None:
         if not any(importlib.util.find_spec(package) for package in _LOGGER_PACKAGES[logger]):
             install = "pip install 'rho1bench[tensorboard]'" if logger == "tensorboard" else f"pip install {logger}"
             raise MissingPackageError(logger, f"stage {stage.name!r}, `loggers: [{logger}]`,", install)
-    if stage.distributed is not None and stage.distributed.strategy == "deepspeed":
+    if stage.distributed is not None and stage.distributed.strategy == "deepspeed" and num_processes() > 1:
         _need(stage, "deepspeed", "`distributed.strategy: deepspeed`", "pip install deepspeed")
     if stage.attention == "flash_attention_2":
         install = "pip install flash-attn --no-build-isolation"

@@ -63,6 +63,15 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
+def any_rank(here: bool, device: torch.device) -> bool:
+    """Return whether it is so in any rank; every rank has to ask, each with its ``device``."""
+    if not in_group():
+        return here
+    found = torch.tensor(int(here), device=device)
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return bool(found)
+
+
 _PATIENCE = timedelta(days=7)
 """How long a process that has done its share waits for the others."""
 

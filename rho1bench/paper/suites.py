@@ -6,10 +6,13 @@ A suite may share tasks with another (the general suite counts the two math scor
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from rho1bench.errors import RunError
 from rho1bench.system.paths import tasks_dir
@@ -36,6 +39,9 @@ SHORT_NAMES: Mapping[str, tuple[str, ...]] = {
     "all": ("rho1_math9", "rho1_tir7", "rho1_general15"),
 }
 """What ``rho1bench eval --suite`` calls the suites of the paper's tables."""
+
+
+_NAMED = re.compile(r"""^(?:task|group):[ \t]+["']?([\w.-]+)["']?[ \t]*$""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,33 @@ def suites_called(names: Sequence[str]) -> list[str]:
 @cache
 def shipped_names() -> frozenset[str]:
     """Return every name that :func:`find_suites` finds among what ships; lm-eval is not asked, which takes seconds."""
-    named = re.compile(r"^(?:task|group):[ \t]+([\w.-]+)[ \t]*$", re.MULTILINE)
-    files = sorted(tasks_dir().rglob("*.yaml"))
-    return frozenset(SUITES).union(*(named.findall(path.read_text(encoding="utf-8")) for path in files))
+    return frozenset(SUITES).union(yaml_names(tasks_dir()))
+
+
+def yaml_names(folder: Path) -> dict[str, Path]:
+    """Return the tasks and groups that the YAMLs of a folder name, each with its file; lm-eval is not asked."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        for name in _NAMED.findall(path.read_text(encoding="utf-8", errors="replace")):
+            found.setdefault(name, path)
+    return found
+
+
+@cache
+def lm_eval_file(name: str) -> Path | None:
+    """Return the YAML of lm-eval's own task or group ``name``; None where it has none.
+
+    lm-eval itself is not asked: it would parse all of its 14,000 files first.
+    """
+    spec = find_spec("lm_eval")
+    places = spec.submodule_search_locations if spec is not None else None
+    for folder, _, files in os.walk(Path(places[0]) / "tasks" if places else ""):
+        for file in files:
+            path = Path(folder, file)
+            content = path.read_bytes() if file.endswith(".yaml") else b""
+            if name.encode() in content and name in _NAMED.findall(content.decode("utf-8", errors="replace")):
+                return path
+    return None
 
 
 def suite_averages(suites: Iterable[Suite], scores: Mapping[str, float]) -> dict[str, dict[str, object]]:

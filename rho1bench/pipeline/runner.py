@@ -11,22 +11,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 from rich.console import Console
 
 from rho1bench.errors import RunError
+from rho1bench.pipeline import stopping
 from rho1bench.pipeline.adoption import Keeping, Place, settle
 from rho1bench.pipeline.decision import Decision, decide
 from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.inputs import InputChecks
+from rho1bench.pipeline.launch import Launch
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.publishing import StageOutcome, publish, withdraw
 from rho1bench.pipeline.set_aside import set_aside
 from rho1bench.pipeline.stage import RunOptions, StageContext
-from rho1bench.pipeline.stage_children import Children, run_all
+from rho1bench.pipeline.stage_children import Children, clear_launch, run_all
 from rho1bench.recipe import Recipe, StageBase, references
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
 from rho1bench.recipe.texts import stages_read
@@ -35,6 +38,7 @@ from rho1bench.system.files import remove_temporaries, write_text
 from rho1bench.system.packages import load, missing_packages
 from rho1bench.system.progress import Board, Progress
 
+CHECK_NODES = "rho1bench.modeling.launch_check:run"
 SUMMARISE_SEEDS = "rho1bench.comparison.seeds:summarise"
 
 
@@ -57,12 +61,14 @@ def run_recipe(
     options: RunOptions | None = None,
     console: Console | None = None,
     keeping: Keeping | None = None,
+    launch: Launch | None = None,
 ) -> RunResult:
     """Carry out ``recipe`` in the folder ``output``; does only what is not done yet, and deletes no result.
 
-    Raises ``RunError`` if another run holds the folder, it belongs to another recipe, it cannot be written or its disk
-    is full, if results are there of other versions of packages, or one that is to be adopted does not fit; stages raise
-    their own ``UserError``.
+    ``launch`` says in how many processes stages run that work in ranks; default: in one. Raises ``RunError`` if
+    another run holds the folder, it belongs to another recipe, it cannot be written or its disk is full, if results are
+    there of other versions of packages, or one that is to be adopted does not fit; ``Stopped`` if a signal asked for
+    it; stages raise their own ``UserError``.
     """
     console = console or Console(stderr=True)
     options, keeping = options or RunOptions(), keeping or Keeping()
@@ -73,9 +79,24 @@ def run_recipe(
         _settle(recipe, output, keeping, console)
         is_new = _claim(recipe, output, before)
         if recipe.seeds:
-            return _run_seeds(recipe, output, options, console, is_new)
-        with Children() as children:
+            return _run_seeds(recipe, output, options, console, is_new, launch)
+        with Children(launch) as children:
+            _check_nodes(recipe, output, options, console, children)
             return _run_stages(recipe, output, options, console, children)
+
+
+def _check_nodes(recipe: Recipe, output: Path, options: RunOptions, console: Console, children: Children) -> None:
+    """Start all ranks once if nodes other than this one have work to do, before the stages ahead of them run."""
+    if children.launch.nodes == 1:
+        return
+    waiting = (stage for stage, decision in preview(recipe, output) if decision.action != "skip")
+    stage = next(filter(children.launch.starts_ranks, waiting), None)
+    if stage is None:
+        return
+    context = _context(recipe, stage, output, options, Progress("nodes", board=Board(console)))
+    with TemporaryDirectory(prefix=".nodes-", dir=output) as folder:
+        check = partial(children.run_stage, replace(context, folder=Path(folder)), CHECK_NODES)
+        run_all([check], children, 1)
 
 
 def preview(recipe: Recipe, output: Path) -> Iterator[tuple[StageBase, Decision]]:
@@ -112,14 +133,17 @@ def _settle(recipe: Recipe, output: Path, keeping: Keeping, console: Console) ->
         withdraw(run)
 
 
-def _run_seeds(recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool) -> RunResult:
+def _run_seeds(
+    recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool, launch: Launch | None
+) -> RunResult:
     result = RunResult(output)
     for seed in recipe.seeds:
         one, folder = one_seed(recipe, output, seed)
         console.print(f"seed {seed}", style="bold")
         if any(decision.action != "skip" for _, decision in preview(one, folder)):
             withdraw(output)
-        done = run_recipe(one, folder, options, console, Keeping(accept_versions=True))  # they have been asked about
+        asked = Keeping(accept_versions=True)  # about all seeds, before
+        done = run_recipe(one, folder, options, console, asked, launch)
         result.stages += [replace(stage, name=f"seed-{seed}/{stage.name}") for stage in done.stages]
     if result.changed or is_new or not (output / "summary.json").exists():
         load(SUMMARISE_SEEDS)(output, list(recipe.seeds), list(recipe.tuning_seeds))
@@ -155,6 +179,7 @@ def _run_stages(recipe: Recipe, output: Path, options: RunOptions, console: Cons
     checks = InputChecks(recipe, output / "stages")
     names = [stage.name for stage in recipe.stages]
     for group in groups(recipe):
+        stopping.stop_if_asked()
         jobs: list[_Job] = []
         board = Board(console)
         for stage in group:
@@ -207,7 +232,7 @@ def _refuse_link(job: _Job) -> None:
 
 def _run_jobs(jobs: list[_Job], at_a_time: int, children: Children) -> dict[str, float]:
     """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
-    if len(jobs) == 1 and jobs[0].context.stage.ranks() is None:
+    if len(jobs) == 1 and not children.launch.starts_ranks(jobs[0].context.stage):
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
         seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children, at_a_time)
@@ -221,6 +246,7 @@ def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:
     _say(context.progress.console, f"{job.title}: {_word(job.decision, old)}")
     context.folder.mkdir(parents=True, exist_ok=True)
     remove_temporaries(context.folder)
+    clear_launch(context.folder)
     attempt = Attempt(context.folder, job.fingerprint)
     try:
         with attempt.running(), missing_packages(f"the stage {stage.name!r}"):

@@ -1,16 +1,17 @@
 """Runs stages in child processes: stages that do not need each other side by side, or one stage in several ranks.
 
 The runner's second way of carrying out a stage: CLM and SLM of one recipe, say, on two CPU cores, or one training stage
-on eight GPUs (``torchrun``). A child gets its job as one line of JSON and answers with JSON lines (``stage_process``).
+on 4 x 8 GPUs (``torchrun``). A child gets its job as one line of JSON and answers with JSON lines (``stage_process``).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -22,22 +23,33 @@ from types import TracebackType
 from typing import Any
 
 from rho1bench import errors
+from rho1bench.pipeline import stopping
+from rho1bench.pipeline.agents import Agents
+from rho1bench.pipeline.launch import Launch
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.pipeline.stage_forks import StageForks, may_fork
-from rho1bench.pipeline.torchrun import launch_command, launch_failure
-from rho1bench.recipe import Distributed
+from rho1bench.pipeline.stage_process import ASK_TO_STOP
+from rho1bench.pipeline.torchrun import agent_commands, launch_failure, with_own_gpus
+from rho1bench.recipe import PretrainedModel, StageBase
+from rho1bench.system.files import write_text
+from rho1bench.system.hub import find_model
 from rho1bench.system.progress import Progress
 
-_Outcome = tuple[Exception | None, int | None]
-"""The user error that a child reported, and its exit code (``None``: not told by itself)."""
+LAUNCH_FOLDER = "launch"
+"""Where a stage's folder holds the job of its ranks and the logs of their agents, until they have ended well."""
+_Outcome = tuple[BaseException | None, int | None]
+"""The user error, or the stop, that a child reported, and its exit code (``None``: not told by itself)."""
 
 
 class Children:
     """The child processes of one run. As a context manager it leaves none behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, launch: Launch | None = None) -> None:
+        self.launch = launch or Launch()
         self._forks = StageForks()
         self._stops: list[Callable[[], None]] = []
+        self._wishes: list[Callable[[], None]] = []
+        """How each child learns that it is to save and end."""
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -53,12 +65,12 @@ class Children:
     def run_stage(self, context: StageContext, target: str) -> None:
         """Run the stage function ``target`` (``"module:function"``) on ``context`` in a child and wait for it.
 
-        A stage with ``distributed:`` runs in several. Raises the ``UserError`` that a child raised, ``RunError`` if a
-        signal ended a rank, ``RuntimeError`` for what failed in another way.
+        A stage that works in ranks runs in all of the launch's. Raises the ``UserError`` that a child raised,
+        ``Stopped`` if it was asked to stop, ``RunError`` if a signal ended a rank, ``RuntimeError`` for what failed in
+        another way.
         """
-        distributed = context.stage.ranks()
-        if distributed is not None:
-            self._run_ranks(context, target, distributed)
+        if self.launch.starts_ranks(context.stage):
+            self._run_ranks(context, target)
             return
         failure, code = (self._fork if may_fork() else self._run)(context, target)
         if failure is not None:
@@ -81,6 +93,7 @@ class Children:
             with suppress(OSError, ValueError):  # stopped, or nobody reads: the outcome says so
                 while line:
                     line = line[job.write(line) :]
+            self._can_be_asked(partial(_write_wish, job))
             return _relay(events, context.progress)
 
     def _run(self, context: StageContext, target: str) -> _Outcome:
@@ -93,28 +106,41 @@ class Children:
             assert process.stdin is not None
             process.stdin.write(_job(context, target, writing) + "\n")
             process.stdin.flush()
+            self._can_be_asked(partial(_write_wish, process.stdin))
             failure, _ = _relay(events, context.progress)
             code = process.wait()
             process.stdin.close()
         return failure, code
 
-    def _run_ranks(self, context: StageContext, target: str, distributed: Distributed) -> None:
-        with tempfile.TemporaryDirectory(prefix="rho1bench-") as folder:
-            job, log = Path(folder) / "job.json", Path(folder) / "log.txt"
-            job.write_text(_job(context, target, None), encoding="utf-8")
-            command = launch_command(context.stage.name, distributed, job)
-            with log.open("w") as stderr:
-                process = self._start(command, stdout=subprocess.PIPE, stderr=stderr)
-                assert process.stdout is not None
-                assert process.stdin is not None
-                with process.stdout:
-                    failure, _ = _relay(process.stdout, context.progress)
-                code = process.wait()
-                process.stdin.close()
-            if failure is not None:
-                raise failure
-            if code != 0:
-                raise launch_failure(context.stage.name, log.read_text(errors="replace"))
+    def _run_ranks(self, context: StageContext, target: str) -> None:
+        clear_launch(context.folder)
+        folder = context.folder.absolute() / LAUNCH_FOLDER
+        folder.mkdir(parents=True)
+        fetch_models(context.stage)
+        job, nonce = folder / "job.json", secrets.token_hex(8)
+        write_text(job, _job(context, target, None, nonce))
+        commands = with_own_gpus(self.launch, agent_commands(self.launch, job, nonce))
+        with self._starting():
+            agents = Agents(commands, folder)
+            self._stops.append(agents.stop)
+        self._can_be_asked(agents.ask_to_stop)
+        failure, _ = _relay(agents.lines(), context.progress)
+        if failure is not None:
+            raise failure
+        if any(ending.code != 0 for ending in agents.endings):
+            stopping.stop_if_asked()
+            raise launch_failure(context.stage.name, agents.endings)
+        clear_launch(context.folder)
+
+    def ask_to_stop(self) -> None:
+        """Let every child leave a resume point and end; takes no lock, since a handler of signals calls it."""
+        for wish in tuple(self._wishes):
+            wish()
+
+    def _can_be_asked(self, wish: Callable[[], None]) -> None:
+        self._wishes.append(wish)
+        if stopping.is_asked():
+            wish()
 
     def stop(self) -> None:
         """End every child; the stages go on from their resume points when the run is started again."""
@@ -126,6 +152,7 @@ class Children:
     @contextmanager
     def _starting(self) -> Iterator[None]:
         with self._lock:
+            stopping.stop_if_asked()
             if self._stopped:
                 raise errors.RunError("stopped before the stage began")
             yield
@@ -140,16 +167,39 @@ class Children:
 def _kill(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.kill()
-        if process.stdin is not None:
-            process.stdin.close()  # ranks are grandchildren, and end by this
+
+
+def _write_wish(pipe: Any) -> None:
+    with suppress(OSError, ValueError):  # the child has ended
+        os.write(pipe.fileno(), ASK_TO_STOP)
+
+
+def clear_launch(folder: Path) -> None:
+    """Remove what the last launch of ranks has left in the folder of a stage."""
+    shutil.rmtree(folder / LAUNCH_FOLDER, ignore_errors=True)
+
+
+def fetch_models(stage: StageBase) -> None:
+    """Fetch what a stage reads from the hub here, once, so that its ranks find it in the cache.
+
+    Raises CheckpointError for a model that cannot be had.
+    """
+    for _, value in stage:
+        if isinstance(value, PretrainedModel):
+            find_model(value.pretrained, value.revision)
 
 
 def run_all(tasks: Sequence[Callable[[], Any]], children: Children, at_a_time: int) -> list[Any]:
-    """Call ``tasks`` in threads, some at a time; return their results in order. The first failure stops them all."""
-    with ThreadPoolExecutor(max_workers=at_a_time) as pool:
+    """Call ``tasks`` in threads, some at a time; return their results in order. The first failure stops them all.
+
+    After a wish to stop all may save first.
+    """
+    with ThreadPoolExecutor(max_workers=at_a_time) as pool, stopping.passing_on(children.ask_to_stop):
         futures = [pool.submit(task) for task in tasks]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            if stopping.is_asked():
+                done, _ = wait(futures)
             failed = next((future for future in futures if future in done and future.exception()), None)
             if failed is not None:
                 failed.result()
@@ -160,15 +210,17 @@ def run_all(tasks: Sequence[Callable[[], Any]], children: Children, at_a_time: i
         return [future.result() for future in futures]
 
 
-def _job(context: StageContext, target: str, events: int | None) -> str:
+def _job(context: StageContext, target: str, events: int | None, nonce: str | None = None) -> str:
     return json.dumps(
         {
             "target": target,
             "events": events,
+            "nonce": nonce,
+            "cwd": str(Path.cwd()),
             "recipe": context.recipe.model_dump(mode="json"),
             "stage": context.stage.name,
-            "folder": str(context.folder),
-            "inputs": {name: str(path) for name, path in context.inputs.items()},
+            "folder": str(context.folder.absolute()),
+            "inputs": {name: str(path.absolute()) for name, path in context.inputs.items()},
             "seed": context.seed,
             "options": asdict(context.options),
         }
@@ -177,7 +229,7 @@ def _job(context: StageContext, target: str, events: int | None) -> str:
 
 def _relay(events: Iterable[str], progress: Progress) -> _Outcome:
     """Show the children's progress until their pipe closes; return the first user error, and the exit code if told."""
-    failure: Exception | None = None
+    failure: BaseException | None = None
     code: int | None = None
     for line in events:
         if not line.startswith("{"):
@@ -186,6 +238,8 @@ def _relay(events: Iterable[str], progress: Progress) -> _Outcome:
         name, arguments = event["event"], event["arguments"]
         if name == "error":
             failure = failure or _user_error(event["type"], arguments[0])
+        elif name == "stopped":
+            failure = failure or errors.Stopped()
         elif name == "exit":
             code = arguments[0]
         elif name == "update":

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 
 from rho1bench.errors import RunError
+from rho1bench.pipeline.launch import Launch
+from rho1bench.plan.launched import unfit_batches
 from rho1bench.plan.memory import Memory, scoring_memory, training_memory
 from rho1bench.recipe import CorpusStage, PretrainedModel, PretrainStage, Recipe, ScoreStage, StageBase, TrainStage
 from rho1bench.sizing.flops import FORWARD, gpu_seconds, mfu
@@ -14,7 +16,6 @@ from rho1bench.sizing.gpus import GPU
 from rho1bench.sizing.shapes import ModelShape
 
 DEFAULT_MFU = 0.4
-DEFAULT_GPUS = 1
 HOUR = 3600.0
 BYTES_PER_RESUMED_WEIGHT = 12
 """Of a resume point: float32 weights and AdamW's two moments."""
@@ -64,12 +65,6 @@ class RunPlan:
     def disk(self) -> int:
         """Bytes of all stages whose bytes are known."""
         return sum(stage.disk or 0 for stage in self.stages)
-
-
-def processes_of(recipe: Recipe) -> int:
-    """Return the largest number of processes that a stage of ``recipe`` asks for."""
-    launches = [ranks for stage in recipe.stages if (ranks := stage.ranks()) is not None]
-    return max((ranks.num_processes for ranks in launches if ranks.num_processes is not None), default=DEFAULT_GPUS)
 
 
 def make_machine(
@@ -133,13 +128,13 @@ def _plan_scoring(stage: ScoreStage, recipe: Recipe, machine: Machine) -> StageP
         plan,
         weights=shape.num_parameters,
         memory=scoring_memory(shape, stage.precision, stage.batch_size * corpus.block_size),
-        hours=seconds / machine.num_gpus / HOUR,
+        hours=seconds / gpus_of(stage, machine) / HOUR,
     )
 
 
-def gpus_of(stage: TrainStage, machine: Machine) -> int:
-    """Return how many GPUs a stage uses: all of them where it is distributed, else one."""
-    return machine.num_gpus if stage.distributed is not None else 1
+def gpus_of(stage: StageBase, machine: Machine) -> int:
+    """Return how many GPUs a stage uses: all of them where it works in ranks, else one."""
+    return machine.num_gpus if stage.in_ranks else 1
 
 
 def reference_shape(recipe: Recipe, reference: str | PretrainedModel | None) -> ModelShape | None:
@@ -170,13 +165,8 @@ def _notes(recipe: Recipe, machine: Machine, plans: list[StagePlan]) -> Iterator
                 f"{stage.name}: {plan.memory.total / 1e9:.0f} GB do not fit {machine.gpu.title} ({memory / 1e9:.0f} GB)"
                 f"{remedy(stage, plan.memory, machine)}"
             )
-    for trained in recipe.stages_of(TrainStage):
-        micro = trained.micro_batch_size or max(trained.batch_size // machine.num_gpus, 1)
-        if trained.distributed is not None and trained.batch_size % (micro * machine.num_gpus):
-            yield (
-                f"{trained.name}: batch_size {trained.batch_size} is no multiple of {machine.num_gpus} GPUs x "
-                f"micro_batch_size {micro}; it would not start"
-            )
+    for name, words in unfit_batches(recipe, Launch(1, machine.num_gpus)):
+        yield f"{name}: it would not start; its batch_size {words}"
     for name in _unknown_models(recipe):
         yield (
             f"{name}: its shape is not known offline. Name a folder that holds its config.json in `pretrained`, or "

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from rho1bench.errors import RunError
 from rho1bench.install import installed_version
+from rho1bench.pipeline.launch import Launch
 from rho1bench.pipeline.runner import preview, runs_of
+from rho1bench.pipeline.torchrun import missing_gpus
 from rho1bench.plan.estimate import BYTES_PER_RESUMED_WEIGHT
+from rho1bench.plan.launched import unfit_batches
 from rho1bench.recipe import CorpusStage, EvalStage, PackageSource, Recipe, StageBase, TokenizerStage, TrainStage
 from rho1bench.sizing.attention_heads import VLLM_CPU_HEAD_SIZES, has_vllm, unserved_head_size
 from rho1bench.system.disk_errors import free_megabytes
@@ -21,9 +24,12 @@ from rho1bench.system.disk_errors import free_megabytes
 MEGABYTE = 1_000_000
 
 
-def check_machine(recipe: Recipe, folder: Path, engine: str | None = None) -> None:
-    """Raise RunError with all that would stop a run of ``recipe`` in ``folder``; ``engine`` replaces the recipe's."""
-    problems = list(obstacles(recipe, folder, engine))
+def check_machine(recipe: Recipe, folder: Path, engine: str | None = None, launch: Launch | None = None) -> None:
+    """Raise RunError with all that would stop a run of ``recipe`` in ``folder``.
+
+    ``engine`` replaces the recipe's; ``launch`` are the processes of the run, by default one.
+    """
+    problems = list(obstacles(recipe, folder, engine, launch))
     if problems:
         count = "1 obstacle" if len(problems) == 1 else f"{len(problems)} obstacles"
         raise RunError(
@@ -31,22 +37,28 @@ def check_machine(recipe: Recipe, folder: Path, engine: str | None = None) -> No
         )
 
 
-def obstacles(recipe: Recipe, folder: Path, engine: str | None = None) -> Iterator[str]:
+def obstacles(recipe: Recipe, folder: Path, engine: str | None = None, launch: Launch | None = None) -> Iterator[str]:
     """Yield what would stop a run, each with its place in the recipe and a way out."""
+    launch = launch or Launch()
+    if launch.processes > 1 and (too_few := missing_gpus(launch)):
+        yield too_few
+    for name, words in unfit_batches(recipe, launch):
+        yield f"stages.{name}.batch_size: {words}"
     for stage in recipe.stages:
-        yield from _missing_packages(stage)
+        yield from _missing_packages(stage, launch)
         if isinstance(stage, EvalStage):
             yield from _unfit_engine(stage, recipe, engine)
     yield from _full_disk(recipe, folder)
 
 
-def _missing_packages(stage: StageBase) -> Iterator[str]:
+def _missing_packages(stage: StageBase, launch: Launch) -> Iterator[str]:
     wanted: list[tuple[str, str]] = []
     if isinstance(stage, TrainStage):
         wanted += [(f"loggers.{place}", name) for place, name in enumerate(stage.loggers)]
         if stage.attention == "flash_attention_2":
             wanted.append(("attention", "flash_attn"))
-        if stage.distributed is not None and stage.distributed.strategy == "deepspeed":
+        strategy = stage.distributed.strategy if stage.distributed is not None else None
+        if strategy == "deepspeed" and launch.starts_ranks(stage):
             wanted.append(("distributed.strategy", "deepspeed"))
     for key, module in wanted:
         if not is_importable(module):

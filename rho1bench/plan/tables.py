@@ -11,7 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rho1bench.plan.estimate import Machine, RunPlan, StagePlan, make_machine, plan_run, processes_of
+from rho1bench.pipeline.launch import Launch
+from rho1bench.plan.estimate import Machine, RunPlan, StagePlan, make_machine, plan_run
+from rho1bench.plan.launched import command_line, starts
 from rho1bench.recipe import Recipe
 from rho1bench.sizing.gpus import find_gpu
 
@@ -34,13 +36,12 @@ COLUMNS = (
 def make_plan(
     recipe: Recipe,
     gpu: str,
-    num_gpus: int | None = None,
+    num_gpus: int = 1,
     share: float | None = None,
     tokens_per_second: float | None = None,
 ) -> RunPlan:
     """Return the plan of ``recipe``; raises RunError for an unknown GPU or contradictory options."""
-    number = num_gpus or processes_of(recipe)
-    return plan_run(recipe, make_machine(recipe, find_gpu(gpu), number, share, tokens_per_second))
+    return plan_run(recipe, make_machine(recipe, find_gpu(gpu), num_gpus, share, tokens_per_second))
 
 
 def print_plan(plan: RunPlan, recipe: Recipe, console: Console, every: bool = False) -> None:
@@ -48,6 +49,22 @@ def print_plan(plan: RunPlan, recipe: Recipe, console: Console, every: bool = Fa
     console.print(table_of(plan if every else with_variants_together(plan, recipe)))
     for line in explanations(plan):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def print_starts(recipe: Recipe, launch: Launch, console: Console, every: bool = False) -> None:
+    """Print what ``rho1bench run`` starts for each stage, and by which command."""
+    title = f"what `rho1bench run {recipe.name} {launch.options}` starts"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    table.add_column("processes", justify="right", no_wrap=True)
+    table.add_column("each of them")
+    rows = starts(recipe, launch, every)
+    for start in rows:
+        table.add_row(start.stage, str(start.processes), start.how)
+    console.print(table)
+    if any(start.processes > 1 for start in rows):
+        lines = f"each stage in {launch.processes} processes, by the runner on the first node:\n{command_line(launch)}"
+        console.print(lines, markup=False, highlight=False, soft_wrap=True)
 
 
 def with_variants_together(plan: RunPlan, recipe: Recipe) -> RunPlan:

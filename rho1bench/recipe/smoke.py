@@ -52,17 +52,34 @@ FAR = 1000
 """Documents of the mini world between two sources, so that corpora share none."""
 
 
-def smoke(recipe: Recipe) -> Recipe:
-    """Return ``recipe`` at smoke scale; the same recipe gives the same result, and a smoke recipe gives itself."""
+def smoke(recipe: Recipe, processes: int = 1) -> Recipe:
+    """Return ``recipe`` at smoke scale; the same recipe gives the same result, and a smoke recipe gives itself.
+
+    In more than two ``processes`` batches have a block for each.
+    """
     if recipe.scale == "smoke":
         return recipe
-    stages = [part for place, stage in enumerate(recipe.stages) for part in smaller(stage, recipe, place)]
+    small_stages = [part for place, stage in enumerate(recipe.stages) for part in smaller(stage, recipe, place)]
+    stages = [_for_processes(part, processes) for part in small_stages] if processes > BATCH_SIZE else small_stages
     counted = [seed for seed in recipe.seeds if seed not in recipe.tuning_seeds]
     seeds = [*recipe.tuning_seeds[: NUM_SEEDS - 1], *counted][:NUM_SEEDS] if counted else []
     tuning = [seed for seed in recipe.tuning_seeds if seed in seeds]
     small = {"scale": "smoke", "jobs": 1, "seeds": seeds, "tuning_seeds": tuning, "stages": stages}
     words = {"description": f"smoke scale, numbers mean nothing: {recipe.description}"}
     return Recipe.model_validate(recipe.model_dump() | small | words)
+
+
+def _for_processes(part: Json, processes: int) -> Json:
+    """Return a stage with a block for each of many processes in a batch, and so many more documents."""
+    times = -(-processes // BATCH_SIZE)
+    if part["kind"] in ("pretrain", "sft"):
+        part = part | {"batch_size": processes}
+    if part["kind"] in ("corpus", "sft"):
+        sources = [source | {"num_documents": source["num_documents"] * times} for source in part["sources"]]
+        part = part | {"sources": sources}
+    if part["kind"] == "corpus" and part["num_blocks"] is not None:
+        part = part | {"num_blocks": part["num_blocks"] * times}
+    return part
 
 
 @singledispatch
@@ -127,7 +144,7 @@ def _training(stage: TrainStage) -> Json:
         "num_threads": 1,
         "loader_workers": 0,
     }
-    small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False, "distributed": None}
+    small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False}
     small |= {"kept_logits_gib": None, "gradient_filter": None}
     small |= {"loggers": [], "trust_remote_code": False}
     return small | {key: _in_small_sets(selection) for key, selection in selections(stage)}

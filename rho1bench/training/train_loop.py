@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from rho1bench.errors import Stopped
 from rho1bench.modeling.build import check_packages, prepare_loggers
 from rho1bench.modeling.distributed import is_main, num_processes
 from rho1bench.modeling.weights import save_model
+from rho1bench.pipeline import stopping
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TrainStage
 from rho1bench.system.files import write_json
 from rho1bench.training.callbacks import StageCallback, cut_rows
+from rho1bench.training.save_on_stop import SaveOnStop
 from rho1bench.training.trainer_args import quiet_libraries, training_arguments
 from rho1bench.training.trainers.resume_points import check_resume_point, latest_resume_point, read_stage_state
 from rho1bench.training.tuned_rate import learning_rate
@@ -55,7 +58,10 @@ def make_arguments(kind: type[A], context: StageContext, **more: Any) -> A:
 
 
 def train_and_save(context: StageContext, callback: StageCallback, tokenizer_folder: Path) -> None:
-    """Train from the newest resume point, or from the start, and leave the finished stage."""
+    """Train from the newest resume point, or from the start, and leave the finished stage.
+
+    Raises Stopped, with a resume point left behind, where the run was asked to stop.
+    """
     folder, trainer = context.folder, callback.trainer
     point = latest_resume_point(folder / "trainer")
     step = None
@@ -70,10 +76,15 @@ def train_and_save(context: StageContext, callback: StageCallback, tokenizer_fol
             cut_rows(folder / name, step)
     trainer.stage_state = lambda: {"step": trainer.state.global_step, **callback.state()}
     trainer.add_callback(callback)
-    try:
-        trainer.train(resume_from_checkpoint=None if point is None else str(point))
-    finally:
-        trainer.finish_saving()
+    stop = SaveOnStop()
+    trainer.add_callback(stop)
+    with stopping.saving_first():
+        try:
+            trainer.train(resume_from_checkpoint=None if point is None else str(point))
+        finally:
+            trainer.finish_saving()
+    if stop.has_stopped:
+        raise Stopped
     save_model(trainer.lm, tokenizer_folder, folder / "checkpoint")
     if is_main():
         _finish(folder, context.config(TrainStage), callback)

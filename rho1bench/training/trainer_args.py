@@ -66,7 +66,7 @@ def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes
         "save_strategy": "no",  # callbacks.StageCallback says when
         **optimizer_arguments(stage.optimizer, stage.max_steps),
         **({"optim": "adamw_torch_fused"} if stage.fused else {}),
-        **distributed_arguments(stage),
+        **(distributed_arguments(stage) if num_processes > 1 else {}),
     }
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from rho1bench.cli.app import app
+from rho1bench.errors import RunError
+from rho1bench.pipeline.launch import Launch
 from rho1bench.pipeline.runner import preview
 from rho1bench.plan.dry_run import plan_table
 from rho1bench.plan.estimate import make_machine, plan_run
+from rho1bench.plan.launched import planned_launch, starts
 from rho1bench.plan.tables import make_plan, print_plan
 from rho1bench.recipe import Recipe, TrainStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
@@ -72,6 +79,49 @@ def test_an_unknown_model_is_a_dash_and_a_word_how_to_name_its_shape(tmp_path):
     (folder / "config.json").write_text(_CONFIG)
     known = load_recipe("math_1b", [line.replace("some/model", str(folder)) for line in overrides])
     assert "not known offline" not in printed(known, num_gpus=32)
+
+
+def test_a_launch_is_shown_stage_by_stage(monkeypatch):
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    done = CliRunner().invoke(app, ["plan", "math_1b", "--nodes", "4", "--gpus-per-node", "8"])
+    assert done.exit_code == 0, done.output
+    table = re.split(r"starts +\n", done.output)[1]
+    rows = dict(re.findall(r"^ *(\S+(?: \(\d\))?) +(\d+ +\S.*?) *$", table, re.MULTILINE))
+    assert re.fullmatch(r"32 +ddp, takes 2 x 8 of the 512 in a step", rows["reference"])
+    assert re.fullmatch(r"32 +whole shards of the corpus each", rows["scores"])
+    assert rows["slm"].startswith("32 ")
+    assert rows["corpus"].startswith("1 ")
+    command = "srun --nodes=4 --ntasks=4 --ntasks-per-node=1 --kill-on-bad-exit=1 python -m torch.distributed.run"
+    assert f"{command} --nnodes=4" in done.output
+    assert "--nproc-per-node=8 -m rho1bench.pipeline.stage_process RUN/stages/STAGE/launch/job.json" in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((None, None), Launch()),
+        ((None, 8), Launch(1, 8)),
+        ((4, 8), Launch(4, 8, "slurm")),
+        ((4, 8, None, "ssh n{node} {command}"), Launch(4, 8, "ssh n{node} {command}")),
+        ((None, None, 1), Launch()),
+        ((None, None, 4), Launch(1, 4)),
+        ((None, None, 32), Launch(4, 8, "slurm")),
+        ((None, None, 12), Launch(1, 12)),
+    ],
+)
+def test_a_plan_is_made_for_the_launch_that_is_meant(options, expected, monkeypatch):
+    for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    assert planned_launch(*options) == expected
+    with pytest.raises(RunError, match="--gpus counts all GPUs"):
+        planned_launch(2, 8, 16)
+
+
+def test_one_gpu_does_all_in_one_process():
+    rows = starts(load_recipe("math_1b"), Launch(), every=True)
+    assert {row.processes for row in rows} == {1}
+    odd = starts(load_recipe("quickstart"), Launch(1, 2), every=True)
+    assert {row.how for row in odd if row.stage == "slm"} == {"one process: the recipe gives no `distributed:`"}
 
 
 _CONFIG = """{"model_type": "llama", "vocab_size": 32000, "hidden_size": 64, "intermediate_size": 128,

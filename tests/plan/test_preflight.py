@@ -12,6 +12,7 @@ from small_recipe import SMALL
 from rho1bench.errors import EngineError, RunError
 from rho1bench.evaluation.checkpoint_settings import head_sizes
 from rho1bench.evaluation.engines import EngineSettings, make
+from rho1bench.pipeline.launch import Launch
 from rho1bench.plan import preflight
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.sizing import attention_heads
@@ -26,9 +27,9 @@ def cpu_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "is_importable", lambda module: False)
 
 
-def told(tmp_path: Path, *overrides: str, engine: str | None = None) -> str:
+def told(tmp_path: Path, *overrides: str, engine: str | None = None, launch: Launch | None = None) -> str:
     with pytest.raises(RunError) as caught:
-        preflight.check_machine(load_recipe(str(SMALL), overrides), tmp_path / "run", engine)
+        preflight.check_machine(load_recipe(str(SMALL), overrides), tmp_path / "run", engine, launch)
     return str(caught.value)
 
 
@@ -44,10 +45,14 @@ def test_everything_is_told_at_once(tmp_path, cpu_build):
         "stages.slm.precision=bf16",
         "stages.base.distributed={strategy: deepspeed}",
         "stages.web.sources=[{type: package, packages: [no-such-package], text: source}]",
+        "stages.slm.distributed={strategy: ddp}",
         engine="vllm",
+        launch=Launch(3, 2, "slurm"),
     )
     for part in (
-        "5 obstacles",
+        "7 obstacles",
+        "stages.base.batch_size: 4 is no multiple of 6 processes x micro_batch_size 1; 4 would do",
+        "stages.slm.batch_size: 4 is no multiple of 6 processes",
         "stages.clm.loggers.0: the package 'wandb'",
         "pip install flash-attn",
         "stages.base.distributed.strategy: the package 'deepspeed'",

@@ -34,7 +34,7 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "ScoreStage": ("name kind seed reference server corpus precision entropies", "variant batch_size"),
     "SFTStage": (f"{TRAINING} {TEXT} tokenizer sources max_length reference", HOW_IT_TRAINS),
     "BenchmarkTextsStage": ("name kind seed suites", "variant"),
-    "EvalStage": ("name kind seed evaluations engine max_model_len", "variant batch_size"),
+    "EvalStage": ("name kind seed evaluations engine max_model_len dtype task_options", "variant batch_size"),
     "CompareStage": ("name kind seed evaluation pairs contests num_resamples", "variant"),
     "AnalysisStage": (
         "name kind seed curves corpus evaluation suite num_tokens rules precision",
@@ -65,13 +65,14 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
         "learning_rate tuned_on schedule warmup_steps decay_fraction weight_decay beta1 beta2 max_grad_norm",
         "",
     ),
-    "Distributed": ("strategy", "num_processes shard_over"),
+    "Distributed": ("strategy", "shard_over"),
     "BlockScope": ("blocks", ""),
     "Selection": ("score ratio all_of any_of scope token_scores moving_average parameters", ""),
     "RatioSchedule": ("schedule ratio start end steps", ""),
     "ScoreRatio": ("score ratio parameters", ""),
     "ScoreServer": ("base_url model", ""),
     "Evaluation": ("checkpoints suites trajectory limit", ""),
+    "TaskSettings": ("include_path num_fewshot chat_template samples temperature top_p max_new_tokens", ""),
     "Pair": ("treatment baseline", ""),
     "Contest": (
         "name arms arm_axes full random controls choose choose_by tuning_seeds suites margin place",
@@ -116,14 +117,11 @@ def stage(*overrides: str, name: str = "slm") -> StageBase:
     return load_recipe(str(SMALL), [f"stages.{name}.{item}" for item in overrides]).stage(name)
 
 
-@pytest.mark.parametrize("field", ["micro_batch_size=2", "distributed.num_processes=4"])
 @pytest.mark.parametrize("key", ["selection", "monitor"])
-def test_what_a_micro_batch_holds_counts_where_it_is_ranked_among(key: str, field: str):
+def test_what_a_micro_batch_holds_counts_where_it_is_ranked_among(key: str):
     """In the scope ``micro_batch``, for the metrics of ``monitor`` too."""
-    base = [
-        "distributed={strategy: ddp, num_processes: 2}",
-        f"{key}={{ratio: 0.6, token_scores: scores, scope: SCOPE}}",
-    ]
+    field = "micro_batch_size=2"
+    base = [f"{key}={{ratio: 0.6, token_scores: scores, scope: SCOPE}}"]
     for scope, same in (("global", True), ("micro_batch", False)):
         one, other = (
             stage_fingerprint(stage(*(item.replace("SCOPE", scope) for item in (*base, *more))), 0, {})

@@ -7,6 +7,8 @@ import yaml
 from small_recipe import SMALL, rho1bench
 
 from rho1bench.paper.suites import SUITES
+from rho1bench.pipeline.launch import Launch
+from rho1bench.plan.launched import unfit_batches
 from rho1bench.recipe import (
     CompareStage,
     CorpusStage,
@@ -72,7 +74,7 @@ def test_nothing_of_a_smoke_recipe_needs_a_network_or_a_gpu(pairs):
                 assert stage.block_size <= 64
             if isinstance(stage, TrainStage):
                 assert not isinstance(stage.init, PretrainedModel)
-                assert (stage.distributed, stage.precision, stage.compile, stage.loggers) == (None, "fp32", False, [])
+                assert (stage.precision, stage.compile, stage.loggers) == ("fp32", False, [])
                 assert stage.max_steps <= 2
             if isinstance(stage, EvalStage):
                 assert stage.engine == "hf"
@@ -89,6 +91,16 @@ def test_a_smoke_recipe_passes_the_checks_and_is_its_own_smoke(pairs, tmp_path):
         assert load_recipe(str(path)) == small
         assert smoke(small) == small
         assert smoke(full) == small
+
+
+def test_many_processes_get_a_block_each(tmp_path):
+    full = load_recipe("math_1b")
+    small, path = smoke(full, 32), tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(small.model_dump(mode="json"), sort_keys=False))
+    assert load_recipe(str(path)) == small
+    assert list(unfit_batches(small, Launch(4, 8))) == []
+    assert smoke(full, 2) == smoke(full)
+    assert {stage.distributed is not None for stage in small.stages_of(TrainStage)} == {True}
 
 
 def test_models_are_tiny_ones_of_the_same_family():

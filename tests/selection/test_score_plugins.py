@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.recipe.models.score_names import score_names
 from rho1bench.selection import score_functions
 from rho1bench.selection.score_functions import ScoreInputs, score_function, score_function_names
+from rho1bench.selection.selector import Selector
 from rho1bench.system.files import read_jsonl
 
 Install = Callable[[str, str, str], None]
@@ -39,6 +43,28 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         monkeypatch.syspath_prepend(str(write_package(tmp_path, package, entry, source)))
 
     return make
+
+
+@pytest.mark.sweep
+def test_the_template_is_a_package_that_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two files of CONTRIBUTING.md, installed by pip into a folder of the path."""
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name in ("pyproject.toml", "my_rules.py"):
+        text = re.search(rf"^```\w+ {re.escape(name)}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        assert text is not None
+        (source / name).write_text(text[1], encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--target", str(target), str(source)], check=True)
+    monkeypatch.setattr(score_functions, "_SCORE_FUNCTIONS", dict(score_functions._SCORE_FUNCTIONS))
+    monkeypatch.syspath_prepend(str(target))
+    listed = CliRunner().invoke(app, ["rules"])
+    assert "confident_gap" in listed.stdout
+    selector = Selector(Selection(score="confident_gap", ratio=0.5, parameters={"most_nats": 2.0}), seed=0)
+    given = {"losses": [3.0, 2.0, 4.0], "reference.losses": [1.0, 1.0, 1.0], "reference.entropies": [1.0, 1.0, 2.5]}
+    tensors = {name: torch.tensor([row]) for name, row in given.items()} | {"eligible": torch.ones(1, 3).bool()}
+    assert selector.select(selector.scores(tensors), tensors).tolist() == [[True, False, False]]
 
 
 def test_a_package_adds_a_score(install: Install) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import world
 
+from rho1bench.pipeline.launch import Launch
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_children import Children
 from rho1bench.recipe import Recipe
@@ -22,14 +23,16 @@ RANKS = 2
 
 def pretrain(name: str, strategy: str = "ddp", **fields: Any) -> dict[str, Any]:
     """A stage of two ranks; one called ``hybrid...`` takes each for a node of its own."""
-    distributed = {"strategy": strategy, "num_processes": RANKS}
+    distributed = {"strategy": strategy}
     if name.startswith("hybrid"):
         distributed["shard_over"] = "node"
     return world.pretrain(name, distributed=distributed, **fields)
 
 
-def launch(stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kill: tuple[int, int] = (0, 0)) -> None:
-    """Run the stages ``only`` in two ranks; ``kill`` (rank, step): that rank dies by SIGKILL before that step."""
+def launch(
+    stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kill: tuple[int, int] = (0, 0), ranks: int = RANKS
+) -> None:
+    """Run the stages ``only`` in ``ranks``; ``kill`` (rank, step): that rank dies by SIGKILL before that step."""
     recipe = Recipe.model_validate({"name": "tiny", "stages": stages})
     folders = {stage.name: out / stage.name for stage in recipe.stages}
     for name in only:
@@ -38,7 +41,7 @@ def launch(stages: Sequence[dict[str, Any]], out: Path, only: Sequence[str], kil
     context = StageContext(
         recipe, recipe.stage(only[0]), folders[only[0]], folders, 0, SilentProgress(), RunOptions(num_threads=1)
     )
-    Children().run_stage(context, "rank_world:run")
+    Children(Launch(1, ranks)).run_stage(context, "rank_world:run")
 
 
 def run(context: StageContext) -> None:

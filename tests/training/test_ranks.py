@@ -15,8 +15,6 @@ import world
 
 from rho1bench.errors import RunError
 from rho1bench.modeling.causal_lm import load_model, weights_sha256
-from rho1bench.pipeline.torchrun import launch_command, launch_failure
-from rho1bench.recipe import Distributed
 from rho1bench.system.files import read_json, read_jsonl
 
 GLOBAL = world.SELECTION
@@ -58,7 +56,7 @@ BF16, BF16_TOLERANCE = ("two_bf16", "sharded_bf16"), 3e-4
 def stages(out: Path) -> list[dict[str, Any]]:
     one, two = world.pretrain, rank_world.pretrain
     gpt2 = {"init": {"pretrained": str(out / "gpt2")}}
-    distributed = {"distributed": {"strategy": "ddp", "num_processes": 2}}
+    distributed = {"distributed": {"strategy": "ddp"}}
     return [
         *world.scored(),
         one("one_clm", **SHORT),
@@ -196,25 +194,7 @@ def test_a_resume_point_of_two_shards_is_read_by_one_process(more: Path) -> None
 
 @pytest.mark.sweep
 def test_four_processes_are_one(more: Path) -> None:
-    four = {"distributed": {"strategy": "ddp", "num_processes": 4}}
+    four = {"distributed": {"strategy": "ddp"}}
     recipe = [*stages(more), world.pretrain("four_blocks", micro_batch_size=1, selection=BLOCKS, **SHORT, **four)]
-    rank_world.launch(recipe, more, ["four_blocks"])
+    rank_world.launch(recipe, more, ["four_blocks"], ranks=4)
     assert_same_training(more, "one_blocks", "four_blocks")
-
-
-def test_a_rank_with_a_bug_shows_its_traceback() -> None:
-    log = (
-        "Traceback\nKeyError: 'x'\nE1125 23:50:17 7 torch/distributed/elastic/multiprocessing/api.py:8] failed "
-        "(exitcode: 1)\nTraceback of torchrun\nRoot Cause:\n rank : 0 (local_rank: 0)\n exitcode : 1 (pid: 7)\n"
-    )
-    error = launch_failure("slm", log)
-    assert isinstance(error, RuntimeError)
-    assert str(error).endswith("KeyError: 'x'")
-
-
-def test_ranks_need_a_number_or_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    with pytest.raises(RunError, match="shows none"):
-        launch_command("slm", Distributed(strategy="ddp"), tmp_path)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    assert "--nproc-per-node=8" in launch_command("slm", Distributed(strategy="ddp"), tmp_path)

@@ -127,6 +127,7 @@ def test_a_missing_package_is_told_before_training(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], install: str
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MissingPackageError) as caught:
         check_packages(stage(**fields))
     assert install in str(caught.value)

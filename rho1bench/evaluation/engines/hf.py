@@ -40,7 +40,6 @@ class HFEngine:
     """See :class:`rho1bench.evaluation.engines.Engine`."""
 
     name = "hf"
-    dtype = "float32"
     answers_version = 2
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -53,6 +52,7 @@ class HFEngine:
         self.version = transformers.__version__
         self.boots = 0
         self.settings = settings
+        self.dtype = settings.dtype or "float32"
         self._lm: HFLM | None = None
         self._codec: Codec | None = None
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -84,7 +84,7 @@ class HFEngine:
         from lm_eval.models.huggingface import HFLM
 
         codec = Codec(folder)
-        model = load_model(folder).eval()
+        model = load_model(folder, self.dtype).eval()
         self._lm = HFLM(
             model.to(self._device),
             tokenizer=codec.tokenizer,

@@ -31,6 +31,8 @@ def make_engine(name: str, settings: EngineSettings, message: Callable[[str], No
         raise EngineError(f"engine 'vllm': {_no_heads(unserved)}, only {known}. Use --engine hf.")
     if settings.base_url is not None and name != "openai":
         raise EngineError(f"--base-url goes with --engine openai, not with {name}: the server does the inference")
+    if name == "openai" and settings.dtype is not None:
+        raise EngineError("--dtype goes with engines that load the weights here; a server has chosen its own")
     if name != "vllm" and max(settings.tensor_parallel_size, settings.data_parallel_size) > 1:
         raise EngineError(f"--tensor-parallel-size and --data-parallel-size go with --engine vllm, not with {name}")
     if name == "vllm" and settings.data_parallel_size > 1:

@@ -56,7 +56,7 @@ class VLLMEngine:
         self._swap_key: str | None = None
         self._lm: VLLM | None = None
         self._codec: Codec | None = None
-        self.dtype = "float32" if self._on_cpu else "auto"
+        self.dtype = settings.dtype or ("float32" if self._on_cpu else "auto")
 
     @property
     def lm(self) -> VLLM:

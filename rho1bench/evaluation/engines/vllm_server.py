@@ -95,7 +95,7 @@ class ServedVLLM:
         self.boots = 0
         self._on_cpu = self.version.endswith("+cpu")
         self.settings = replace(settings, prefix_caching=not self._on_cpu)
-        self.dtype = "float32" if self._on_cpu else "auto"
+        self.dtype = settings.dtype or ("float32" if self._on_cpu else "auto")
         self._server: VLLMServer | None = None
         self._client: OpenAIEngine | None = None
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rho1bench.evaluation.harness.lm_eval_types import EncodedPair, LanguageModel, TaskEntry, TaskManager
+from rho1bench.evaluation.harness.lm_eval_types import EncodedPair, EvalTask, LanguageModel, TaskEntry, TaskManager
 
 
 def load_task_yaml(path: str | Path) -> dict[str, Any]:
@@ -27,6 +27,13 @@ def task_index(manager: TaskManager) -> MutableMapping[str, TaskEntry]:
     """Return the entries of all tasks and groups by name; entries added to it are found by ``manager.load``."""
     index: MutableMapping[str, TaskEntry] = manager.task_index  # type: ignore[attr-defined]
     return index
+
+
+def filtered_alone(task: EvalTask, instance: Any) -> Any:
+    """Return what a task's first filter makes of the only response of one of its instances."""
+    first = task._filters[0]  # type: ignore[attr-defined]
+    first.apply([instance])
+    return instance.filtered_resps[first.name]
 
 
 LOGITS_AT_ONCE = 2**27

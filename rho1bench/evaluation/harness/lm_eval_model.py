@@ -13,7 +13,8 @@ from lm_eval.api.model import LM, TemplateLM
 
 from rho1bench.evaluation.cached_model import Model
 from rho1bench.evaluation.engines import Generation, Request, Tick
-from rho1bench.evaluation.grade_cache import answer_to, judge_all
+from rho1bench.evaluation.grade_cache import answer_to, is_graded, judge_all
+from rho1bench.evaluation.harness.chat import ChatTemplate
 from rho1bench.evaluation.harness.lm_eval_types import EncodedPair, LMRequest
 from rho1bench.evaluation.tools.tool_loop import ToolSettings, Transcript, run_tool_loop
 from rho1bench.system.files import sha256_json
@@ -47,13 +48,30 @@ class _LoglikelihoodsOfTexts:
 class EvaluationLM(_LoglikelihoodsOfTexts, LM):  # type: ignore[misc]
     """Wraps a checkpoint; ``tool_tasks`` names the tasks that are played with tools."""
 
-    def __init__(self, model: Model, tool_tasks: Mapping[str, ToolSettings], tick: Tick = lambda _: None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        tool_tasks: Mapping[str, ToolSettings],
+        tick: Tick = lambda _: None,
+        chat: ChatTemplate | None = None,
+    ) -> None:
         super().__init__()
+        self._chat = chat
         self._model = model
         self._tool_tasks = tool_tasks
         self._tick = tick
         self.answers: dict[tuple[str, int], list[Answer]] = {}
         """Answers by task and document, in request order."""
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Return a chat as a prompt; lm-eval asks for it where ``chat`` is given."""
+        assert self._chat is not None, "lm-eval was told that there is no template"
+        return self._chat.render(chat_history, add_generation_prompt)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Names lm-eval's cache of requests, which is not used."""
+        return ""
 
     def generate_until(self, requests: Sequence[LMRequest], disable_tqdm: bool = False) -> list[str]:
         """Complete every request; those of tool tasks through the tool loop, the rest in one call of the engine."""
@@ -109,7 +127,7 @@ class TokenScoringLM(_LoglikelihoodsOfTexts, TemplateLM):  # type: ignore[misc]
 def _grade_math(requests: Sequence[LMRequest], texts: Sequence[str]) -> None:
     """Grade the math answers among ``texts`` now, all workers at once."""
     pairs = [(request.doc, text) for request, text in zip(requests, texts, strict=True)]
-    judge_all(answer_to(doc, text) for doc, text in pairs if "data_set" in doc)
+    judge_all(answer_to(doc, text) for doc, text in pairs if is_graded(doc))
 
 
 def engine_requests(instances: Sequence[LMRequest]) -> list[Request]:

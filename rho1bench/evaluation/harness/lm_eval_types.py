@@ -63,6 +63,8 @@ class EvalTask(Protocol):
     OUTPUT_TYPE: str
     VERSION: int | str
     task_name: str
+    instances: Sequence[Any]
+    """lm-eval's requests, with their responses once it has run the task."""
     multiple_input: int
     """Not 0: the choices of a document are contexts, and what follows them is scored."""
 
@@ -81,6 +83,15 @@ class EvalTask(Protocol):
 
     def fewshot_context(self, doc: Doc, num_fewshot: int) -> str | list[str]:
         """Return the whole prompt of a document, exemplars included; several where each choice has its own."""
+
+    def has_training_docs(self) -> bool:
+        """Tell whether the task names a split of training rows."""
+
+    def has_validation_docs(self) -> bool:
+        """Tell whether the task names a split of validation rows."""
+
+    def process_results(self, doc: Doc, results: Sequence[Any]) -> Mapping[str, Any]:
+        """Return the metrics of a document, by name."""
 
     def doc_to_text(self, doc: Doc) -> Any:
         """Return the question; of a task with several inputs the number of the right one."""
@@ -129,5 +140,5 @@ class TaskManager(Protocol):
     def all_subtasks(self) -> list[str]:
         """Names of single tasks."""
 
-    def load(self, task_list: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    def load(self, task_list: Sequence[str | dict[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
         """Build tasks and groups; the keys are ``tasks`` and ``groups``."""

@@ -31,6 +31,11 @@ from rho1bench.leaderboard.records.record import (
 )
 from rho1bench.paper.protocol import RANKED_SUITES
 
+_OPTIONS = (
+    "dtype", "include_path", "num_fewshot", "chat_template", "samples", "temperature", "top_p", "max_new_tokens",
+)  # fmt: skip
+"""Options of ``rho1bench eval`` that results name among the engine's settings where they were given."""
+
 
 def pack_evaluation(folder: Path, name: str | None = None) -> list[Record]:
     """Return the records of one checkpoint that ``rho1bench eval`` evaluated; ``folder`` holds its results.json.
@@ -157,6 +162,10 @@ def evaluation_command(source: str, suite: str, limit: int | None, engine: str, 
     words += ["--limit", str(limit)] if limit else []
     words += ["--engine", engine]
     words += ["--max-model-len", str(settings["max_model_len"])] if "max_model_len" in settings else []
+    for name in _OPTIONS:
+        value = settings.get(name)
+        if value is not None and value is not False:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(words)
 
 

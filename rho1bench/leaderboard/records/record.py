@@ -40,7 +40,8 @@ Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*/[a-z0-9][a-z0-9._-]*$", 
 
 
 Scale = Literal["full", "limited", "mini", "smoke"]
-"""``full`` records alone are ranked; ``limited``: not all documents; ``mini``: the embedded world's tasks."""
+"""``full`` records alone are ranked; ``limited``: not all documents; ``mini``: the embedded world's tasks,
+and all others that are not the paper's suites."""
 
 
 class RecordModel(BaseModel):

@@ -287,6 +287,8 @@ def _partial(records: Sequence[RecordSummary], by_id: Mapping[str, RecordSummary
 
 def _why(scale: str, suite: str, limit: int) -> str:
     """Return why records are not ranked."""
+    if scale == "mini" and not suite.startswith("mini_"):
+        return f"{suite}: none of the paper's suites" + (f"; the first {limit} documents of each task" if limit else "")
     if scale == "mini":
         rows = f", the first {limit} documents of each task" if limit else ""
         return f"{suite}{rows}: small tasks of the embedded mini world, not the paper's test sets"

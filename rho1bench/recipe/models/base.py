@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
@@ -90,16 +90,25 @@ class PretrainedModel(Model):
 
 
 class Distributed(Model):
-    """Training in several processes, started by torchrun; without it a stage is one process."""
+    """How the processes of a launch train together; how many there are says the command (``--nodes``,
+    ``--gpus-per-node``). In one process, and without it, the stage trains by itself."""
 
     strategy: Literal["ddp", "fsdp2", "deepspeed"]
     """``ddp``: a whole model in each process; ``fsdp2``: weights, gradients and optimizer sharded over the processes;
     ``deepspeed``: ZeRO stage 2, gradients and optimizer sharded."""
-    num_processes: Annotated[PositiveInt | None, Operational(SUM_ORDER)] = None
-    """Default: one for each GPU."""
     shard_over: Annotated[Literal["all", "node"], Operational(SUM_ORDER)] = "all"
     """Of ``fsdp2``: ``node`` keeps one whole set of shards on every node and adds up gradients between nodes (HSDP);
     each process then holds more, and weights travel within nodes only."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_launch(cls, data: object) -> object:
+        if isinstance(data, dict) and "num_processes" in data:
+            raise ValueError(
+                "num_processes is no part of a recipe any more; leave it out, and say `--nodes N --gpus-per-node G` to "
+                "`rho1bench run`"
+            )
+        return data
 
 
 @dataclass(frozen=True)
@@ -161,9 +170,10 @@ class StageBase(Model):
         """Return the names of operational fields that the result of this very stage depends on after all."""
         return frozenset()
 
-    def ranks(self) -> Distributed | None:
-        """Return how the stage runs in several processes; None for one process."""
-        return None
+    @property
+    def in_ranks(self) -> bool:
+        """Whether all processes of a launch work on the stage; else it is one process."""
+        return False
 
     def reads(self) -> Iterator[tuple[str, str | None]]:
         """Yield the stages that it names, each with the pattern of :attr:`StageRef.files`."""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from rho1bench.recipe.models.base import (
     CHECKPOINT,
     METRICS,
+    LocalRef,
     Model,
     Name,
     Operational,
@@ -42,11 +43,28 @@ class Evaluation(Model):
 
     checkpoints: Annotated[list[Annotated[Name, StageRef(("pretrain", "sft"))]], Field(min_length=1)]
     suites: Annotated[list[str], Field(min_length=1)]
-    """lm-eval tasks or groups, ``mini_math9`` for example."""
+    """Suites, groups and tasks: shipped ones (``mini_math9``), those in ``task_options.include_path``, lm-eval's own
+    (``hellaswag``)."""
     trajectory: bool = False
     """True: the checkpoints along the way; False: the last one."""
     limit: PositiveInt | None = None
     """Documents a task at most."""
+
+
+class TaskSettings(Model):
+    """Where tasks of one's own lie, and what is changed about tasks; the paper's suites take no changes."""
+
+    include_path: Annotated[str, Field(min_length=1), LocalRef("folder")] | None = None
+    """A folder of lm-eval's task YAMLs."""
+    num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    """Exemplars before each question; default: what the task's YAML says."""
+    chat_template: bool = False
+    """Prompts are chats in the checkpoint's own template."""
+    samples: PositiveInt = 1
+    """Answers to each prompt: the score is their mean (avg@k), and maj@k stands beside it."""
+    temperature: Annotated[float, Field(ge=0.0)] | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_new_tokens: PositiveInt | None = None
 
 
 class EvalStage(StageBase):
@@ -60,6 +78,9 @@ class EvalStage(StageBase):
     kind: Literal["eval"]
     evaluations: Annotated[list[Evaluation], Field(min_length=1)]
     engine: Literal["auto", "vllm", "hf"] = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Precision of weights and products; default: float32 on a CPU and with hf, else what the checkpoint says."""
+    task_options: TaskSettings = TaskSettings()
     max_model_len: PositiveInt = 512
     batch_size: Annotated[PositiveInt, Operational("how many requests are under way at once")] = 256
 

@@ -223,6 +223,11 @@ class ScoreStage(StageBase):
     """Keep entropies beside the losses; without them the store has half the size, and no rule may read them. (A server
     tells none.)"""
 
+    @property
+    def in_ranks(self) -> bool:
+        """Whether a model here scores: each process takes whole shards. A server is asked by one process."""
+        return self.server is None
+
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return those of the corpus; on disk, loss and entropy of each token, float16 each."""
         scored = recipe.stage(self.corpus, CorpusStage).sizes(recipe)

@@ -184,11 +184,12 @@ class TrainStage(StageBase):
     def depends_on(self) -> frozenset[str]:
         """Return what decides among which tokens the scope ``micro_batch`` ranks, where the stage has it."""
         scopes = {value.scope for _, value in self if isinstance(value, Selection)}
-        return frozenset({"micro_batch_size", "num_processes"} if "micro_batch" in scopes else ())
+        return frozenset({"micro_batch_size"} if "micro_batch" in scopes else ())
 
-    def ranks(self) -> Distributed | None:
-        """Return the stage's ``distributed``."""
-        return self.distributed
+    @property
+    def in_ranks(self) -> bool:
+        """Whether the stage says how processes train together."""
+        return self.distributed is not None
 
 
 class PretrainStage(TrainStage):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Set
+from pathlib import Path
 
-from rho1bench.paper.suites import SHORT_NAMES, SUITES, shipped_names
+from rho1bench.paper.protocol import RANKED_SUITES
+from rho1bench.paper.suites import SHORT_NAMES, SUITES, lm_eval_file, shipped_names, yaml_names
 from rho1bench.recipe.loading.layers import nearest
 from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.evaluation import BenchmarkTextsStage, CompareStage, EvalStage, ReportStage
@@ -30,27 +32,50 @@ def context_fits_the_models(stage: EvalStage, earlier: Earlier) -> Problems:
 @rule(EvalStage)
 def suites_are_known(stage: EvalStage, earlier: Earlier) -> Problems:
     """Every suite of an evaluation is one, or a task."""
+    where = stage.task_options.include_path
+    if where is not None and not Path(where).is_dir():
+        yield ("task_options", "include_path"), f"there is no folder {where!r}"
+        return
+    known = shipped_names() | (yaml_names(Path(where)).keys() if where is not None else set())
     for index, evaluation in enumerate(stage.evaluations):
-        suites = [name if text_of(name) is None else None for name in evaluation.suites]
-        yield from _unknown_suites(suites, ("evaluations", str(index), "suites"))
+        for place, name in enumerate(evaluation.suites):
+            if text_of(name) is None and name not in known and lm_eval_file(name) is None:
+                yield ("evaluations", str(index), "suites", str(place)), _unknown_suite(name, known)
 
 
 @rule(BenchmarkTextsStage)
 def benchmarks_are_known(stage: BenchmarkTextsStage, earlier: Earlier) -> Problems:
-    """Every suite whose texts are gathered is one, or a task."""
-    yield from _unknown_suites(stage.suites, ("suites",))
+    """Every suite whose texts are gathered is one that ships, or a task."""
+    for place, name in enumerate(stage.suites):
+        if name not in shipped_names():
+            yield ("suites", str(place)), _unknown_suite(name, shipped_names())
 
 
-def _unknown_suites(names: Sequence[str | None], path: tuple[str, ...]) -> Problems:
-    known = shipped_names()
-    for place, name in enumerate(names):
-        if name is not None and name not in known:
-            close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
-            yield (
-                (*path, str(place)),
-                f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
-                "`rho1bench tasks list` shows the tasks",
-            )
+def _unknown_suite(name: str, known: Set[str]) -> str:
+    close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
+    return (
+        f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
+        "`rho1bench tasks list` shows the tasks"
+    )
+
+
+@rule(EvalStage)
+def changed_tasks_are_not_the_papers(stage: EvalStage, earlier: Earlier) -> Problems:
+    """Nothing is changed about the suites of the paper, and sampling has a temperature."""
+    options = stage.task_options
+    changed = sorted(options.model_dump(exclude_defaults=True).keys() - {"include_path"})
+    for index, evaluation in enumerate(stage.evaluations):
+        for place, name in enumerate(evaluation.suites):
+            if changed and name in RANKED_SUITES:
+                yield (
+                    ("evaluations", str(index), "suites", str(place)),
+                    f"{name} is evaluated by the paper's protocol; task_options changes {', '.join(changed)}. Name its "
+                    "tasks one by one, or leave task_options out",
+                )
+    if options.samples > 1 and not options.temperature:
+        yield ("task_options", "samples"), "several samples of a greedy answer are the same; set a temperature above 0"
+    if options.top_p is not None and not options.temperature:
+        yield ("task_options", "top_p"), "has no effect on greedy decoding; set a temperature above 0"
 
 
 @rule(EvalStage)

@@ -27,14 +27,10 @@ def positions_of_model(model: ModelConfig | PretrainedModel) -> int | None:
 
 @rule(TrainStage)
 def batch_is_whole(stage: TrainStage, earlier: Earlier) -> Problems:
-    """An optimizer step is whole micro-batches on every process."""
+    """An optimizer step is whole micro-batches; whether it is so on every process is asked before a launch."""
     batch, micro = stage.batch_size, stage.micro_batch_size
-    processes = stage.distributed.num_processes if stage.distributed else None
     if micro and batch % micro:
         yield ("micro_batch_size",), f"{micro} does not divide batch_size {batch}"
-    elif processes and batch % (processes * (micro or 1)):
-        what = f"{processes} processes" + (f" x micro_batch_size {micro}" if micro else "")
-        yield ("batch_size",), f"{batch} is no multiple of {what}"
 
 
 @rule(TrainStage)

@@ -1,0 +1,60 @@
+"""``rho1bench plan``: what a recipe takes, and what a launch starts for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, gpu_names, show
+from rho1bench.cli.run import Every, GpusPerNode, LauncherOption, Nodes, RecipeName
+
+
+def plan(
+    recipe: RecipeName,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="All GPUs, on nodes of 8 where there are more; default: 1.")
+    ] = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    launcher: LauncherOption = None,
+    gpu: Annotated[
+        str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...", autocompletion=gpu_names)
+    ] = "h100",
+    mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+    every: Every = False,
+    resolve: Annotated[
+        bool,
+        typer.Option("--resolve", help="First write NAME.lock.json: the hub's commits, which the recipe is read with."),
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Print what a recipe would take, and what `run` would start. Only --resolve needs a network."""
+    from dataclasses import asdict
+
+    from rho1bench.plan.launched import planned_launch, starts
+    from rho1bench.plan.tables import make_plan, print_plan, print_starts
+    from rho1bench.recipe.loading.load import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    if resolve:
+        from rho1bench.plan.revisions import resolve_revisions
+
+        typer.echo(f"wrote {resolve_revisions(loaded, recipe)}", err=True)
+    launch = planned_launch(nodes, gpus_per_node, gpus, launcher)
+    found = make_plan(loaded, gpu, launch.processes, mfu, tokens_per_second)
+    totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
+    launched = {"launch": asdict(launch), "starts": [asdict(start) for start in starts(loaded, launch, every=True)]}
+
+    def tables() -> None:
+        shown = console(WIDTH_OF_FILES + 20)
+        print_plan(found, loaded, shown, every)
+        print_starts(loaded, launch, shown, every)
+
+    show(asdict(found) | totals | launched, json_file, tables)
