@@ -117,8 +117,8 @@ class _KeptLoss(torch.autograd.Function):
         if kept is None:
             raise RuntimeError("the selective loss can go backward only once")
         with torch.autocast(kept.product_NV.device.type, enabled=False):
-            sums = _Gradients(kept, ctx.needs_input_grad)
-            for rows_C, weights_C in _chunks(ctx.rows_K, ctx.weights_K * grads[0], kept.chunk_rows):
+            sums = _Gradients(kept, ctx.needs_input_grad, grads[0])
+            for rows_C, weights_C in _chunks(ctx.rows_K, ctx.weights_K, kept.chunk_rows):
                 sums.add(rows_C, kept.gradient(rows_C, weights_C), weights_C)
         found = (sums.hidden_ND, sums.weight_VD, sums.bias_V)
         pairs = zip(found, ctx.dtypes, strict=True)
@@ -133,10 +133,14 @@ def _chunks(rows_K: Tensor, weights_K: Tensor, most: int) -> Iterator[tuple[Tens
 
 
 class _Gradients:
-    """Gradients of the loss for hidden states, weight and bias; None for one that nobody asks for."""
+    """Gradients of ``factor`` times the loss for hidden states, weight and bias; None for one that nobody asks for.
 
-    def __init__(self, kept: KeptLogits, wanted: tuple[bool, ...]) -> None:
-        self._kept = kept
+    The factor goes to what the gradient by the logits is multiplied with and makes. That gradient itself is -1 in most
+    rows' targets while a model learns, and a factor would round all of these the same way.
+    """
+
+    def __init__(self, kept: KeptLogits, wanted: tuple[bool, ...], factor: Tensor) -> None:
+        self._kept, self._factor = kept, factor
         weight_VD, bias_V = kept.head.weight_VD, kept.head.bias_V
         self.hidden_ND = torch.zeros_like(kept.hidden_ND) if wanted[0] else None
         self.weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted[1] else None
@@ -146,20 +150,21 @@ class _Gradients:
         """Add what a chunk of rows gives, from the gradient by its products."""
         kept = self._kept
         if self.bias_V is not None:
-            self.bias_V += grad_CV.sum(dim=0, dtype=torch.float32)
-        hidden_CD = kept.hidden_ND.index_select(0, rows_C)
+            self.bias_V += grad_CV.sum(dim=0, dtype=torch.float32) * self._factor
+        hidden_CD = self._scaled(kept.hidden_ND.index_select(0, rows_C))
+        weight_VD = kept.weight_VD
         if kept.filter_below is not None:
             columns = _columns(grad_CV, weights_C, kept.filter_below)
-            grad_CV = grad_CV.index_select(1, columns)
-            if self.hidden_ND is not None:
-                self.hidden_ND.index_copy_(0, rows_C, torch.mm(grad_CV, kept.weight_VD.index_select(0, columns)))
-            if self.weight_VD is not None:
-                self.weight_VD.index_add_(0, columns, torch.mm(grad_CV.t(), hidden_CD).float())
-            return
+            grad_CV, weight_VD = grad_CV.index_select(1, columns), weight_VD.index_select(0, columns)
         if self.hidden_ND is not None:
-            self.hidden_ND.index_copy_(0, rows_C, torch.mm(grad_CV, kept.weight_VD))
-        if self.weight_VD is not None:
+            self.hidden_ND.index_copy_(0, rows_C, self._scaled(torch.mm(grad_CV, weight_VD)))
+        if self.weight_VD is not None and kept.filter_below is not None:
+            self.weight_VD.index_add_(0, columns, torch.mm(grad_CV.t(), hidden_CD).float())
+        elif self.weight_VD is not None:
             add_product(self.weight_VD, grad_CV.t(), hidden_CD)
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        return (values.float() * self._factor).to(values.dtype)
 
 
 def _columns(grad_CV: Tensor, weights_C: Tensor, below: float) -> Tensor:
