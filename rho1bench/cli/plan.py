@@ -36,9 +36,13 @@ def plan(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
     every: Every = False,
+    resolve: Annotated[
+        bool,
+        typer.Option("--resolve", help="First write NAME.lock.json: the hub's commits, which the recipe is read with."),
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Print what a recipe would take (steps, memory, disk, GPU hours), and what `run` would start. Needs no network."""
+    """Print what a recipe would take, and what `run` would start. Only --resolve needs a network."""
     from dataclasses import asdict
 
     if recipe is None:
@@ -49,6 +53,10 @@ def plan(
     from rho1bench.recipe.loading.load import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
+    if resolve:
+        from rho1bench.plan.revisions import resolve_revisions
+
+        typer.echo(f"wrote {resolve_revisions(loaded, recipe)}", err=True)
     launch = planned_launch(nodes, gpus_per_node, gpus, launcher)
     found = make_plan(loaded, gpu, launch.processes, mfu, tokens_per_second)
     totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from rho1bench.comparison.benchmark_overlap import CorpusOverlap
 from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import ComparisonSettings, PairComparison
@@ -171,6 +172,8 @@ class RunSummary(ResultModel):
     equal_flops: list[EqualFlopsEntry] = []
     costs: dict[str, CheckpointCost] = {}
     """By evaluated checkpoint, where its stages tell."""
+    benchmark_overlap: dict[str, CorpusOverlap] = {}
+    """By corpus stage, where benchmark texts were looked for."""
     training: dict[str, TrainingSummary] = {}
     validation_losses: dict[str, float] = {}
     """Last loss on clean held-out text by stage."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rho1bench.corpus.overlap import BenchmarkIndex, Overlap, load_index
 from rho1bench.corpus.sources.documents import Document
 from rho1bench.corpus.tokenizer import SpecialTokens, load_raw_tokenizer, special_tokens
 from rho1bench.errors import RunError
@@ -36,16 +37,21 @@ class TokenDocument:
     tokens: npt.NDArray[np.uint32]
     kinds: npt.NDArray[np.uint8]
     names: tuple[str, ...]
+    overlap: Overlap | None = None
+    """Which benchmark texts stand in it; None where none does, or none were looked for."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
 
 class DocumentEncoder:
-    """Turns documents into tokens: the tokenizer's own beginning, the text, and the end-of-text token."""
+    """Turns documents into tokens: the tokenizer's own beginning, the text, and the end-of-text token.
 
-    def __init__(self, tokenizer: Tokenizer, special: SpecialTokens) -> None:
-        self._tokenizer = tokenizer
+    With ``index`` it also looks for benchmark texts in them.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, special: SpecialTokens, index: BenchmarkIndex | None = None) -> None:
+        self._tokenizer, self._index = tokenizer, index
         self._begin, self._eos = special.begin, special.eos
 
     def encode(self, documents: Sequence[Document]) -> list[TokenDocument]:
@@ -54,15 +60,16 @@ class DocumentEncoder:
         plain = all(len(document.spans) <= 1 for document in documents)
         encode = self._tokenizer.encode_batch_fast if plain else self._tokenizer.encode_batch  # fast: without offsets
         encodings = encode(texts, add_special_tokens=False)
-        return [self._document(document, encoding) for document, encoding in zip(documents, encodings, strict=True)]
+        overlaps = self._index.find(texts) if self._index is not None else [None] * len(texts)
+        return [self._document(*one) for one in zip(documents, encodings, overlaps, strict=True)]
 
-    def _document(self, document: Document, encoding: Encoding) -> TokenDocument:
+    def _document(self, document: Document, encoding: Encoding, overlap: Overlap | None) -> TokenDocument:
         names = tuple(dict.fromkeys((SPECIAL_KIND, *(kind for _, _, kind in document.spans))))
         tokens = np.array([*self._begin, *encoding.ids, self._eos], dtype=np.uint32)
         kinds = np.zeros(len(tokens), dtype=np.uint8)
         if encoding.ids:
             kinds[len(self._begin) : -1] = _token_kinds(document, encoding, names)
-        return TokenDocument(tokens, kinds, names)
+        return TokenDocument(tokens, kinds, names, overlap)
 
 
 def _token_kinds(document: Document, encoding: Encoding, names: Sequence[str]) -> int | list[int]:
@@ -77,19 +84,20 @@ def _token_kinds(document: Document, encoding: Encoding, names: Sequence[str]) -
 class Workers:
     """Encodes chunks in ``num_workers`` processes, or here if that is 1.
 
-    ``ahead`` is how many chunks of a source may be submitted before the first is used.
+    ``ahead`` is how many chunks of a source may be submitted before the first is used. ``benchmarks`` is the folder of
+    the texts that are looked for, if any.
     """
 
-    def __init__(self, tokenizer_folder: Path, num_workers: int) -> None:
+    def __init__(self, tokenizer_folder: Path, num_workers: int, benchmarks: Path | None = None) -> None:
         self.ahead = 1 if num_workers == 1 else 2 * num_workers
-        self._folder = tokenizer_folder
+        self._folders = tokenizer_folder, benchmarks
         self._encoder: DocumentEncoder | None = None
         self._pool: ProcessPoolExecutor | None = None
         if num_workers > 1:
             from multiprocessing import get_context
 
             self._pool = ProcessPoolExecutor(
-                num_workers, get_context("spawn"), initializer=_start_worker, initargs=(str(tokenizer_folder),)
+                num_workers, get_context("spawn"), initializer=_start_worker, initargs=self._folders
             )
 
     def __enter__(self) -> Workers:
@@ -102,7 +110,7 @@ class Workers:
     def submit(self, documents: Sequence[Document]) -> Callable[[], list[TokenDocument]]:
         """Begin to encode a chunk; the function returned gives the result, and raises RunError if a worker died."""
         if self._pool is None:
-            self._encoder = self._encoder or _encoder(self._folder)
+            self._encoder = self._encoder or _encoder(*self._folders)
             encoder = self._encoder
             return lambda: encoder.encode(documents)
         try:
@@ -126,18 +134,19 @@ def _dead_worker() -> RunError:
     )
 
 
-def _encoder(folder: Path) -> DocumentEncoder:
-    return DocumentEncoder(load_raw_tokenizer(folder), special_tokens(folder))
+def _encoder(folder: Path, benchmarks: Path | None) -> DocumentEncoder:
+    index = load_index(benchmarks) if benchmarks is not None else None
+    return DocumentEncoder(load_raw_tokenizer(folder), special_tokens(folder), index)
 
 
 _WORKER: list[DocumentEncoder] = []
 """The encoder of a worker process; empty in every other one."""
 
 
-def _start_worker(folder: str) -> None:
+def _start_worker(folder: Path, benchmarks: Path | None) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _WORKER.append(_encoder(Path(folder)))
+    _WORKER.append(_encoder(folder, benchmarks))
 
 
 def _end_with_parent() -> None:

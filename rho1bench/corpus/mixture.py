@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from rho1bench.corpus.decontamination import OverlapCount, OverlapState
 from rho1bench.corpus.encoder import TokenDocument, Workers
 from rho1bench.corpus.sources.documents import BadRows, Document, Item
 from rho1bench.corpus.sources.local_rows import Position
@@ -45,13 +46,21 @@ class SourceState(TypedDict):
     documents: int
     tokens: int
     bad: BadRowCounts
+    overlap: OverlapState
 
 
 class TokenSource:
     """Documents of one source as tokens, in order; the next chunks are encoded while one is used."""
 
-    def __init__(self, reader: SourceReader, workers: Workers, bad: BadRows, state: SourceState | None) -> None:
-        self.bad = bad
+    def __init__(
+        self,
+        reader: SourceReader,
+        workers: Workers,
+        bad: BadRows,
+        overlap: OverlapCount,
+        state: SourceState | None,
+    ) -> None:
+        self.bad, self.overlap = bad, overlap
         self.num_documents = state["documents"] if state else 0
         self.num_tokens = state["tokens"] if state else 0
         self._used = state["used"] if state else 0
@@ -71,6 +80,9 @@ class TokenSource:
             for item in self._current:
                 self._used += 1
                 if isinstance(item, TokenDocument):
+                    number = self.num_documents + self.overlap.dropped
+                    if self.overlap.is_dropped(item.overlap, len(item), number):
+                        continue
                     self.num_documents += 1
                     self.num_tokens += len(item)
                     return item
@@ -87,6 +99,7 @@ class TokenSource:
             "documents": self.num_documents,
             "tokens": self.num_tokens,
             "bad": {"counts": self.bad.counts, "first": self.bad.first},
+            "overlap": self.overlap.state(),
         }
 
     def _open_chunk(self) -> bool:

@@ -13,6 +13,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from rho1bench.corpus.decontamination import BenchmarkSummary, SourceOverlap
 from rho1bench.errors import DataError
 from rho1bench.system.files import changed_files, read_json
 
@@ -96,6 +97,8 @@ class SourceAccount(TypedDict):
     num_tokens: int
     num_documents: int
     bad_lines: dict[str, SkippedRows]
+    benchmark_overlap: NotRequired[SourceOverlap]
+    """Where benchmark texts were looked for."""
 
 
 class CorpusMeta(TypedDict):
@@ -112,6 +115,8 @@ class CorpusMeta(TypedDict):
     document_masking: NotRequired[bool]
     sources: NotRequired[list[SourceAccount]]
     fingerprint: NotRequired[str]
+    benchmark_texts: NotRequired[BenchmarkSummary]
+    """What was looked for in the sources."""
     sha256: NotRequired[dict[str, str]]
     """Hashes of the shards, by file name."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rho1bench.corpus.decontamination import OverlapCount, overlap_line, read_benchmark_texts
 from rho1bench.corpus.encoder import Workers
 from rho1bench.corpus.masking import MAX_BLOCK_SIZE, document_ids
 from rho1bench.corpus.mixture import Mixture, SourceState, TokenSource
@@ -25,6 +26,7 @@ from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import CorpusStage, Source
 from rho1bench.system.files import atomic_path, content_hashes, sha256_json, write_json
+from rho1bench.system.progress import Progress
 
 _FORMAT = 1
 _HASHED_BLOCKS = 2**16
@@ -46,7 +48,8 @@ def run(context: StageContext) -> None:
     saved = load_progress(context.folder, sha256_json(identity))
     dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
     packer = Packer(stage.block_size, shard_blocks(stage.block_size), stage.max_blocks, dtype)
-    with Workers(folder, stage.num_workers) as workers:
+    benchmarks = context.input(stage.benchmark_texts) if stage.benchmark_texts else None
+    with Workers(folder, stage.num_workers, benchmarks) as workers:
         sources = _token_sources(stage, context.seed, workers, saved)
         mixture = Mixture(sources, [source.weight for source in stage.sources if source.weight is not None])
         hashes = _pack(context, packer, sources, mixture, saved, sha256_json(identity))
@@ -63,6 +66,8 @@ def run(context: StageContext) -> None:
         "document_masking": stage.document_masking,
         "sources": [_account(*item, packer) for item in enumerate(zip(stage.sources, sources, strict=True))],
     }
+    if benchmarks is not None:
+        _tell_overlaps(meta, sources, benchmarks, context.progress)
     meta["fingerprint"] = _fingerprint(context.folder, meta)
     meta["sha256"] = hashes
     write_json(context.folder / "corpus.json", meta)
@@ -75,7 +80,8 @@ def _token_sources(stage: CorpusStage, seed: int, workers: Workers, saved: Saved
     for source, state in zip(stage.sources, states, strict=True):
         reader = SourceReader(source, seed, stage.max_line_bytes, state["start"] if state else None)
         bad = BadRows(stage.on_bad_line, **state["bad"]) if state else BadRows(stage.on_bad_line)
-        sources.append(TokenSource(reader, workers, bad, state))
+        overlap = OverlapCount(source.decontaminate or "report", state["overlap"] if state else None)
+        sources.append(TokenSource(reader, workers, bad, overlap, state))
     return sources
 
 
@@ -133,7 +139,7 @@ def _write(folder: Path, shard: Shard, num_blocks: int, stage: CorpusStage) -> d
 
 def _check_size(stage: CorpusStage, packer: Packer, mixture: Mixture, sources: Sequence[TokenSource]) -> None:
     wanted = stage.max_blocks or 1
-    if packer.num_blocks >= wanted:
+    if packer.num_blocks >= (1 if stage.at_most else wanted):
         return
     skipped = "".join(f" {line}." for line in _skipped(stage, sources))
     if not any(source.num_documents for source in sources):
@@ -167,6 +173,15 @@ def _account(number: int, pair: tuple[Source, TokenSource], packer: Packer) -> S
             kind: {"count": count, "first": source.bad.first[kind]} for kind, count in sorted(source.bad.counts.items())
         },
     }
+
+
+def _tell_overlaps(meta: CorpusMeta, sources: Sequence[TokenSource], benchmarks: Path, progress: Progress) -> None:
+    """Write into ``meta`` which benchmark texts the sources hold, and tell of it."""
+    texts, meta["benchmark_texts"] = read_benchmark_texts(benchmarks)
+    for account, source in zip(meta["sources"], sources, strict=True):
+        account["benchmark_overlap"] = source.overlap.told(texts)
+        if line := overlap_line(account["source"], account["benchmark_overlap"]):
+            progress.message(line)
 
 
 def _fingerprint(folder: Path, meta: CorpusMeta) -> str:

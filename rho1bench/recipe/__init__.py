@@ -40,13 +40,21 @@ from rho1bench.recipe.models.corpus import (
     Source,
     TokenizerStage,
 )
-from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, Evaluation, Pair, ReportStage
+from rho1bench.recipe.models.evaluation import (
+    BenchmarkTextsStage,
+    CompareStage,
+    EvalStage,
+    Evaluation,
+    Pair,
+    ReportStage,
+)
 from rho1bench.recipe.models.selection import ScoreRatio, ScoreServer, ScoreStage, Selection
 from rho1bench.recipe.models.training import ModelConfig, Optimizer, PretrainStage, SFTStage, TrainStage
 
 __all__ = [
     "AnalysisStage",
     "AtlasStage",
+    "BenchmarkTextsStage",
     "CompareStage",
     "Contest",
     "CorpusStage",
@@ -89,6 +97,7 @@ __all__ = [
 
 Stage = Annotated[
     TokenizerStage
+    | BenchmarkTextsStage
     | CorpusStage
     | PretrainStage
     | ScoreStage

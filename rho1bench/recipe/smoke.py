@@ -13,6 +13,7 @@ from typing import Any
 
 from rho1bench.recipe import (
     AnalysisStage,
+    BenchmarkTextsStage,
     CompareStage,
     CorpusStage,
     EvalStage,
@@ -106,6 +107,11 @@ def _corpus(stage: CorpusStage, recipe: Recipe, place: int) -> list[Json]:
     budget = None if stage.max_blocks is None else NUM_BLOCKS
     small = {"block_size": BLOCK_SIZE, "num_blocks": budget, "num_tokens": None, "num_workers": 1}
     return [stage.model_dump() | small | {"sources": sources}]
+
+
+@smaller.register
+def _benchmark_texts(stage: BenchmarkTextsStage, recipe: Recipe, place: int) -> list[Json]:
+    return [stage.model_dump() | {"suites": list(dict.fromkeys(map(_mini_suite, stage.suites)))}]
 
 
 @smaller.register
@@ -219,7 +225,8 @@ def _few_documents(source: Source, num_documents: int, offset: int, text: str) -
     """Return a few documents of the mini world in the place of ``source``; its weight stays."""
     if isinstance(source, MiniWorldSource):
         return source.model_dump() | {"num_documents": min(source.num_documents, num_documents)}
-    return _mini(text, num_documents, offset) | {"weight": source.weight}
+    kept = {"weight": source.weight, "decontaminate": source.decontaminate}
+    return _mini(text, num_documents, offset) | kept
 
 
 def _mini(text: str, num_documents: int, offset: int) -> Json:

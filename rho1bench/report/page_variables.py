@@ -21,6 +21,7 @@ from rho1bench.rendering.scatter_chart import Point
 from rho1bench.report import figures, findings, token_passages
 from rho1bench.report.bits_tables import bits_tables
 from rho1bench.report.contest_section import SuiteSection, contest_suites, contest_view
+from rho1bench.report.overlap_table import overlap_table
 from rho1bench.report.run_data import RunData
 
 
@@ -87,6 +88,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "speedups": [findings.speedup(entry) for entry in summary.tokens_to_baseline],
         "equal_flops": [findings.equal_flops(entry) for entry in summary.equal_flops],
         "bits": bits_tables(summary),
+        "overlap": overlap_table(summary.benchmark_overlap),
         "costs": cost_tables({label: cost for label, cost in summary.costs.items() if label in shown}),
         "cost_figures": charts.costs,
         "pairs": [_pair(pair, summary.scores) for pair in pairs],

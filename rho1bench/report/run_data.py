@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rho1bench.analysis.results import Analysis, read_analysis
 from rho1bench.comparison.accuracy_points import AccuracyPoint, PointSource, accuracy_points
+from rho1bench.comparison.benchmark_overlap import CorpusOverlap, corpus_overlaps
 from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.differences import Comparison, PairComparison, read_comparison
@@ -52,6 +53,8 @@ class RunData:
     speedups: Sequence[Speedup]
     costs: Mapping[str, CheckpointCost]
     """By evaluated checkpoint, where its stages tell."""
+    overlaps: Mapping[str, CorpusOverlap]
+    """By corpus stage, where benchmark texts were looked for."""
     losses: Mapping[str, Mapping[str, Points]]
     training: Mapping[str, TrainingSummary]
     seconds: Mapping[str, float | None]
@@ -109,6 +112,7 @@ def read_run(context: StageContext) -> RunData:
         trajectory={suite: accuracy_points(suite, found, seed=context.seed) for suite, found in sources.items()},
         speedups=_speedups(comparison, sources, training, context.seed),
         costs=comparison.costs if comparison else {},
+        overlaps=corpus_overlaps(context.recipe, context.inputs),
         losses={name: read_curves(context.input(name), (*LOSSES, "loss_all")) for name in drawn},
         training=training,
         seconds={name: _seconds(context.input(name)) for name in order if name in context.inputs},

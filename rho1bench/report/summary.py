@@ -65,6 +65,7 @@ def build(run: RunData) -> RunSummary:
             if one.equal is not None
         ],
         costs=dict(run.costs),
+        benchmark_overlap=dict(run.overlaps),
         training=dict(run.training),
         validation_losses={
             stage: losses["validation_loss"][-1][1]

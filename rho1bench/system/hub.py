@@ -1,11 +1,11 @@
-"""Models of the Hugging Face hub: fetched once into the library's cache, safetensors and small files only."""
+"""The Hugging Face hub: models, fetched once into the library's cache (safetensors and small files), and commits."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from rho1bench.errors import CheckpointError
+from rho1bench.errors import CheckpointError, RunError
 
 HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?")
 """``owner/name``, with ``@revision`` where one is meant."""
@@ -33,6 +33,29 @@ def find_model(name: str, revision: str | None = None) -> tuple[Path, str | None
         )
     snapshot = _download(match["repo"], match["revision"] or revision)
     return snapshot, snapshot.name
+
+
+def find_commit(name: str, kind: str, revision: str | None = None) -> str:
+    """Return the commit that a ``revision`` (default: the main branch) of something on the hub stands at now.
+
+    ``kind`` is ``models`` or ``datasets``. Raises RunError where the hub does not say.
+    """
+    from huggingface_hub import HfApi, errors
+
+    asked = f"{kind}/{name}@{revision}" if revision else f"{kind}/{name}"
+    try:
+        commit = HfApi().repo_info(name, repo_type=kind.removesuffix("s"), revision=revision, timeout=30).sha
+    except errors.GatedRepoError as error:
+        raise RunError(f"{asked}: the hub asks you to accept a licence and to log in (hf auth login)") from error
+    except errors.RepositoryNotFoundError as error:
+        raise RunError(f"{asked}: is not on the hub (or no longer, or private)") from error
+    except errors.RevisionNotFoundError as error:
+        raise RunError(f"{asked}: the hub has no such revision") from error
+    except Exception as error:  # the hub's clients raise errors of many libraries
+        first = (str(error).splitlines() or [""])[0]
+        raise RunError(f"{asked}: the hub cannot be asked ({type(error).__name__}: {first})") from error
+    assert commit is not None, "the hub gives the commit of what it has"
+    return commit
 
 
 def _download(repo: str, revision: str | None) -> Path:

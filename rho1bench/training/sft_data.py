@@ -137,7 +137,7 @@ def read_samples(
         if isinstance(source, MiniWorldSource):
             yield from _mini_world_samples(source, seed)
         else:
-            yield from source_rows(source, bad or BadRows(), max_bytes)
+            yield from source_rows(source, seed, bad or BadRows(), max_bytes)
 
 
 def _mini_world_samples(source: MiniWorldSource, seed: int) -> Iterator[tuple[Segment, ...]]:
@@ -149,10 +149,12 @@ def _mini_world_samples(source: MiniWorldSource, seed: int) -> Iterator[tuple[Se
         yield tuple(sample.segments)
 
 
-def source_rows(source: LocalSource | HubSource, bad: BadRows, max_bytes: int | None) -> Iterator[tuple[Segment, ...]]:
+def source_rows(
+    source: LocalSource | HubSource, seed: int, bad: BadRows, max_bytes: int | None
+) -> Iterator[tuple[Segment, ...]]:
     """Yield the samples of a source, which ``offset`` and ``num_documents`` count; ``bad`` handles every other row."""
     last = None if source.num_documents is None else source.offset + source.num_documents
-    rows = HubRows(source, None) if isinstance(source, HubSource) else LocalRows(source, max_bytes, None, None)
+    rows = HubRows(source, seed, None) if isinstance(source, HubSource) else LocalRows(source, max_bytes, None, None)
     found = 0
     for row in rows:
         if found == last:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from corpus_runs import content, make_corpus, write_lines
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from rho1bench.corpus import packed_corpus
 from rho1bench.corpus.sources.reader import SourceReader, read_documents
@@ -209,3 +209,34 @@ def test_several_fields_and_chat_turns_are_one_text(tmp_path: Path) -> None:
     assert texts(type="local", path=str(paths[2]), text_field=["messages"]) == ["hi\nhello"]
     with pytest.raises(DataError, match="'messages' must be a non-empty string"):
         texts(type="local", path=str(paths[3]), text_field="messages")
+
+
+def test_files_in_an_order_of_the_seed(hub_folder: Path) -> None:
+    """Each file whole, all of them once, another order with another seed; a reader goes on in its own."""
+    fields = {"type": "hub", "dataset": str(hub_folder / "lines"), "data_files": "data/*.jsonl", "shuffle_files": True}
+    wanted = source(**fields, text_field="body")
+    orders = {seed: [getattr(item, "text", item) for item in SourceReader(wanted, seed)] for seed in range(6)}
+    files = [TEXTS[place : place + 300] for place in (0, 300, 600)]
+    for order in orders.values():
+        assert sorted(order[place : place + 300] for place in (0, 300, 600)) == sorted(files)
+    assert len({tuple(order[::300]) for order in orders.values()}) > 2
+    reader = SourceReader(wanted, 3)
+    rows = iter(reader)
+    first = [next(rows) for _ in range(450)]
+    again = [*first, *SourceReader(wanted, 3, position=json.loads(json.dumps(reader.position())))]
+    assert [getattr(item, "text", item) for item in again] == orders[3]
+    with pytest.raises(ValidationError, match="shuffle_files needs data_files"):
+        source(type="hub", dataset="a/b", shuffle_files=True)
+    with pytest.raises(DataError, match="has no file that fits"):
+        texts(**{**fields, "data_files": "*.parquet"})
+
+
+def test_lines_with_unlike_columns_are_read(tmp_path: Path) -> None:
+    """As in proof-pile-2, where ``meta`` is another record in each part."""
+    rows = [{"text": "one", "meta": {"a": 1}}, {"text": "two", "meta": {"b": ["x"]}}, {"text": "three", "meta": "y"}]
+    for number, row in enumerate(rows):
+        (tmp_path / f"{number}.jsonl").write_text(json.dumps(row) + "\n")
+    assert texts(type="hub", dataset=str(tmp_path), data_files="*.jsonl") == ["one", "two", "three"]
+    (tmp_path / "1.jsonl").write_text("no json\n")
+    with pytest.raises(DataError, match=r"\[train\]:2: not valid JSON"):
+        texts(type="hub", dataset=str(tmp_path), data_files="*.jsonl")

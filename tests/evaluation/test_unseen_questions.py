@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from question_overlap import SHORTEST, QuestionIndex
+from question_overlap import QuestionIndex
 
 from rho1bench import mini_world
+from rho1bench.corpus.overlap import SHORTEST
 from rho1bench.corpus.sources.reader import read_documents
 from rho1bench.evaluation.data.math_sets import MATH_SETS
 from rho1bench.evaluation.tasks.math_tasks import math_docs

@@ -26,12 +26,14 @@ TEXT = "on_bad_line max_line_bytes"
 TABLE = {  # semantic fields: a change makes the stage anew; operational ones: it does not
     "TokenizerStage": (f"name kind seed {TEXT} sources vocab_size pretrained revision", "variant"),
     "CorpusStage": (
-        f"name kind seed {TEXT} tokenizer sources block_size num_blocks num_tokens document_masking",
+        f"name kind seed {TEXT} tokenizer sources block_size num_blocks num_tokens at_most "
+        "benchmark_texts document_masking",
         "variant num_workers",
     ),
     "PretrainStage": (f"{TRAINING} corpus validation validation_steps monitor", HOW_IT_TRAINS),
     "ScoreStage": ("name kind seed reference server corpus precision entropies", "variant batch_size"),
     "SFTStage": (f"{TRAINING} {TEXT} tokenizer sources max_length reference", HOW_IT_TRAINS),
+    "BenchmarkTextsStage": ("name kind seed suites", "variant"),
     "EvalStage": ("name kind seed evaluations engine max_model_len dtype task_options", "variant batch_size"),
     "CompareStage": ("name kind seed evaluation pairs contests num_resamples", "variant"),
     "AnalysisStage": (
@@ -41,11 +43,18 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "AtlasStage": ("name kind seed corpus checkpoints token_scores rules ratio num_tokens", "variant batch_size"),
     "ReportStage": ("name kind seed comparison evaluation curves analysis", "variant"),
     "Variant": ("group labels", ""),
-    "MiniWorldSource": ("weight type text num_documents offset noise_share noise_kinds epochs coverage", ""),
+    "MiniWorldSource": (
+        "weight decontaminate type text num_documents offset noise_share noise_kinds epochs coverage",
+        "",
+    ),
     "MiniWorldCoverage": ("tasks operands phrasings", ""),
-    "LocalSource": ("weight type path text_field num_documents offset", ""),
-    "HubSource": ("weight type dataset config split revision data_files text_field num_documents offset", ""),
-    "PackageSource": ("weight type packages text files_from files_to num_documents offset", ""),
+    "LocalSource": ("weight decontaminate type path text_field num_documents offset", ""),
+    "HubSource": (
+        "weight decontaminate type dataset config split revision data_files shuffle_files text_field num_documents "
+        "offset",
+        "",
+    ),
+    "PackageSource": ("weight decontaminate type packages text files_from files_to num_documents offset", ""),
     "ModelConfig": (
         "architecture hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads "
         "max_position_embeddings tie_word_embeddings initializer_range rope_theta",

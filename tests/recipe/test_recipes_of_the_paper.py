@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rho1bench.leaderboard.records.add import add
 from rho1bench.leaderboard.records.checks import read_records
 from rho1bench.leaderboard.records.contest_checks import read_contests
 from rho1bench.pipeline.runner import run_recipe
-from rho1bench.recipe import CompareStage, CorpusStage, EvalStage, PretrainStage, Recipe, SFTStage
+from rho1bench.recipe import CompareStage, CorpusStage, EvalStage, HubSource, PretrainStage, Recipe, SFTStage
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.part import part_of
 from rho1bench.recipe.smoke import smoke
@@ -96,7 +97,13 @@ def test_both_models_are_fine_tuned_alike_and_play_with_tools(name):
 def test_the_mixture_of_the_general_corpus_is_6_3_1():
     corpus = load_recipe("general_1b").stage("corpus")
     assert isinstance(corpus, CorpusStage)
-    assert [source.weight for source in corpus.sources] == [6, 3, 1]
+    shares: Counter[str] = Counter()
+    for source in corpus.sources:
+        assert isinstance(source, HubSource)
+        shares[source.dataset] += source.weight or 0
+    web, code, mathematics = shares.values()
+    assert (web / mathematics, code / mathematics) == (6, 3)
+    assert all(source.shuffle_files for source in corpus.sources[:-1] if isinstance(source, HubSource))
 
 
 def test_the_sweep_goes_from_40_to_100_percent():

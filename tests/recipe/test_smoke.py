@@ -121,15 +121,15 @@ def test_models_are_tiny_ones_of_the_same_family():
 def test_scored_corpora_are_noisy_and_others_clean_and_share_no_documents():
     recipe = smoke(load_recipe("general_1b"))
     corpora = {stage.name: stage for stage in recipe.stages if isinstance(stage, CorpusStage)}
-    assert [source.text for source in corpora["corpus"].sources] == ["web"] * 3
-    assert [source.weight for source in corpora["corpus"].sources] == [6, 3, 1]
+    assert [source.text for source in corpora["corpus"].sources] == ["web"] * 10
+    assert [source.weight for source in corpora["corpus"].sources] == [120, 11, 8, 8, 8, 8, 7, 6, 4, 20]
     assert {source.text for source in corpora["curated"].sources} == {"clean"}
     spans = [
         range(source.offset, source.offset + source.num_documents)
         for stage in corpora.values()
         for source in stage.sources
     ]
-    assert len(spans) == 6
+    assert len(spans) == 13
     assert len({number for span in spans for number in span}) == sum(map(len, spans))
 
 

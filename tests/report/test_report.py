@@ -406,3 +406,19 @@ def test_summary_feeds_the_table_and_the_seeds(context: StageContext, tmp_path: 
     assert comparison_table(read_summary(tmp_path / "summary.json")).row_count == 5
     assert comparison_table(read_summary(context.folder / "publish/summary.json")).row_count == 5
     json.dumps(over_seeds, allow_nan=False)
+
+
+def test_benchmark_texts_in_a_corpus_are_told(copied: StageContext) -> None:
+    found = {"decontaminate": "report", "documents": 3, "tokens": 450, "texts": 4, "examples": []}
+    found["tasks"] = {"mini_gsm8k": {"question": 1, "answer": 2}, "mini_boolq": {"question": 1}}
+    source = {"source": "crawl|1", "num_documents": 1000, "num_tokens": 90_000, "benchmark_overlap": found}
+    texts = {"texts": 900, "looked_for": 800, "sha256": "a" * 64, "tasks": {}}
+    write_json(copied.inputs["web"] / "corpus.json", {"num_blocks": 0, "sources": [source], "benchmark_texts": texts})
+    told = recipe().model_dump()
+    told["stages"].insert(0, {"name": "tests", "kind": "benchmark_texts", "suites": ["mini_math9"]})
+    told["stages"][2]["benchmark_texts"] = "tests"
+    report_stage.run(replace(copied, recipe=Recipe.model_validate(told)))
+    assert summary_of(copied)["benchmark_overlap"]["web"]["sources"][0]["tasks"] == found["tasks"]
+    row = r"| web | crawl\|1 | 3 (0.30%) | 450 (0.50%) | 4 | mini_gsm8k 3, mini_boolq 1 | kept |"
+    assert row in published(copied, "report.md").replace(r"\_", "_")
+    assert "800 questions and answers of benchmarks" in published(copied, "report.html")

@@ -89,7 +89,7 @@ def json_rows(path: Path, max_bytes: int | None = None, skip: int = 0) -> Iterat
                 if skip > 0:
                     skip -= 1
                 elif isinstance(line, bytes):
-                    yield _parse(line, f"{path}:{number}")
+                    yield parse_line(line, f"{path}:{number}")
                 else:
                     yield BadRow(
                         "too_long", f"{path}:{number}", f"a line of {line} bytes; max_line_bytes: {max_bytes}."
@@ -198,7 +198,8 @@ def _lines(handle: IO[bytes], max_bytes: int | None) -> Iterator[bytes | int]:
         yield length
 
 
-def _parse(line: bytes, where: str) -> Row | BadRow:
+def parse_line(line: bytes, where: str) -> Row | BadRow:
+    """Return the JSON object of a line, or what is wrong with it."""
     if b"\0" in line:
         return BadRow("nul_bytes", where, "holds NUL bytes; the file is damaged, or not UTF-8.")
     try:

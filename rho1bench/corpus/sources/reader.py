@@ -55,7 +55,7 @@ class SourceReader:
             columns = [source.text_field] if isinstance(source.text_field, str) else source.text_field
             self._rows = LocalRows(source, max_bytes, rows, columns)
         elif isinstance(source, HubSource):
-            self._rows = HubRows(source, rows)
+            self._rows = HubRows(source, seed, rows)
         elif isinstance(source, PackageSource):
             self._rows = PackageRows(source, max_bytes, rows)
 

@@ -61,7 +61,7 @@ def _choice(task: EvalTask, row: JsonObject) -> GoldAnswer:
         gold = int(task.doc_to_text(doc))
         prompt, answer = choices[gold], f"{delimiter}{task.doc_to_target(doc)}"
     else:
-        target = _first(task.doc_to_target(doc))
+        target = first_answer(task.doc_to_target(doc))
         gold = choices.index(target) if isinstance(target, str) else int(target)
         prompt, answer = row["prompt"], f"{delimiter}{choices[gold]}"
     return GoldAnswer(str(row["doc_id"]), prompt, answer, row["loglikelihoods"][gold], row["truncated"])
@@ -72,15 +72,15 @@ def _answer(task: EvalTask, row: JsonObject) -> str | None:
     if str(row["prompt"]).endswith(_TOOL_PROMPT):
         return _program(task, int(row["doc_id"])) if "solution" in doc else None
     if "data_set" in doc:
-        return f" {doc['solution'] if 'solution' in doc else _worked(doc)}"
+        return f" {doc['solution'] if 'solution' in doc else worked_solution(doc)}"
     if "solution" in doc:  # a program, which goes on where the prompt ends
         return str(doc["solution"])
-    text = str(_first(doc["answers"] if "answers" in doc else task.doc_to_target(doc)))
+    text = str(first_answer(doc["answers"] if "answers" in doc else task.doc_to_target(doc)))
     delimiter = "" if row["prompt"][-1:].isspace() else " "
     return f"{delimiter}{text}" if text else None
 
 
-def _first(target: Any) -> Any:
+def first_answer(target: Any) -> Any:
     """Return the first of several right answers; data sets write them as a list, or as a list under ``text``."""
     found = target.get("text") if isinstance(target, dict) else target
     return found[0] if isinstance(found, list) and found else found
@@ -98,7 +98,7 @@ def _problems(family: str, num_rows: int) -> Sequence[mini_world.Problem]:
     return mini_world.make_problems(family, "test", num_rows, TEST_SEED)
 
 
-def _worked(doc: Doc) -> str:
+def worked_solution(doc: Doc) -> str:
     """Return the worked solution of a real math problem, else the sentence that ends an exemplar of its data set."""
     data_set = doc["data_set"]
     if data_set == "gsm8k":

@@ -27,7 +27,7 @@ EXEMPLARS = {
 }
 """The exemplar file of each few-shot data set."""
 
-_ASK_FOR_OPTION = "\nWhat of the following is the right choice? Explain your answer.\n"
+ASK_FOR_OPTION = "\nWhat of the following is the right choice? Explain your answer.\n"
 _TWO_ANSWERS = {"true": " (True or False)", "false": " (True or False)", "yes": " (Yes or No)", "no": " (Yes or No)"}
 
 
@@ -88,19 +88,19 @@ def _option_question(row: Row) -> str:
     relabelled = re.sub(
         r"(^|, )([a-e]) \) (?:\2 \) )?", lambda m: f"{m[1]}({m[2].upper()}) ", options.replace(" , ", ", ")
     )
-    return f"{(problem[0].upper() + problem[1:]).strip()}{_ASK_FOR_OPTION}{relabelled}"
+    return f"{(problem[0].upper() + problem[1:]).strip()}{ASK_FOR_OPTION}{relabelled}"
 
 
 def _listed_options(row: Row) -> str:
     """MMLU-STEM: four options, a list of texts."""
     options = ", ".join(f"({letter}) {option.strip()}" for letter, option in zip("ABCD", row["choices"], strict=True))
-    return f"{row['question'].strip()}{_ASK_FOR_OPTION}{options}"
+    return f"{row['question'].strip()}{ASK_FOR_OPTION}{options}"
 
 
 def _written_options(row: Row) -> str:
     """SAT: the options are one text, ``A) 3 B) 4``; where it is ``A. 3 B. 4``, only the first gets its parenthesis."""
     options = "(" + re.sub(r"(?<= )([B-G]\) )", r"(\1", row["options"].strip())
-    return f"{row['question'].strip()}{_ASK_FOR_OPTION}{options}"
+    return f"{row['question'].strip()}{ASK_FOR_OPTION}{options}"
 
 
 _QUESTIONS: dict[str, Callable[[Row], str]] = {

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from rho1bench.comparison import eval_results
+from rho1bench.comparison.benchmark_overlap import corpus_overlaps
 from rho1bench.comparison.costs import checkpoint_costs
 from rho1bench.comparison.eval_results import LabelScores
 from rho1bench.comparison.result_files import JsonObject
@@ -144,7 +145,8 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
     title = f"{recipe.name} (smoke)" if run.is_smoke else recipe.name
     stem = f"{slug(recipe.name)}.smoke" if run.is_smoke else slug(recipe.name)
     records: dict[tuple[str, str], Record] = {}
-    costs = checkpoint_costs(recipe, {one.name: run.stage_folder(one.name) for one in recipe.stages})
+    folders = {one.name: run.stage_folder(one.name) for one in recipe.stages}
+    costs = checkpoint_costs(recipe, folders)
     for label, found in scores.items():
         if "@" in label:
             continue
@@ -156,6 +158,7 @@ def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScore
                 "command": run_command(run),
                 "curve": _curve(run, facts, suite, scores),
                 "cost": costs.get(label),
+                "benchmark_overlap": corpus_overlaps(part_of(recipe, [label]), folders) or None,
             }
             base = base_record(found, suite, name, file)
             if base.code is not None:

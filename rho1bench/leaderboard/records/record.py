@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from rho1bench.comparison.benchmark_overlap import CorpusOverlap
 from rho1bench.comparison.costs import CheckpointCost
 from rho1bench.comparison.equal_flops import CountedTokens, EqualFlops
 from rho1bench.comparison.eval_results import fingerprint_parts
@@ -25,6 +26,7 @@ from rho1bench.system.files import sha256_json
 SCHEMA: Literal[1] = 1
 UNHASHED = "0" * 64
 """Stands in for the hashes of a record that :func:`with_hashes` has not filled in yet."""
+_OPTIONAL = ("code", "cost", "benchmark_overlap")
 _LONG = 500
 """Scores from which on numpy counts faster than a string does."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -211,6 +213,9 @@ class Record(RecordModel):
     code: CodeFacts | None = None
     cost: CheckpointCost | None = None
     """What the checkpoint and all that it needed took; records of earlier versions say nothing of it."""
+    benchmark_overlap: dict[str, CorpusOverlap] | None = None
+    """By corpus that the checkpoint, or what it needed, was trained on: the benchmark texts found; None where none were
+    looked for."""
 
     @property
     def strata(self) -> list[Values]:
@@ -295,9 +300,9 @@ def with_hashes(record: Record) -> Record:
 
 
 def as_json(record: Record) -> JsonObject:
-    """Return a record as its file holds it; one of an earlier version has neither ``code`` nor ``cost``."""
+    """Return a record as its file holds it; parts that not all versions or runs have are left out where they lack."""
     data: JsonObject = record.model_dump(mode="json", by_alias=True)
-    return {key: value for key, value in data.items() if key not in ("code", "cost") or value is not None}
+    return {key: value for key, value in data.items() if key not in _OPTIONAL or value is not None}
 
 
 def json_schema() -> JsonObject:

@@ -2,8 +2,8 @@
 
 ``layers`` reads YAML and ``extends:``, ``overrides`` is ``--set``, ``sweep`` adds axes from the command line;
 ``matrix`` and ``patterns`` expand stages and what names them; ``json_schema`` knows what each place expects;
-``local_files`` finds the files that a recipe names; ``rules`` judges what is valid by itself (``valid_part``). This
-module puts them together and words pydantic's findings.
+``local_files`` finds the files that a recipe names, ``lock`` the commits; ``rules`` judges what is valid by itself
+(``valid_part``). This module puts them together and words pydantic's findings.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rho1bench.recipe import Recipe, ReportStage
 from rho1bench.recipe.loading.json_schema import Node, model_node, recipe_node, stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, RawRecipe, nearest, read_layers
 from rho1bench.recipe.loading.local_files import resolve_local_files
+from rho1bench.recipe.loading.lock import apply_lock, lock_path, read_lock
 from rho1bench.recipe.loading.matrix import expand_matrices
 from rho1bench.recipe.loading.overrides import apply_override
 from rho1bench.recipe.loading.patterns import expand_patterns
@@ -90,6 +91,7 @@ def load_recipe(
         expand_patterns(raw)
     expand_suites(raw)
     resolve_local_files(raw)
+    apply_lock(raw, read_lock(lock_path(path)))
     recipe = _validate(raw, with_rules=expanded)
     if recipe is None or raw.problems:
         problems = list(dict.fromkeys(raw.problems))

@@ -35,6 +35,16 @@ def resolve_local_files(raw: RawRecipe) -> None:
                 _resolve_folder(raw, holder, key, path)
 
 
+def folder_or_hub_places(raw: RawRecipe) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield every mapping of a recipe whose value under a key is a folder or the name of something on the hub."""
+    stages = raw.data.get("stages")
+    for stage in stages if isinstance(stages, list) else ():
+        kind = stage.get("kind") if isinstance(stage, dict) else None
+        if isinstance(kind, str) and kind in stage_models():
+            places = _local_places(stage_node(kind), stage)
+            yield from ((holder, key) for holder, key, _, what in places if what == "folder")
+
+
 def _local_places(node: Node, value: Any, path: tuple[str, ...] = ()) -> Iterator[Place]:
     """Yield every place below ``value`` whose text names something local."""
     items: list[tuple[str | int, Any]] = []

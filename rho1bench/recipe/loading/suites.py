@@ -10,7 +10,7 @@ from rho1bench.recipe.loading.layers import Path_, RawRecipe
 
 
 def expand_suites(raw: RawRecipe) -> None:
-    """Put the full names of suites in the place of short ones, in evaluations and contests."""
+    """Put the full names of suites in the place of short ones, in evaluations, contests and benchmark texts."""
     stages = raw.data.get("stages")
     for stage in stages if isinstance(stages, list) else ():
         if not isinstance(stage, dict) or not isinstance(stage.get("name"), str):
@@ -25,6 +25,8 @@ def expand_suites(raw: RawRecipe) -> None:
 
 def _holders(stage: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path_]]:
     """Yield every mapping of a stage that has a key ``suites``, with its key path."""
+    if stage.get("kind") == "benchmark_texts":
+        yield stage, ("stages", stage["name"])
     key = {"eval": "evaluations", "compare": "contests"}.get(str(stage.get("kind")), "")
     items = stage.get(key)
     if not isinstance(items, list):

@@ -36,6 +36,9 @@ class SourceBase(Model):
 
     weight: Annotated[float, Field(gt=0)] | None = None
     """Share of the corpus' tokens, relative to the other sources' weights; all sources of a stage have one, or none."""
+    decontaminate: Literal["report", "drop"] | None = None
+    """What becomes of documents that hold a text of the corpus stage's ``benchmark_texts``: they are counted and told,
+    or left out too. Default: ``report``."""
 
     @property
     def place(self) -> str:
@@ -117,7 +120,13 @@ class HubSource(SourceBase):
     revision: str | None = None
     """Commit of the data set; pin it, or the corpus may change under the same recipe."""
     data_files: str | list[str] | None = None
-    """Files inside the data set, globs allowed: for sets that are described by a loading script, which is not run."""
+    """Files inside the data set, globs allowed: for sets that are described by a loading script, which is not run.
+
+    A set with a folder a language is several sources, each with its own ``data_files`` and ``weight``.
+    """
+    shuffle_files: bool = False
+    """Read the ``data_files`` in an order drawn from the stage's seed, not by name: of a set that is sorted by topic or
+    language, a budget then takes a little of everything."""
     text_field: TextField = "text"
     num_documents: PositiveInt | None = None
     offset: Annotated[int, Field(ge=0)] = 0
@@ -125,8 +134,15 @@ class HubSource(SourceBase):
 
     @property
     def place(self) -> str:
-        """Return the name of the data set."""
-        return self.dataset
+        """Return the name of the data set, with its files where several sources may be of one set."""
+        files = self.data_files
+        return self.dataset if files is None else f"{self.dataset}/{files if isinstance(files, str) else files[0]}"
+
+    @model_validator(mode="after")
+    def _files_to_shuffle(self) -> Self:
+        if self.shuffle_files and self.data_files is None:
+            raise ValueError("shuffle_files needs data_files: which files are put in another order")
+        return self
 
 
 class PackageSource(SourceBase):
@@ -220,6 +236,10 @@ class CorpusStage(TextStage):
     """The same as a number of tokens, in place of ``num_blocks``: rounded up to whole blocks."""
     num_workers: Annotated[PositiveInt, Operational("the same bytes whatever their number")] = 1
     """Processes that tokenise; the corpus is the same, byte for byte, whatever their number."""
+    at_most: bool = False
+    """The budget is a limit: where the sources hold less, or one of a mixture is used up, what there is is kept."""
+    benchmark_texts: Annotated[Name, StageRef(("benchmark_texts",))] | None = None
+    """The texts that are looked for in every document, 13 words in a row; see ``decontaminate`` of the sources."""
     document_masking: bool = False
     """Tokens see only those of their own document, and the first token of a document is no target."""
 
@@ -229,6 +249,10 @@ class CorpusStage(TextStage):
             raise ValueError("give num_blocks or num_tokens, not both")
         if len({source.weight is None for source in self.sources}) > 1:
             raise ValueError("give every source a weight, or none")
+        if self.at_most and self.max_blocks is None:
+            raise ValueError("at_most needs a budget: num_blocks or num_tokens")
+        if self.benchmark_texts is None and any(source.decontaminate for source in self.sources):
+            raise ValueError("decontaminate needs benchmark_texts: the stage whose texts are looked for")
         return self
 
     @property

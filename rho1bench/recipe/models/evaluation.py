@@ -1,4 +1,4 @@
-"""Stages ``eval``, ``compare`` and ``report`` (paper sections 3.2 and 3.3)."""
+"""Stages ``benchmark_texts``, ``eval``, ``compare`` and ``report`` (paper sections 3.2 and 3.3)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ from rho1bench.recipe.models.contest import Contest
 
 ALL_CHECKPOINTS = "checkpoint*/*"
 """The files of all checkpoints of a training stage."""
+
+
+class BenchmarkTextsStage(StageBase):
+    """Gathers the questions and answers of suites, so that corpus stages can look for them (``benchmark_texts:``)."""
+
+    spec: ClassVar[StageSpec] = StageSpec(
+        "rho1bench.evaluation.benchmark_texts:run", ("lm-eval", "numpy"), shipped=("tasks",)
+    )
+    kind: Literal["benchmark_texts"]
+    suites: Annotated[list[str], Field(min_length=1)]
+    """lm-eval tasks or groups, ``rho1_math9`` for example."""
 
 
 class Evaluation(Model):

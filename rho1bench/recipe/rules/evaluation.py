@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 
 from rho1bench.paper.protocol import RANKED_SUITES
 from rho1bench.paper.suites import SHORT_NAMES, SUITES, lm_eval_file, shipped_names, yaml_names
 from rho1bench.recipe.loading.layers import nearest
 from rho1bench.recipe.models.corpus import CorpusStage
-from rho1bench.recipe.models.evaluation import CompareStage, EvalStage, ReportStage
+from rho1bench.recipe.models.evaluation import BenchmarkTextsStage, CompareStage, EvalStage, ReportStage
 from rho1bench.recipe.models.training import TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
 from rho1bench.recipe.rules.training import positions
@@ -39,12 +40,23 @@ def suites_are_known(stage: EvalStage, earlier: Earlier) -> Problems:
     for index, evaluation in enumerate(stage.evaluations):
         for place, name in enumerate(evaluation.suites):
             if text_of(name) is None and name not in known and lm_eval_file(name) is None:
-                close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
-                yield (
-                    ("evaluations", str(index), "suites", str(place)),
-                    f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
-                    "`rho1bench tasks list` shows the tasks",
-                )
+                yield ("evaluations", str(index), "suites", str(place)), _unknown_suite(name, known)
+
+
+@rule(BenchmarkTextsStage)
+def benchmarks_are_known(stage: BenchmarkTextsStage, earlier: Earlier) -> Problems:
+    """Every suite whose texts are gathered is one that ships, or a task."""
+    for place, name in enumerate(stage.suites):
+        if name not in shipped_names():
+            yield ("suites", str(place)), _unknown_suite(name, shipped_names())
+
+
+def _unknown_suite(name: str, known: Set[str]) -> str:
+    close = nearest(name, [*SHORT_NAMES, *SUITES, *sorted(known)])
+    return (
+        f"there is no suite, group or task {name!r}{close}; suites: {', '.join((*SHORT_NAMES, *SUITES))}; "
+        "`rho1bench tasks list` shows the tasks"
+    )
 
 
 @rule(EvalStage)
