@@ -54,6 +54,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores + cores // 2, MOST_WORKERS)  # a quarter of the time a test waits for what it has started
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file, folder = item.path.name, item.path.parent.name

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from corpus_runs import HeardProgress, corpus_context, make_corpus
 
-from rho1bench.corpus import stage, tokenizer
+from rho1bench.corpus import packed_corpus, stage, tokenizer
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
@@ -132,8 +132,12 @@ def test_a_parquet_file_without_the_column(word_tokenizer: Path, tmp_path: Path)
     assert found["num_documents"] == len(GOOD)
 
 
-def test_one_endless_line_is_not_read_into_memory(word_tokenizer: Path, tmp_path: Path) -> None:
+def test_one_endless_line_is_not_read_into_memory(
+    word_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import tracemalloc
+
+    monkeypatch.setattr(packed_corpus, "TOKENS_PER_SHARD", 2**22)
 
     path = tmp_path / "long.jsonl"
     path.write_bytes(b'{"text": "' + b"x" * 60_000_000 + b'"}\n' + b"\n".join(GOOD))

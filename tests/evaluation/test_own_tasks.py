@@ -14,6 +14,8 @@ from rho1bench.leaderboard.records.add import add
 from rho1bench.leaderboard.records.checks import read_records
 from rho1bench.system.files import read_json, read_jsonl
 
+URL = "http://127.0.0.1:1"
+
 SUMS = """
 task: my_sums
 dataset_path: json
@@ -147,7 +149,7 @@ def test_an_adapter_alone_is_refused(rho1bench: CommandLine, tmp_path: Path) -> 
         (["--tasks", "mini_boolq", "--max-new-tokens", 9], "compares log-likelihoods"),
         (["--tasks", "mini_gsm8k_tir", "--samples", 2, "--temperature", 1.0], "says itself how its answers"),
         (["--tasks", "wikitext"], "cannot be built"),
-        (["--tasks", "mini_sat", "--engine", "openai", "--base-url", "http://h", "--dtype", "float16"], "--dtype"),
+        (["--tasks", "mini_sat", "--engine", "openai", "--base-url", URL, "--dtype", "float16"], "--dtype"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_one_message_before_a_model_is_loaded(

@@ -84,6 +84,7 @@ def real_questions(shared_data: Path) -> QuestionIndex:
     return QuestionIndex([question for question in questions if len(question.split()) >= SHORTEST])
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("place", "number"), [("clean/reference_text.jsonl.gz", None), ("noisy/noisy_math.jsonl.gz", 300)]
 )

@@ -26,7 +26,10 @@ ENTRIES = {
     "score": "rho1bench.selection.stage:run",
     "sft": "rho1bench.training.sft:run",
     "eval": "rho1bench.evaluation.stage:run",
+    "benchmark_texts": "rho1bench.evaluation.benchmark_texts:run",
     "compare": "rho1bench.comparison.stage:run",
+    "analysis": "rho1bench.analysis.stage:run",
+    "atlas": "rho1bench.atlas.stage:run",
     "report": "rho1bench.report.stage:run",
 }
 

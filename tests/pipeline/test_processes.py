@@ -23,7 +23,7 @@ SLEEP = 0.02
 def start(folder: Path, **environment: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command("run", SMALL, "--output", folder),
-        env=surroundings(FAKE_SLEEP=SLEEP, **environment),
+        env=surroundings(**{"FAKE_SLEEP": SLEEP, **environment}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,7 +92,7 @@ def test_a_killed_run_completes_and_equals_an_uninterrupted_one(tmp_path):
 
 def test_two_runs_on_one_folder_do_not_mix(tmp_path):
     folder = tmp_path / "run"
-    first = start(folder)
+    first = start(folder, FAKE_SLEEP="0.06")
     wait_for(folder / "stages/base/metrics.jsonl", first)
     second = rho1bench("run", SMALL, "--output", folder, fake=True)
     assert second.returncode == 2

@@ -45,16 +45,6 @@ RULES = {
         ["stages.eval.max_model_len=4096"],
         ("stages.eval.max_model_len", "(2048)", "got 4096"),
     ),
-    "a batch of odd size for the processes": (
-        "math_1b",
-        ["stages.slm.batch_size=520"],
-        ("stages.slm.batch_size: 520 is no multiple of 32 processes x micro_batch_size 8",),
-    ),
-    "no batch for the processes": (
-        "math_1b",
-        ["stages.slm.batch_size=16", "stages.slm.micro_batch_size=null"],
-        ("stages.slm.batch_size: 16 is no multiple of 32 processes",),
-    ),
     "a budget of less than a block": (
         "math_1b",
         ["stages.corpus.num_tokens=2047"],

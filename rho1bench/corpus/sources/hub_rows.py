@@ -86,7 +86,9 @@ def _arguments(source: HubSource, seed: int) -> dict[str, object]:
     suffixes = {_suffix(name) for name in patterns}
     builder = _BUILDERS.get(suffixes.pop() or "") if len(suffixes) == 1 else None
     if builder is None:
-        raise DataError(f"data_files must all be of one kind out of {', '.join(_BUILDERS)}, found {patterns}")
+        raise DataError(
+            f"{source.dataset}: data_files must all be of one kind out of {', '.join(_BUILDERS)}, found {patterns}"
+        )
     revision = f"@{source.revision}" if source.revision else ""
     root = path if folder.is_dir() else f"hf://datasets/{path}{revision}"
     return {"path": builder, "data_files": {source.split: [f"{root}/{name}" for name in patterns]}}
