@@ -318,6 +318,17 @@ def test_mistakes_are_told_with_the_nearest_word(case: str, tmp_path: Path) -> N
     assert message in str(caught.value)
 
 
+def test_one_document_a_task_is_refused(tmp_path: Path) -> None:
+    from rho1bench.errors import RecipeError
+
+    def edit(data: dict) -> None:
+        for evaluation in stage(data, "eval")["evaluations"]:
+            evaluation["limit"] = 1
+
+    with pytest.raises(RecipeError, match=r"contests\.0\.arms: 'eval' asks them one document a task"):
+        contest_recipe(tmp_path, edit)
+
+
 def test_a_comparison_of_nothing_is_refused(tmp_path: Path) -> None:
     from rho1bench.errors import RecipeError
 

@@ -144,6 +144,15 @@ def _suites_are_evaluated(contest: Contest, evaluation: EvalStage, earlier: Earl
             )
 
 
+def _documents_are_several(contest: Contest, evaluation: EvalStage, earlier: Earlier) -> Found:
+    """The spread over documents takes two of every task."""
+    stages = {one.stage for one in members(contest, earlier.by_name)}
+    for item in evaluation.evaluations:
+        if item.limit == 1 and not item.trajectory and stages.intersection(item.checkpoints):
+            yield "arms", f"{evaluation.name!r} asks them one document a task (limit: 1); a spread takes two at least"
+            return
+
+
 _CHECKS: tuple[Callable[[Contest, EvalStage, Earlier], Found], ...] = (
     _arms_are_evaluated,
     _axes_are_there,
@@ -152,4 +161,5 @@ _CHECKS: tuple[Callable[[Contest, EvalStage, Earlier], Found], ...] = (
     _seeds_count,
     _choice_is_measured,
     _suites_are_evaluated,
+    _documents_are_several,
 )
