@@ -49,7 +49,7 @@ def rho1bench(*arguments: object, fake: bool = False, **environment: object) -> 
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
