@@ -49,7 +49,7 @@ def rho1bench(*arguments: object, fake: bool = False, **environment: object) -> 
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=600,
+        timeout=120,
         check=False,
     )
 

@@ -10,9 +10,9 @@ Numbers = npt.NDArray[np.floating]
 
 def ranks(scores_N: Numbers) -> npt.NDArray[np.float64]:
     """Return the place of each score among all, 0 lowest to 1 highest; equal ones share their middle place."""
-    _, group_N, counts = np.unique(scores_N, return_inverse=True, return_counts=True)
-    first = np.cumsum(counts) - counts
-    places: npt.NDArray[np.float64] = (first + (counts - 1) / 2.0)[group_N] / max(len(scores_N) - 1, 1)
+    from scipy.stats import rankdata
+
+    places: npt.NDArray[np.float64] = (rankdata(scores_N) - 1.0) / max(len(scores_N) - 1, 1)
     return places
 
 

@@ -14,11 +14,12 @@ from rho1bench.system.progress import Progress
 def recipe_of_run(folder: Path) -> Recipe:
     """Return the recipe of a run of one seed; raises DataError for a folder that holds none."""
     if not (folder / "recipe.yaml").is_file():
-        raise DataError(f"{folder}: holds no run (recipe.yaml is missing). Give a folder that `rho1bench run` made.")
+        raise DataError(f"{folder}: is no run folder (it has no recipe.yaml). Give one that `rho1bench run` made.")
     recipe = load_recipe(str(folder / "recipe.yaml"))
     if recipe.seeds:
-        names = ", ".join(f"seed-{seed}" for seed in recipe.seeds)
-        raise DataError(f"{folder}: holds a run of each of several seeds; analyse one of {names} in it.")
+        raise DataError(
+            f"{folder}: holds a run for each of {len(recipe.seeds)} seeds. Name one: {folder}/seed-{recipe.seeds[0]}"
+        )
     return recipe
 
 

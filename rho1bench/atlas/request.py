@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from rho1bench.analysis.run_folder import recipe_of_run
 from rho1bench.errors import DataError
 from rho1bench.recipe import CorpusStage, PretrainStage, Recipe, ScoreStage, Selection
-from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.recipe.models.score_names import known_score
 
 PAPERS_RULES = ("excess_loss", "reference_loss", "reference_entropy", "training_loss")
@@ -69,7 +69,7 @@ def request_of_run(
     from and its last one, and the rules that stages of the run select by, besides the paper's. Raises DataError for a
     folder that is no run of one seed, and for stages and checkpoints that it does not have.
     """
-    recipe = _recipe_of(run)
+    recipe = recipe_of_run(run)
     stages = run / "stages"
     reader = _first_reader(recipe, corpus)
     selections = [one for stage in recipe.stages_of(PretrainStage) for one in _selections(stage, reader.corpus)]
@@ -97,18 +97,6 @@ def _rule(name: str) -> RuleUse:
         return RuleUse(known_score(name))
     except ValueError as error:
         raise DataError(f"--rule {name}: {error}; `rho1bench rules` says what they read.") from error
-
-
-def _recipe_of(run: Path) -> Recipe:
-    path = run / "recipe.yaml"
-    if not path.is_file():
-        raise DataError(f"{run}: is no run folder (it has no recipe.yaml). Expected one that `rho1bench run` wrote.")
-    recipe = load_recipe(str(path))
-    if recipe.seeds:
-        raise DataError(
-            f"{run}: holds a run for each of {len(recipe.seeds)} seeds. Name one: {run}/seed-{recipe.seeds[0]}"
-        )
-    return recipe
 
 
 def _first_reader(recipe: Recipe, corpus: str | None) -> PretrainStage:

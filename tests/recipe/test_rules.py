@@ -45,6 +45,11 @@ RULES = {
         ["stages.eval.max_model_len=4096"],
         ("stages.eval.max_model_len", "(2048)", "got 4096"),
     ),
+    "a task of two suites with two limits": (
+        "quickstart",
+        ["stages.eval.evaluations.1.limit=20"],
+        ("stages.eval.evaluations.1.limit: mini_general15 and mini_math9 share the task mini_gsm8k, which 'clm' is",),
+    ),
     "a budget of less than a block": (
         "math_1b",
         ["stages.corpus.num_tokens=2047"],

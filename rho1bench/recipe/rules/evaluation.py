@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from itertools import product
 from pathlib import Path
 
 from rho1bench.paper.protocol import RANKED_SUITES
-from rho1bench.paper.suites import SHORT_NAMES, SUITES, lm_eval_file, shipped_names, yaml_names
+from rho1bench.paper.suites import SHORT_NAMES, SUITES, lm_eval_file, shipped_names, suites_called, yaml_names
 from rho1bench.recipe.loading.layers import nearest
 from rho1bench.recipe.models.corpus import CorpusStage
 from rho1bench.recipe.models.evaluation import BenchmarkTextsStage, CompareStage, EvalStage, ReportStage
@@ -41,6 +42,23 @@ def suites_are_known(stage: EvalStage, earlier: Earlier) -> Problems:
         for place, name in enumerate(evaluation.suites):
             if text_of(name) is None and name not in known and lm_eval_file(name) is None:
                 yield ("evaluations", str(index), "suites", str(place)), _unknown_suite(name, known)
+
+
+@rule(EvalStage)
+def shared_tasks_have_one_limit(stage: EvalStage, earlier: Earlier) -> Problems:
+    """A task that two suites share is asked of a checkpoint once, so with one number of documents."""
+    first: dict[tuple[str, str], tuple[str, int | None]] = {}
+    for index, item in enumerate(stage.evaluations):
+        for suite in () if item.trajectory else suites_called(item.suites):
+            for key in product(item.checkpoints, SUITES.get(suite, (suite,))):
+                other, limit = first.setdefault(key, (suite, item.limit))
+                if limit != item.limit:
+                    yield (
+                        ("evaluations", str(index), "limit"),
+                        f"{suite} and {other} share the task {key[1]}, which {key[0]!r} is asked once; give both one "
+                        f"limit (here {item.limit}, there {limit})",
+                    )
+                    return
 
 
 @rule(BenchmarkTextsStage)
