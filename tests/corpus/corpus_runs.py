@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from rho1bench.corpus import packed_corpus
 from rho1bench.corpus import stage as corpus_stage
@@ -53,6 +56,20 @@ def write_lines(path: Path, texts: list[str]) -> dict[str, Any]:
     """Write one document a line and return the source that reads them."""
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return {"type": "local", "path": str(path)}
+
+
+def kill_at_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let a process be killed (KeyboardInterrupt) where it puts its ``number``-th file in place; later ones go well."""
+    replace, left = os.replace, number
+
+    def dying_replace(origin: str, target: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        replace(origin, target)
+
+    monkeypatch.setattr("rho1bench.system.files.os.replace", dying_replace)
 
 
 def main() -> None:

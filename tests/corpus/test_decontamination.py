@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_runs import HeardProgress, content, corpus_context, write_lines
+from corpus_runs import HeardProgress, content, corpus_context, kill_at_write, write_lines
 from pydantic import ValidationError
 
 from rho1bench import mini_world
@@ -194,16 +193,7 @@ def test_the_report_of_a_killed_stage_is_that_of_a_straight_one(
     mixed = [{**sources[0], "weight": 2, "decontaminate": "drop"}, {**sources[1], "weight": 1}]
     straight = run(word_tokenizer, tmp_path / "straight", mixed, benchmarks, num_tokens=20_000, num_workers=2)
     assert straight["sources"][0]["benchmark_overlap"]["documents"] > 5
-    replace, left = os.replace, 9
-
-    def dying_replace(origin: str, target: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise KeyboardInterrupt
-        replace(origin, target)
-
-    monkeypatch.setattr("rho1bench.system.files.os.replace", dying_replace)
+    kill_at_write(monkeypatch, 9)
     with pytest.raises(KeyboardInterrupt):
         run(word_tokenizer, tmp_path / "killed", mixed, benchmarks, num_tokens=20_000)
     run(word_tokenizer, tmp_path / "killed", mixed, benchmarks, num_tokens=20_000)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_runs import content, make_corpus, write_lines
+from corpus_runs import content, kill_at_write, make_corpus, write_lines
 from pydantic import TypeAdapter, ValidationError
 
 from rho1bench.corpus import packed_corpus
@@ -115,16 +115,7 @@ def test_a_mixture_of_hub_sources_goes_on_after_a_kill(
         {"type": "hub", "dataset": str(hub_folder / "lines"), "text_field": "body", "weight": 1},
     ]
     make_corpus(word_tokenizer, tmp_path / "straight", sources)
-    replace, left = os.replace, 7
-
-    def dying_replace(origin: str, target: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise KeyboardInterrupt
-        replace(origin, target)
-
-    monkeypatch.setattr("rho1bench.system.files.os.replace", dying_replace)
+    kill_at_write(monkeypatch, 7)
     with pytest.raises(KeyboardInterrupt):
         make_corpus(word_tokenizer, tmp_path / "killed", sources)
     make_corpus(word_tokenizer, tmp_path / "killed", sources)
@@ -142,18 +133,8 @@ def test_a_source_of_low_weight_killed_again_and_again_within_one_chunk(
         {**heavy, "weight": 2},
     ]
     make_corpus(word_tokenizer, tmp_path / "straight", sources)
-    replace, left = os.replace, 0
-
-    def dying_replace(origin: str, target: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise KeyboardInterrupt
-        replace(origin, target)
-
-    monkeypatch.setattr("rho1bench.system.files.os.replace", dying_replace)
     for writes in (36, 4, 4):
-        left = writes
+        kill_at_write(monkeypatch, writes)
         with pytest.raises(KeyboardInterrupt):
             make_corpus(word_tokenizer, tmp_path / "killed", sources)
     make_corpus(word_tokenizer, tmp_path / "killed", sources)
