@@ -39,7 +39,12 @@ gc.set_threshold(50_000)  # what tests leave in cycles is small
 
 MOST_WORKERS = 4
 """Each takes 2 GB and more."""
-TOGETHER = {"training": "training", "test_scoring.py": "training", "sandbox": "sandbox"}
+TOGETHER = {
+    "training": "training",
+    "test_scoring.py": "training",
+    "test_server_scoring.py": "training",
+    "sandbox": "sandbox",
+}
 """Folders and files whose tests one process runs: they share a fixture, or watch over the processes of the machine."""
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 from forking import ForkingProcess
-from small_server import Reply, small_server
+from scoring_world import BLOCKS, NUM_SHARDS, SIZE, VOCABULARY, World, write_corpus, write_model
 
 from rho1bench.corpus.packed_corpus import PackedCorpus, shard_name
 from rho1bench.corpus.stage import save_array
-from rho1bench.corpus.tokenizer import tokenizer_sha256, train_tokenizer, write_tokenizer
-from rho1bench.errors import CheckpointError, EngineError, RunError, ScoreStoreError
+from rho1bench.corpus.tokenizer import train_tokenizer, write_tokenizer
+from rho1bench.errors import CheckpointError, RunError, ScoreStoreError
 from rho1bench.pipeline.decision import decide
 from rho1bench.pipeline.fingerprint import stage_fingerprint
 from rho1bench.pipeline.stage import StageContext
@@ -29,54 +29,9 @@ from rho1bench.selection import stage as scoring
 from rho1bench.selection.local_reference import LocalReference
 from rho1bench.selection.score_store import TokenScores
 from rho1bench.selection.stage import ScoreOptions, run_score, score
-from rho1bench.system import openai_client
 from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json
 from rho1bench.system.paths import PACKAGE
 from rho1bench.system.progress import SilentProgress
-
-BLOCKS, SIZE, VOCABULARY = 22, 16, 320
-NUM_SHARDS = 6
-"""Of four blocks, the last of two."""
-
-
-def write_corpus(folder: Path, tokenizer: Path, **more: Any) -> Path:
-    rows = np.random.default_rng(1).integers(0, VOCABULARY, (BLOCKS, SIZE)).astype(np.uint16)
-    save_array(folder / shard_name("blocks", 0), rows)
-    meta = {"num_blocks": BLOCKS, "block_size": SIZE, "shard_blocks": BLOCKS, "vocab_size": VOCABULARY}
-    meta |= {"tokenizer_sha256": tokenizer_sha256(tokenizer), "fingerprint": "the corpus of the tests"}
-    write_json(folder / "corpus.json", meta | more)
-    return folder
-
-
-def write_model(folder: Path, seed: int, positions: int = 64) -> Path:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(seed)
-    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlamaConfig(**shape, vocab_size=VOCABULARY, max_position_embeddings=positions, initializer_range=0.5)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    write_tokenizer(train_tokenizer(iter(["one two three four five six " * 9] * 3), 280), folder)
-    return folder
-
-
-@dataclass(frozen=True)
-class World:
-    model: Path
-    corpus: Path
-    store: Path
-
-    def options(self, output: Path, **more: Any) -> ScoreOptions:
-        options = ScoreOptions(self.corpus, output, str(self.model), batch_size=3, shard_tokens=4 * SIZE, num_threads=1)
-        return replace(options, **more)
-
-
-@pytest.fixture(scope="module")
-def world(forks: ForkingProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
-    root = tmp_path_factory.mktemp("scoring")
-    model = write_model(root / "model", 0)
-    made = World(model, write_corpus(root / "corpus", model), root / "store")
-    score(made.options(made.store), SilentProgress())
-    return made
 
 
 def hashes(store: Path) -> dict[str, str]:
@@ -161,7 +116,7 @@ def test_documents_of_a_masked_corpus_do_not_see_each_other(world: World, tmp_pa
         np.testing.assert_array_equal(one[8:], two[8:])
         assert not np.array_equal(one[1:7], two[1:7])
     with pytest.raises(ScoreStoreError, match="document_masking"):
-        score(replace(served(world, tmp_path, "http://127.0.0.1:9/v1"), corpus=corpus), SilentProgress())
+        score(replace(world.served(tmp_path, "http://127.0.0.1:9/v1"), corpus=corpus), SilentProgress())
 
 
 # --- kills, full disks, several processes ---------------------------------------------------------------------------
@@ -355,79 +310,6 @@ def test_what_cannot_score_is_told(world: World, tmp_path: Path) -> None:
 
 
 # --- a server -------------------------------------------------------------------------------------------------------
-
-
-def logprobs(body: dict[str, Any]) -> Reply:
-    """Log-probabilities that tell their token: minus its number in thousandths."""
-    values = [None, *(-token / 1000 for token in body["prompt"][1:])]
-    choice = {"index": 0, "text": "", "finish_reason": "length"}
-    choice["logprobs"] = {"token_logprobs": values, "tokens": [""] * len(values), "top_logprobs": None}
-    return 200, {"id": "1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
-
-
-def served(world: World, output: Path, base_url: str) -> ScoreOptions:
-    return world.options(output, reference=None, server=base_url, model="model")
-
-
-def test_scores_from_a_server_have_losses_only(world: World, tmp_path: Path) -> None:
-    with small_server(logprobs) as (base_url, asked):
-        score(served(world, tmp_path, base_url), SilentProgress())
-    store, corpus = TokenScores(tmp_path), PackedCorpus(world.corpus)
-    assert len(asked) == BLOCKS
-    assert {(body["model"], body["max_tokens"], body["echo"], body["logprobs"]) for body in asked} == {
-        ("model", 0, True, 0)
-    }
-    for index in range(BLOCKS):
-        np.testing.assert_allclose(store.block(index)[1:, 0], corpus.block(index)[1:] / 1000, rtol=1e-3)
-        assert np.isnan(store.block(index)[:, 1]).all()
-    assert (store.meta["reference"], store.meta["reference_sha256"]) == (f"model at {base_url}", None)
-    with pytest.raises(ScoreStoreError, match=r"model at http.*no entropies.*'reference_entropy'"):
-        store.check_entropies()
-    TokenScores(world.store).check_entropies()
-
-
-def test_a_server_that_stops_costs_no_finished_shard(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(openai_client, "NUM_RETRIES", 0)
-    monkeypatch.setattr(openai_client, "CONCURRENCY", 2)
-    asked: list[Any] = []
-
-    def failing(body: dict[str, Any]) -> Reply:
-        asked.append(body["prompt"])
-        return (500, {}) if 10 <= len(asked) < 13 else logprobs(body)
-
-    with small_server(failing) as (base_url, _):
-        with pytest.raises(EngineError, match="same command"):
-            score(served(world, tmp_path, base_url), SilentProgress())
-        kept = [path.name for path in tmp_path.glob("scores-*.npy")]
-        assert len(kept) == 2
-        assert not (tmp_path / "scores.json").exists()
-        failing_calls = len(asked)
-        asked.extend([None] * 3)
-        score(served(world, tmp_path, base_url), SilentProgress())
-    assert len(asked) - failing_calls - 3 == BLOCKS - 2 * 4
-    finished = read_json(tmp_path / "scores.json")
-    cost = finished.pop("cost")
-    shards = {path.name: sha256_file(path) for path in tmp_path.glob("scores-*.npy")}
-    assert finished == {**read_json(tmp_path / "scoring.json"), "sha256": shards}
-    assert cost["flops"] is None  # of a model that nobody here knows
-    assert cost["seconds"] > 0
-    with pytest.raises(ScoreStoreError, match="reference_sha256"):
-        score(world.options(tmp_path), SilentProgress())
-
-
-def test_servers_that_cannot_score_get_a_clear_word(world: World, tmp_path: Path) -> None:
-    silent = {"index": 0, "text": "", "finish_reason": "length", "logprobs": None}
-    body = {"id": "1", "object": "text_completion", "created": 1, "model": "m", "choices": [silent]}
-    with small_server(lambda _: (200, body)) as (base_url, _):
-        with pytest.raises(EngineError, match="gives 0 log-probabilities for a prompt of 16 tokens"):
-            score(served(world, tmp_path, base_url), SilentProgress())
-        with pytest.raises(EngineError, match="does not serve 'other'; it serves 'model'"):
-            score(replace(served(world, tmp_path, base_url), model="other"), SilentProgress())
-    models = {"object": "list", "data": [{"id": "model", "object": "model", "max_model_len": SIZE}]}
-    with small_server(logprobs, models) as (base_url, _), pytest.raises(EngineError, match="--max-model-len 17"):
-        score(served(world, tmp_path, base_url), SilentProgress())
 
 
 def test_the_bench_measures_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
