@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from fake_run import MATH9, recipe, write_run
+from report_pages import Tags, published, summary_of, without_costs
 
 from rho1bench.comparison.console_table import comparison_table
 from rho1bench.comparison.run_summary import read_summary
 from rho1bench.comparison.seeds import summarise
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
-from rho1bench.recipe import AtlasStage, Recipe
+from rho1bench.recipe import Recipe
 from rho1bench.rendering import numbers as fmt
 from rho1bench.rendering.templates import escape_markdown
 from rho1bench.report import pages
@@ -26,56 +25,6 @@ from rho1bench.report import stage as report_stage
 from rho1bench.system.files import read_json, read_jsonl, write_json, write_jsonl
 
 ATTACK = "</span></p><script>alert(1)</script>|`*[x](javascript:1)"
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> StageContext:
-    context = write_run(tmp_path_factory.mktemp("run"))
-    report_stage.run(context)
-    return context
-
-
-@pytest.fixture
-def copied(context: StageContext, tmp_path: Path) -> StageContext:
-    """The same run in a folder of its own, to be spoilt; its report is not written yet."""
-    run = context.folder.parents[1]
-    shutil.copytree(run, tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy/stages/report/publish")
-    inputs = {name: tmp_path / "copy" / path.relative_to(run) for name, path in context.inputs.items()}
-    return replace(context, folder=tmp_path / "copy/stages/report", inputs=inputs)
-
-
-def published(context: StageContext, name: str) -> str:
-    return (context.folder / "publish" / name).read_text(encoding="utf-8")
-
-
-def summary_of(context: StageContext) -> dict:
-    return read_json(context.folder / "publish/summary.json")
-
-
-class Tags(HTMLParser):
-    """Collects tags and attributes and checks that they nest."""
-
-    VOID = frozenset({"meta", "link", "br"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
 
 
 def test_summary_keeps_the_contract(context: StageContext) -> None:
@@ -292,78 +241,6 @@ def test_recipe_block_cannot_be_closed_from_inside() -> None:
     block = pages._fenced("description: '```` out'\n")
     assert block.startswith("`````yaml\n")
     assert block.endswith("\n`````")
-
-
-def without_costs(context: StageContext) -> None:
-    path = context.input("compare") / "comparison.json"
-    write_json(path, {key: value for key, value in read_json(path).items() if key != "costs"})
-
-
-def without_curves(run_recipe: Recipe) -> Recipe:
-    stages = [
-        stage if stage.kind != "report" else stage.model_copy(update={"curves": []}) for stage in run_recipe.stages
-    ]
-    return run_recipe.model_copy(update={"stages": stages})
-
-
-def test_report_without_curves_probe_and_trajectory(copied: StageContext) -> None:
-    (copied.input("slm") / "selected_tokens.jsonl").unlink()
-    for path in copied.input("eval").glob("*@*"):
-        shutil.rmtree(path)
-    without_costs(copied)
-    bare = without_curves(copied.recipe)
-    report_stage.run(replace(copied, recipe=bare, stage=bare.stage("report")))
-    html = published(copied, "report.html")
-    Tags(html)
-    assert "Accuracy against tokens" not in html
-    assert "Which tokens" not in html
-    assert "![" not in published(copied, "report.md")
-    summary = summary_of(copied)
-    assert (summary["trajectory"], summary["tokens_to_baseline"], summary["validation_losses"]) == ([], [], {})
-
-
-def part_of_run(context: StageContext, *kinds: str) -> StageContext:
-    """The same run without stages of some kinds, and a report that does not name them."""
-    report = context.stage.model_copy(
-        update={"comparison": None, "curves": [], **({"evaluation": None} if "eval" in kinds else {})}
-    )
-    stages = [stage for stage in context.recipe.stages if stage.kind not in (*kinds, "report")]
-    recipe = context.recipe.model_copy(update={"stages": [*stages, report]})
-    inputs = {stage.name: context.inputs[stage.name] for stage in stages}
-    return replace(context, recipe=recipe, stage=report, inputs=inputs)
-
-
-def test_a_run_that_evaluates_nothing_has_losses_throughput_and_passages(copied: StageContext) -> None:
-    context = part_of_run(copied, "eval", "compare", "sft")
-    report_stage.run(context)
-    html, markdown = published(context, "report.html"), published(context, "report.md")
-    Tags(html)
-    assert re.search(r"SLM ends with a loss of \d\.\d{4} nats a token on its validation corpus \(one seed\)", html)
-    assert re.search(r'class="evidence">.*CLM \d\.\d{4}<', html)
-    for words in ("Losses against tokens", "Which tokens SLM selects", "Tokens/s", "<code>rho1bench atlas RUN</code>"):
-        assert words in html
-    for words in ("answers.html", "All checkpoints", "What it cost", "evaluation by"):
-        assert words not in html
-        assert words not in markdown
-    assert not (context.folder / "publish/answers.html").exists()
-    training = read_json(context.input("slm") / "training.json")
-    speed = fmt.short_count(training["tokens"] / training["cost"]["seconds"])
-    assert f"| {speed} |" in next(line for line in markdown.splitlines() if line.startswith("| slm | base |"))
-    summary = read_summary(context.folder / "publish/summary.json")
-    assert (summary.engine, summary.scores) == (None, {})
-
-
-def test_a_run_that_compares_nothing_tells_its_scores_and_links_its_atlas(copied: StageContext) -> None:
-    context = part_of_run(copied, "compare")
-    atlas = AtlasStage(name="atlas", kind="atlas", corpus="web", checkpoints=["slm"])
-    recipe = context.recipe.model_copy(update={"stages": [*context.recipe.stages[:-1], atlas, context.stage]})
-    report_stage.run(replace(context, recipe=recipe, inputs={**context.inputs, "atlas": context.folder}))
-    html = published(context, "report.html")
-    Tags(html)
-    assert re.search(r"SLM-SFT \d\d\.\d% on mini_math9 \(one seed\)", html)
-    assert '<a href="atlas.html">Token atlas</a>' in html
-    assert '<a href="answers.html">Answers to read</a>' in html
-    assert "rho1bench atlas RUN" not in html
 
 
 def test_null_result_is_called_one(tmp_path: Path) -> None:
