@@ -15,15 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_processes import processes_with, wait_for_processes
+from host_processes import processes_with, unique_seconds, wait_for_processes
 
 from rho1bench.errors import SandboxError
 from rho1bench.sandbox import fork_server, run_programs
 from rho1bench.sandbox.fork_server import ForkServer
 from rho1bench.sandbox.inside.syscalls import LARGE_PAGE, collapse
-
-SLEEP = "86397.5"
-"""Seconds that no other process of this machine sleeps."""
 
 
 @pytest.fixture
@@ -88,16 +85,16 @@ def test_the_server_ends_with_its_caller():
 
 
 def test_programs_end_with_their_server(server: ForkServer):
-    pid = pid_of(server)
-    source = f"import os\nos.execv('/bin/sleep', ['sleep', '{SLEEP}'])"
+    pid, sleep = pid_of(server), unique_seconds()
+    source = f"import os\nos.execv('/bin/sleep', ['sleep', '{sleep}'])"
     thread = threading.Thread(target=server.run, args=(source, 3.0, 256))
     thread.start()
-    assert wait_for_processes(SLEEP, 1)
-    (first,) = processes_with(SLEEP)
+    assert wait_for_processes(sleep, 1)
+    (first,) = processes_with(sleep)
     os.kill(pid, signal.SIGKILL)
     assert gone(first)
     thread.join()  # the program was run again, up to its time limit
-    assert wait_for_processes(SLEEP, 0, seconds=1)
+    assert wait_for_processes(sleep, 0, seconds=1)
 
 
 def gone(pid: int) -> bool:

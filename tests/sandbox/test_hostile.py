@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_processes import processes_with
+from host_processes import processes_with, unique_seconds
 from hostile_programs import ESCAPES, EXHAUSTION, TRY
 
 from rho1bench.sandbox import run_program
 from rho1bench.sandbox.fork_server import ForkServer
 
-DAEMON_SECONDS = "86399.25"
+DAEMON_SECONDS = unique_seconds()
 ABSTRACT = f"rho1bench-test-{os.getpid()}"
 
 

@@ -7,14 +7,11 @@ import threading
 import time
 
 import pytest
-from host_processes import wait_for_processes
+from host_processes import unique_seconds, wait_for_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rho1bench.sandbox import run_program, run_programs
-
-SLEEP = "86398.5"
-"""Seconds that no other process of this machine sleeps."""
 
 
 def test_a_program_prints():
@@ -64,19 +61,20 @@ def test_time_limit_holds_for_loops_and_sleepers():
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_the_whole_tree_is_killed(ends: bool):
+    sleep = unique_seconds()
     source = (
         "import os, time\n"
         "if os.fork() == 0:\n"
-        f"    os.execv('/bin/sleep', ['sleep', '{SLEEP}'])\n"
+        f"    os.execv('/bin/sleep', ['sleep', '{sleep}'])\n"
         f"time.sleep({0.5 if ends else 60})\n"
     )
     results = []
     thread = threading.Thread(target=lambda: results.append(run_program(source, timeout=1.5)))
     thread.start()
-    assert wait_for_processes(SLEEP, 1)
+    assert wait_for_processes(sleep, 1)
     thread.join()
     assert results[0].outcome == ("ok" if ends else "timeout")
-    assert wait_for_processes(SLEEP, 0, seconds=1)
+    assert wait_for_processes(sleep, 0, seconds=1)
 
 
 def test_a_child_that_holds_the_pipe_does_not_hold_the_result():
