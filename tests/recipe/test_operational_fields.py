@@ -102,15 +102,13 @@ def models() -> list[type[BaseModel]]:
 
 def test_every_field_is_one_or_the_other():
     marked = {
-        model.__name__: {name for name, info in model.model_fields.items() if marks_of(info, Operational)}
-        for model in models()
+        model.__name__: {name for name, marks in marks_of(model, Operational).items() if marks} for model in models()
     }
     fields = {model.__name__: set(model.model_fields) for model in models()}
     assert {name: (set(semantic.split()), set(rest.split())) for name, (semantic, rest) in TABLE.items()} == {
         name: (fields[name] - operational, operational) for name, operational in marked.items()
     }
-    assert all(mark.reason for model in models() for info in model.model_fields.values()
-               for mark in marks_of(info, Operational))  # fmt: skip
+    assert all(mark.reason for model in models() for marks in marks_of(model, Operational).values() for mark in marks)
 
 
 def stage(*overrides: str, name: str = "slm") -> StageBase:
