@@ -111,7 +111,7 @@ def score_batches(
 def check_finite(scores: Iterable[RowScores], name: str) -> None:
     """Raise CheckpointError if a score by the reference called ``name`` is not finite."""
     if not all(np.isfinite(found_S2).all() for found_S2 in scores):
-        raise CheckpointError(f"{name}: gives a loss or an entropy that is not finite. Take it in float32.")
+        raise CheckpointError(f"{name}: gives a loss or an entropy that is not finite. Load it, or score, in float32.")
 
 
 def loss_ranks(losses_S: npt.NDArray[np.float32], ordered: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -214,7 +214,7 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
 def marks_of(model: type[BaseModel], mark: type[R]) -> dict[str, list[R]]:
     """Return every field of a model with its marks of one kind, those inside lists and unions included."""
     return {
-        name: [*(found for found in info.metadata if isinstance(found, mark)), *_nested_marks(info.annotation, mark)]
+        name: [found for found in info.metadata if isinstance(found, mark)] + _nested_marks(info.annotation, mark)
         for name, info in model.model_fields.items()
     }
 
