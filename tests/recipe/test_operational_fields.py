@@ -34,7 +34,10 @@ TABLE = {  # semantic fields: a change makes the stage anew; operational ones: i
     "ScoreStage": ("name kind seed reference server corpus precision entropies", "variant batch_size"),
     "SFTStage": (f"{TRAINING} {TEXT} tokenizer sources max_length reference", HOW_IT_TRAINS),
     "BenchmarkTextsStage": ("name kind seed suites", "variant"),
-    "EvalStage": ("name kind seed evaluations engine max_model_len dtype task_options", "variant batch_size"),
+    "EvalStage": (
+        "name kind seed evaluations engine max_model_len dtype task_options",
+        "variant batch_size data_parallel_size",
+    ),
     "CompareStage": ("name kind seed evaluation pairs contests num_resamples", "variant"),
     "AnalysisStage": (
         "name kind seed curves corpus evaluation suite num_tokens rules precision",

@@ -83,6 +83,8 @@ class EvalStage(StageBase):
     task_options: TaskSettings = TaskSettings()
     max_model_len: PositiveInt = 512
     batch_size: Annotated[PositiveInt, Operational("how many requests are under way at once")] = 256
+    data_parallel_size: Annotated[PositiveInt | None, Operational("each copy gives the answers of one model")] = None
+    """Copies of the model side by side, each on a GPU of the first node (vllm); default: one for each GPU there."""
 
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return as steps how many checkpoints are evaluated on how many suites."""
