@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,24 @@ def test_the_option_on_the_command_line_wins(run_folder: Path, monkeypatch: pyte
     stage_module.run(StageContext(None, context.stage, context.folder, context.inputs, 0, context.progress, options))  # type: ignore[arg-type]
     assert asked == ["hf"]
     assert HFEngine.name == "hf"
+
+
+@pytest.mark.parametrize(
+    ("said", "gpus", "copies"),
+    [(None, 8, (1, 4)), (None, 0, (1, 0)), (None, 2, (1, 2)), (2, 8, (2, 0)), (1, 8, (1, 0))],
+)
+def test_copies_of_a_model_take_the_gpus_of_the_launch_or_as_many_as_the_recipe_says(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, said: int | None, gpus: int, copies: tuple[int, int]
+):
+    found: list[EngineSettings] = []
+
+    def make(name: str, settings: EngineSettings, *_: Any) -> Any:
+        found.append(settings)
+        return Parrot()
+
+    monkeypatch.setattr(stage_module, "make_engine", make)
+    monkeypatch.setattr(stage_module, "num_gpus", lambda: gpus)
+    evaluations = [{"checkpoints": ["slm"], "suites": ["mini_gsm8k"], "limit": 1}]
+    context, _ = context_for(run_folder, evaluations, data_parallel_size=said)
+    stage_module.run(replace(context, options=RunOptions(gpus_per_node=4)))
+    assert [(settings.data_parallel_size, settings.spare_gpus) for settings in found] == [copies]

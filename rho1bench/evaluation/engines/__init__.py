@@ -70,6 +70,8 @@ class EngineSettings:
     seed: int = 0
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
+    spare_gpus: int = 0
+    """GPUs for further copies of the model where the engine can serve several; others have one all the same."""
     base_url: str | None = None
     """Where the server of the openai engine listens, ``http://host:port/v1``."""
     served_model: str | None = None
