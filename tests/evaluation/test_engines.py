@@ -99,6 +99,12 @@ def test_a_swap_is_no_boot(vllm_answers: dict[str, Any]):
     assert vllm_answers["seconds"]["late"] < vllm_answers["seconds"]["early"] / 4
 
 
+@pytest.mark.vllm
+def test_vllm_tells_how_it_runs_the_model(vllm_answers: dict[str, Any]):
+    sizes = {"max_num_seqs": 64, "max_num_batched_tokens": 4096}
+    assert vllm_answers["facts"] == {"served_dtype": "float32", "attention_backend": "CPU_ATTN", **sizes}
+
+
 @pytest.mark.sweep
 @pytest.mark.vllm
 def test_a_swap_equals_a_fresh_boot(all_vllm_answers: dict[str, Any]):

@@ -13,7 +13,7 @@ import pytest
 
 from rho1bench.errors import CheckpointError, DataError, RunError
 from rho1bench.evaluation import stage as stage_module
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request, hf
 from rho1bench.evaluation.engines.hf import HFEngine
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.recipe import EvalStage
@@ -53,6 +53,9 @@ class Parrot:
 
     def load(self, checkpoint: Any) -> None:
         self.loaded.append(checkpoint.label)
+
+    def facts(self) -> dict[str, Any]:
+        return {"max_num_seqs": 8}
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         for place, request in reversed(list(enumerate(requests))):
@@ -103,6 +106,8 @@ def test_files_follow_the_contract_with_a_real_engine(run_folder: Path):
     assert ours["label"] == ours["stage"] == "slm"
     assert (ours["step"], ours["tokens"], ours["selected_tokens"]) == (90, 9000, 5400)
     assert (ours["engine"], ours["dtype"]) == ("hf", "float32")
+    settings = {"batch_size": 32, "attention_backend": "sdpa", "max_num_seqs": hf.BATCH_SIZE}
+    assert ours["engine_settings"].items() >= settings.items()
     assert set(ours["suites"]) == {"mini_math9", "mini_tir7"}
     assert len(ours["tasks"]) == len(record["results"]) == 16
     for name, summary in ours["tasks"].items():
