@@ -76,14 +76,13 @@ def requests_by_stage(stage: EvalStage, recipe: Recipe) -> dict[str, Requests]:
     """
     limits: dict[tuple[str, str, bool], list[int | None]] = {}
     found: dict[str, Requests] = {}
-    along = {
-        name: recipe.stage(name, TrainStage).num_checkpoints for one in stage.evaluations for name in one.checkpoints
-    }
+    named = {name for item in stage.evaluations for name in item.checkpoints}
+    along = {name: recipe.stage(name, TrainStage).num_checkpoints for name in named}
     for item in stage.evaluations:
         for name, task in product(item.checkpoints, _tasks(item.suites)):
             requests = found.setdefault(name, Requests())
             requests.checkpoints = max(requests.checkpoints, 1 + (along[name] if item.trajectory else 0))
-            for is_last in {True, not item.trajectory}:
+            for is_last in (True, False) if item.trajectory else (True,):
                 limits.setdefault((name, task, is_last), []).append(item.limit)
     for (name, task, is_last), asked in limits.items():
         limit = None if None in asked else max(filter(None, asked))
