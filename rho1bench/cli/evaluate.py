@@ -62,7 +62,10 @@ def evaluate(
     tensor_parallel_size: Annotated[int, typer.Option(min=1, help="GPUs that share a model (vllm).")] = 1,
     data_parallel_size: Annotated[int, typer.Option(min=1, help="Copies of the model side by side (vllm).")] = 1,
     max_model_len: Annotated[int, typer.Option(min=8, help="Context in tokens; the model's own if shorter.")] = 4096,
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts in work at once.")] = 256,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Prompts in work at once; default: 256, with vllm on a GPU what its memory holds."),
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Local copy of the test data; default: downloaded.")] = None,
     output: Annotated[Path, typer.Option(help="Holds one folder for each checkpoint.")] = Path("evals"),
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,

@@ -1,20 +1,25 @@
 """What a model has answered so far, as JSON lines: a killed evaluation resumes without repeating requests.
 
-One line for each answer, appended when the answer is complete, with a checksum. The key of an answer is a hash of
-everything that it depends on: weights, engine, context length, prompt, stop strings, limit on new tokens, and sampling.
+One line for each answer, with a checksum; those that are complete at the same time are written at once, and are in the
+file before the engine is asked for more. The key of an answer is a hash of everything that it depends on: weights,
+engine, context length, prompt, stop strings, limit on new tokens, and sampling. Beside it lies ``engine.json``, what
+the engines that answered decided for themselves.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import RunError
-from rho1bench.system.files import append_jsonl, read_jsonl, sha256_json
+from rho1bench.evaluation.engines import EngineFacts
+from rho1bench.system.files import jsonl_line, open_to_append, read_json, read_jsonl, sha256_json, write_json
 
 FILE = "answers.jsonl"
+FACTS_FILE = "engine.json"
 FORMER_FILE = "journal.jsonl"
 """The file's name in folders of earlier versions; it is renamed."""
 
@@ -33,6 +38,7 @@ class AnswerCache:
             os.replace(folder / FORMER_FILE, self.path)
         self._identity = sha256_json(identity)
         self._entries = {entry["key"]: entry for entry in self._read()}
+        self._file: BufferedWriter | None = None
 
     def _read(self) -> list[CachedAnswer]:
         if not self.path.exists():
@@ -59,10 +65,37 @@ class AnswerCache:
         """Return the cached answer to a question."""
         return self._entries.get(key)
 
-    def add(self, key: str, entry: CachedAnswer) -> None:
-        """Store an answer; it is on disk when this returns."""
-        self._entries[key] = {"key": key, **entry}
-        append_jsonl(self.path, {**self._entries[key], _CHECK: _checksum(self._entries[key])})
+    def add(self, answers: Mapping[str, CachedAnswer]) -> None:
+        """Store answers by their keys; all are in the file when this returns, so that a kill loses none."""
+        if self._file is None:
+            self._file = open_to_append(self.path)
+        entries = [{"key": key, **answer} for key, answer in answers.items()]
+        self._file.write(b"".join(jsonl_line({**entry, _CHECK: _checksum(entry)}) for entry in entries))
+        self._file.flush()
+        self._entries.update((entry["key"], entry) for entry in entries)
+
+    def note_engine(self, facts: EngineFacts) -> None:
+        """Keep what the engine decided for itself when it loaded the checkpoint."""
+        path = self.path.with_name(FACTS_FILE)
+        known: dict[str, list[EngineFacts]] = read_json(path) if path.exists() else {}
+        earlier = known.get(self._identity, [])
+        if facts not in earlier:
+            write_json(path, known | {self._identity: [*earlier, facts]})
+
+    def close(self) -> None:
+        """Close the file; the next answer opens it again."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+def engine_facts(folder: Path, identity: Mapping[str, object]) -> EngineFacts:
+    """Return what the engines that answered decided for themselves; where they differ, one value after the other."""
+    path = folder / FACTS_FILE
+    found: list[EngineFacts] = read_json(path).get(sha256_json(identity), []) if path.exists() else []
+    names = dict.fromkeys(name for facts in found for name in facts)
+    values = {name: list(dict.fromkeys(facts[name] for facts in found if name in facts)) for name in names}
+    return {name: one[0] if len(one) == 1 else ", ".join(map(str, one)) for name, one in values.items()}
 
 
 def _checksum(entry: CachedAnswer) -> str:

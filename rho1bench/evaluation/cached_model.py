@@ -70,16 +70,19 @@ class CachedModel:
     def _load(self) -> None:
         if not self._loaded:
             self._engine.load(self._checkpoint)
+            self._cache.note_engine(self._engine.facts())
             self._loaded = True
 
     def _missing(self, keys: Sequence[str], tick: Tick) -> dict[str, list[int]]:
-        """Return the indices of each request that is not in the cache, by key."""
+        """Return the indices of each request that is not in the cache, by key, with the engine ready for them."""
         missing: dict[str, list[int]] = {}
         for index, key in enumerate(keys):
             if self._cache.find(key) is None:
                 missing.setdefault(key, []).append(index)
         known = len(keys) - sum(map(len, missing.values()))
         self.num_cached += known
+        if missing:
+            self._load()  # before the first tick, from which the time left is reckoned
         tick(known)
         return missing
 
@@ -94,10 +97,9 @@ class CachedModel:
         missing = self._missing(keys, tick)
         questions = [(key, requests[indices[0]]) for key, indices in missing.items()]
         if questions:
-            self._load()
             for index, generation in self._engine.stream([request for _, request in questions]):
                 key, request = questions[index]
-                self._cache.add(key, {"source": request.source, **asdict(generation)})
+                self._cache.add({key: {"source": request.source, **asdict(generation)}})
                 self.num_computed += 1
                 tick(len(missing[key]))
         names = Generation.__dataclass_fields__
@@ -110,12 +112,13 @@ class CachedModel:
         missing = self._missing(keys, tick)
         questions = [(key, pairs[indices[0]]) for key, indices in missing.items()]
         for start in range(0, len(questions), LOGLIKELIHOOD_BATCH):
-            self._load()
             batch = questions[start : start + LOGLIKELIHOOD_BATCH]
-            for (key, pair), answer in zip(batch, self._score([pair for _, pair in batch]), strict=True):
-                self._cache.add(key, {"source": [pair.task_name, pair.doc_id], **asdict(answer)})
-                tick(len(missing[key]))
+            answers = zip(batch, self._score([pair for _, pair in batch]), strict=True)
+            self._cache.add(
+                {key: {"source": [pair.task_name, pair.doc_id], **asdict(answer)} for (key, pair), answer in answers}
+            )
             self.num_computed += len(batch)
+            tick(sum(len(missing[key]) for key, _ in batch))
         names = LogLikelihood.__dataclass_fields__
         found = [self._answer(key) for key in keys]
         return [LogLikelihood(**{name: answer[name] for name in names}) for answer in found]
@@ -126,14 +129,13 @@ class CachedModel:
         missing = self._missing(keys, tick)
         questions = [(key, pairs[indices[0]]) for key, indices in missing.items()]
         for start in range(0, len(questions), LOGLIKELIHOOD_BATCH):
-            self._load()
             batch = questions[start : start + LOGLIKELIHOOD_BATCH]
             with one_message(self._engine.name, "score the tokens", self._engine.settings.log):
                 values = token_loglikelihoods(self._engine.lm, [pair for _, pair in batch])
-            for (key, _), value in zip(batch, values, strict=True):
-                self._cache.add(key, {"value": self._finite(value)})
-                tick(len(missing[key]))
+            answers = zip(batch, values, strict=True)
+            self._cache.add({key: {"value": self._finite(value)} for (key, _), value in answers})
             self.num_computed += len(batch)
+            tick(sum(len(missing[key]) for key, _ in batch))
         return [float(self._answer(key)["value"]) for key in keys]
 
     def _finite(self, value: float) -> float:

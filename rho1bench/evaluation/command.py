@@ -57,7 +57,8 @@ class EvalOptions:
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
     max_model_len: int = 4096
-    batch_size: int = 256
+    batch_size: int | None = None
+    """Prompts in work at once; default: the engine's own."""
     data_root: Path | None = None
     dtype: str | None = None
     task_options: TaskOptions = field(default_factory=TaskOptions)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rho1bench.comparison.eval_results import read_results, texts_of
-from rho1bench.evaluation.answer_cache import AnswerCache
+from rho1bench.evaluation.answer_cache import AnswerCache, engine_facts
 from rho1bench.evaluation.bits_per_byte import CorpusText, TextUnit, answers_unit, corpus_unit, finished_texts
 from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
@@ -109,7 +110,7 @@ class Evaluator:
         ) + sum(text.num_requests for found in pending_texts.values() for text in found)
         if any(runs_programs(self.tasks.load(unit.tasks)) for units in pending.values() for unit in units):
             isolation_in_force()  # refused now rather than after an hour of answers
-        self._done, self._began = 0, time.monotonic()
+        self._done = 0
         self.progress.start(total, "requests")
         for number, job in enumerate(jobs, start=1):
             label = job.checkpoint.label
@@ -182,14 +183,14 @@ class Evaluator:
         }
 
     def _run_units(self, checkpoint: Checkpoint, units: Sequence[Unit], texts: Sequence[TextUnit], place: str) -> None:
-        cache = AnswerCache(self.folder / checkpoint.label, self.identity(checkpoint))
-        model = CachedModel(self.engine, checkpoint, cache)
-        for unit in units:
-            self._run_unit(model, unit, place)
-        for text in texts:
-            found = text.run(model, self._ticker(place, f"bits per byte of {text.name}"))
-            if found is None:
-                self.progress.message(f"{place}: {text.name} has no gold answers; nothing is measured")
+        with closing(AnswerCache(self.folder / checkpoint.label, self.identity(checkpoint))) as cache:
+            model = CachedModel(self.engine, checkpoint, cache)
+            for unit in units:
+                self._run_unit(model, unit, place)
+            for text in texts:
+                found = text.run(model, self._ticker(place, f"bits per byte of {text.name}"))
+                if found is None:
+                    self.progress.message(f"{place}: {text.name} has no gold answers; nothing is measured")
         if model.num_cached:
             self.progress.message(
                 f"{place}: {model.num_cached} answers are from an earlier run, {model.num_computed} were computed now"
@@ -220,8 +221,9 @@ class Evaluator:
     def _ticker(self, place: str, suite: str) -> Tick:
         def tick(finished: int) -> None:
             self._done += finished
-            rate = self._done / max(time.monotonic() - self._began, 1e-6)
-            self.progress.update(self._done, checkpoint=place, suite=suite, requests_per_second=rate)
+            rate = self.progress.rate(self._done)
+            known = {} if rate is None else {"requests_per_second": rate}
+            self.progress.update(self._done, checkpoint=place, suite=suite, **known)
 
         return tick
 
@@ -256,6 +258,8 @@ class Evaluator:
         def samples_sha256(task: str) -> str:
             return sha256_file(folder / f"samples_{task}.jsonl")
 
-        texts = finished_texts(folder)
-        record = checkpoint_record(job.checkpoint, suites, records, texts, self.engine, self.tasks, samples_sha256)
+        texts, facts = finished_texts(folder), engine_facts(folder, self.identity(job.checkpoint))
+        record = checkpoint_record(
+            job.checkpoint, suites, records, texts, self.engine, facts, self.tasks, samples_sha256
+        )
         write_json(folder / "results.json", record)

@@ -16,7 +16,7 @@ from rho1bench.comparison.eval_results import EvalResults, SuiteResult, TaskResu
 from rho1bench.comparison.result_files import SCHEMA, JsonObject, ResultModel, as_json
 from rho1bench.errors import RunError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import Engine, EngineSettings
+from rho1bench.evaluation.engines import Engine, EngineFacts, EngineSettings
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks, UnitResult
 from rho1bench.evaluation.harness.own_tasks import folder_sha256
 from rho1bench.evaluation.harness.sampled_answers import SampledAnswers
@@ -230,12 +230,14 @@ def checkpoint_record(
     units: Sequence[UnitRecord],
     texts: Mapping[TextKind, Mapping[str, TextBits]],
     engine: Engine,
+    facts: EngineFacts,
     known: Tasks,
     samples_sha256: Callable[[str], str],
 ) -> JsonObject:
     """Return ``results.json`` of one checkpoint from its finished units and texts.
 
-    ``known`` tells the rows of a task's whole test set, ``samples_sha256`` the hash of a task's file of samples.
+    ``facts`` are what the engine decided for itself. ``known`` tells the rows of a task's whole test set,
+    ``samples_sha256`` the hash of a task's file of samples.
     """
     merged: JsonObject = {key: {} for key in _MERGED}
     tasks: dict[str, TaskResult] = {}
@@ -253,7 +255,7 @@ def checkpoint_record(
         tokens=checkpoint.tokens,
         selected_tokens=checkpoint.selected_tokens,
         **about_checkpoint(checkpoint),
-        **about_engine(engine, known.options),
+        **about_engine(engine, facts, known.options),
         limits={unit.suite: unit.limit for unit in units},
         suites={
             suite.name: SuiteResult.model_validate(averages[suite.name] | {"metrics": suite_metrics(suite, tasks)})
@@ -282,7 +284,7 @@ def about_checkpoint(checkpoint: Checkpoint) -> JsonObject:
     }
 
 
-def about_engine(engine: Engine, options: TaskOptions) -> JsonObject:
+def about_engine(engine: Engine, facts: EngineFacts, options: TaskOptions) -> JsonObject:
     """Return what a record says of the engine, of what was changed about tasks, the decoding and the grader."""
     where = options.include_path
     return {
@@ -292,6 +294,7 @@ def about_engine(engine: Engine, options: TaskOptions) -> JsonObject:
         "device": device(),
         "engine_settings": {
             **_engine_settings(engine.settings),
+            **facts,
             **({} if engine.settings.dtype is None else {"dtype": engine.settings.dtype}),
             **options.changed,
             **({} if where is None else {"include_path": where.resolve().name, "tasks_sha256": folder_sha256(where)}),

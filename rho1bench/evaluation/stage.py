@@ -16,6 +16,7 @@ from rho1bench.evaluation.evaluator import Evaluator, Job, by_swap_key
 from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.evaluation.harness.task_options import TaskOptions
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
+from rho1bench.pipeline.launch import num_gpus
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import EvalStage
 from rho1bench.recipe.texts import text_of
@@ -68,6 +69,7 @@ def plan_jobs(stage: EvalStage, inputs: Mapping[str, Path]) -> list[Job]:
 
 
 def _settings(context: StageContext, stage: EvalStage, heads: tuple[int, ...]) -> EngineSettings:
+    said = stage.data_parallel_size
     return EngineSettings(
         max_model_len=stage.max_model_len,
         batch_size=stage.batch_size,
@@ -75,5 +77,7 @@ def _settings(context: StageContext, stage: EvalStage, heads: tuple[int, ...]) -
         num_threads=context.options.num_threads,
         seed=context.seed,
         dtype=stage.dtype,
+        data_parallel_size=said or 1,
+        spare_gpus=min(context.options.gpus_per_node, num_gpus()) if said is None else 0,
         head_sizes=heads,
     )

@@ -6,7 +6,6 @@ A suite may share tasks with another (the general suite counts the two math scor
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,21 +94,19 @@ def yaml_names(folder: Path) -> dict[str, Path]:
     return found
 
 
-@cache
 def lm_eval_file(name: str) -> Path | None:
     """Return the YAML of lm-eval's own task or group ``name``; None where it has none.
 
     lm-eval itself is not asked: it would parse all of its 14,000 files first.
     """
+    return _lm_eval_names().get(name)
+
+
+@cache
+def _lm_eval_names() -> dict[str, Path]:
     spec = find_spec("lm_eval")
     places = spec.submodule_search_locations if spec is not None else None
-    for folder, _, files in os.walk(Path(places[0]) / "tasks" if places else ""):
-        for file in files:
-            path = Path(folder, file)
-            content = path.read_bytes() if file.endswith(".yaml") else b""
-            if name.encode() in content and name in _NAMED.findall(content.decode("utf-8", errors="replace")):
-                return path
-    return None
+    return yaml_names(Path(places[0]) / "tasks") if places else {}
 
 
 def suite_averages(suites: Iterable[Suite], scores: Mapping[str, float]) -> dict[str, dict[str, object]]:

@@ -121,12 +121,12 @@ def _settings(
     A local file or folder stands there as what it holds.
     """
     settings: dict[str, JsonValue] = {}
-    for name, info in type(model).model_fields.items():
+    marked, places = marks_of(type(model), Operational), marks_of(type(model), LocalRef)
+    for name, local in places.items():
         value, place = getattr(model, name), f"{key}{name}"
-        if marks_of(info, Operational) and name not in depends_on:
+        if marked[name] and name not in depends_on:
             operational[place] = _setting(value, depends_on, {}, place)
             continue
-        local = marks_of(info, LocalRef)
         settings[name] = (
             _local_content(value, local[0])
             if local and isinstance(value, str)

@@ -24,7 +24,7 @@ from rho1bench.pipeline.decision import Decision, decide
 from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.inputs import InputChecks
-from rho1bench.pipeline.launch import Launch
+from rho1bench.pipeline.launch import Launch, num_gpus
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.publishing import StageOutcome, publish, withdraw
 from rho1bench.pipeline.set_aside import set_aside
@@ -71,7 +71,8 @@ def run_recipe(
     it; stages raise their own ``UserError``.
     """
     console = console or Console(stderr=True)
-    options, keeping = options or RunOptions(), keeping or Keeping()
+    launch, keeping = launch or Launch(), keeping or Keeping()
+    options = replace(options or RunOptions(), gpus_per_node=launch.gpus_per_node)
     with disk_errors(output, refused_too=(errno.ENOENT,)):  # /proc and its like
         output.mkdir(parents=True, exist_ok=True)
     with disk_errors(output), run_lock(output):
@@ -134,7 +135,7 @@ def _settle(recipe: Recipe, output: Path, keeping: Keeping, console: Console) ->
 
 
 def _run_seeds(
-    recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool, launch: Launch | None
+    recipe: Recipe, output: Path, options: RunOptions, console: Console, is_new: bool, launch: Launch
 ) -> RunResult:
     result = RunResult(output)
     for seed in recipe.seeds:
@@ -231,12 +232,20 @@ def _refuse_link(job: _Job) -> None:
 
 
 def _run_jobs(jobs: list[_Job], at_a_time: int, children: Children) -> dict[str, float]:
-    """Run one stage here, several side by side or in ranks of their own; return the seconds of each by name."""
-    if len(jobs) == 1 and not children.launch.starts_ranks(jobs[0].context.stage):
+    """Run one stage here, or in processes of their own several side by side, ranks, and what would stay on a GPU.
+
+    Returns the seconds of each stage by name.
+    """
+    if len(jobs) == 1 and not (children.launch.starts_ranks(jobs[0].context.stage) or _fills_a_gpu(jobs[0])):
         seconds = [_run_stage(jobs[0], lambda context, target: load(target)(context))]
     else:
         seconds = run_all([partial(_run_stage, job, children.run_stage) for job in jobs], children, at_a_time)
     return {job.context.stage.name: taken for job, taken in zip(jobs, seconds, strict=True)}
+
+
+def _fills_a_gpu(job: _Job) -> bool:
+    """Tell whether a stage takes memory of a GPU that only the end of its process gives back to the next stage."""
+    return "torch" in job.context.stage.spec.packages and num_gpus() > 0
 
 
 def _run_stage(job: _Job, call: Callable[[StageContext, str], None]) -> float:

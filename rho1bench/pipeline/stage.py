@@ -27,6 +27,8 @@ class RunOptions:
     """Overrides the recipe's evaluation engine: ``auto``, ``vllm`` or ``hf``."""
     num_threads: int | None = None
     """CPU threads for torch; None leaves torch's default."""
+    gpus_per_node: int = 1
+    """GPUs of the first node that a stage may use which is one process; the runner takes it from the launch."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from rho1bench.errors import RunError
 from rho1bench.pipeline.launch import SLURM, Launch, find_launch
 from rho1bench.pipeline.torchrun import agent_commands
-from rho1bench.recipe import Recipe, ScoreStage, StageBase, TrainStage
+from rho1bench.recipe import EvalStage, Recipe, ScoreStage, StageBase, TrainStage
 
 GPUS_OF_A_NODE = 8
 """Of the nodes that ``--gpus 32`` is taken to mean."""
@@ -60,6 +60,8 @@ def _title(stage: StageBase, every: bool) -> str:
 def _start(stage: StageBase, launch: Launch) -> tuple[int, str]:
     """Return in how many processes a stage runs, and what one of them does."""
     if not launch.starts_ranks(stage):
+        if isinstance(stage, EvalStage) and (copies := copies_of(stage, launch.gpus_per_node)) > 1:
+            return 1, f"one process, {copies} copies of the model, each on a GPU of the first node (vllm)"
         alone = isinstance(stage, TrainStage) and launch.processes > 1
         return 1, "one process: the recipe gives no `distributed:`" if alone else "one process"
     if isinstance(stage, ScoreStage):
@@ -71,6 +73,13 @@ def _start(stage: StageBase, launch: Launch) -> tuple[int, str]:
     if "micro_batch_size" in stage.depends_on():
         words += f"; tokens are ranked among {micro * launch.processes} at a time, so that their number counts"
     return launch.processes, words
+
+
+def copies_of(stage: EvalStage, gpus_per_node: int) -> int:
+    """Return how many copies of a model an evaluation has side by side on a node with GPUs."""
+    if stage.data_parallel_size is not None:
+        return stage.data_parallel_size
+    return 1 if stage.engine == "hf" else gpus_per_node
 
 
 def micro_batches(stage: TrainStage, processes: int) -> tuple[int, int]:

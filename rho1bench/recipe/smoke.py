@@ -184,7 +184,7 @@ def _evaluation(stage: EvalStage, recipe: Recipe, place: int) -> list[Json]:
         for item in stage.evaluations
     ]
     small = {"evaluations": evaluations, "engine": "hf", "max_model_len": MAX_MODEL_LEN, "batch_size": 64}
-    return [stage.model_dump() | small]
+    return [stage.model_dump() | small | {"data_parallel_size": None}]
 
 
 @smaller.register

@@ -6,7 +6,7 @@ another trainer reads. Shapes: T tokens of a row, S = T - 1 predicted ones, B ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-Scores = list[npt.NDArray[np.float32]]
-"""Loss and entropy (nats) of positions 1 to T - 1 of each row, shape (T - 1, 2)."""
+RowScores = npt.NDArray[np.float32]
+"""Loss and entropy (nats) of positions 1 to T - 1 of a row, shape (T - 1, 2)."""
+Scores = list[RowScores]
+"""Those of every row, in order."""
 
 
 def score_dataset(
@@ -53,8 +55,7 @@ def score_dataset(
     model = loaded_reference(reference)
     _check_rows(rows, model)
     scores = score_rows(model, rows, batch_size)
-    if not all(np.isfinite(found_S2).all() for found_S2 in scores):
-        raise CheckpointError(f"{name}: gives a loss or an entropy that is not finite. Load it in float32.")
+    check_finite(scores, name)
     labels = dataset["labels"] if "labels" in dataset.column_names else rows
     learnt = [np.array(row[1:]) != IGNORED for row in labels]
     ordered = np.sort(np.concatenate([found_S2[mask, 0] for found_S2, mask in zip(scores, learnt, strict=True)]))
@@ -76,19 +77,41 @@ def loaded_reference(reference: PreTrainedModel | str | Path) -> PreTrainedModel
 
 
 def score_rows(model: PreTrainedModel, rows: Sequence[Sequence[int]], batch_size: int) -> Scores:
-    """Score rows of tokens in batches of like length; what is padded on the right changes nothing to its left."""
+    """Score rows of tokens in batches of like length."""
+    scores = score_batches(model, rows, batches_of_like_length(rows, batch_size))
+    return [scores[number] for number in range(len(rows))]
+
+
+def batches_of_like_length(rows: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
+    """Return the numbers of the rows in batches, the shortest rows first."""
     by_length = sorted(range(len(rows)), key=lambda number: len(rows[number]))
-    scores: dict[int, npt.NDArray[np.float32]] = {}
+    return [by_length[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+
+def score_batches(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], batches: Iterable[Sequence[int]], precision: str = "fp32"
+) -> dict[int, RowScores]:
+    """Return the scores of the rows in ``batches`` by number; ``bf16`` multiplies in bfloat16, as training does.
+
+    What is padded on the right changes nothing to its left.
+    """
+    scores: dict[int, RowScores] = {}
     if torch.cuda.is_available():
         model = nn.Module.to(model, "cuda")
-    for start in range(0, len(rows), batch_size):
-        numbers = by_length[start : start + batch_size]
-        width = len(rows[numbers[-1]])
+    for numbers in batches:
+        width = max(len(rows[number]) for number in numbers)
         blocks_BT = torch.tensor([[*rows[number], *[0] * (width - len(rows[number]))] for number in numbers])
-        scores_BS2 = score_blocks(model, blocks_BT.to(model.device)).float().cpu().numpy()
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            scores_BS2 = score_blocks(model, blocks_BT.to(model.device)).float().cpu().numpy()
         for place, number in enumerate(numbers):
             scores[number] = scores_BS2[place, : len(rows[number]) - 1]
-    return [scores[number] for number in range(len(rows))]
+    return scores
+
+
+def check_finite(scores: Iterable[RowScores], name: str) -> None:
+    """Raise CheckpointError if a score by the reference called ``name`` is not finite."""
+    if not all(np.isfinite(found_S2).all() for found_S2 in scores):
+        raise CheckpointError(f"{name}: gives a loss or an entropy that is not finite. Load it, or score, in float32.")
 
 
 def loss_ranks(losses_S: npt.NDArray[np.float32], ordered: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,20 @@ def write_jsonl(path: Path, rows: Iterable[object]) -> None:
 
 def append_jsonl(path: Path, row: object) -> None:
     """Append one JSON line with a single write, after cutting off the torn line that a killed writer may have left."""
+    with open_to_append(path) as handle:
+        handle.write(jsonl_line(row))
+
+
+def open_to_append(path: Path) -> BufferedWriter:
+    """Open a file of JSON lines for :func:`jsonl_line`, after cutting off the torn line of a killed writer."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _cut_torn_line(path)
-    with path.open("ab") as handle:
-        handle.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace"))
+    return path.open("ab")
+
+
+def jsonl_line(row: object) -> bytes:
+    """Return one JSON line, its end included."""
+    return (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -17,7 +17,7 @@ from rich.progress import Progress as RichProgress
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 _SHARE_TO_JUDGE_BY, _DONE_TO_JUDGE_BY = 0.02, 100
-"""Of all units, and in units: with fewer finished, nothing is said of the time that is left."""
+"""Of all units, and in units: with fewer finished since the first report, nothing is said of the time that is left."""
 
 
 class Board:
@@ -74,18 +74,26 @@ class Progress:
         self._bar: TaskID | None = None
         self._total = 0
         self._unit = ""
-        self._began = self._last_line = 0.0
+        self._last_line = 0.0
+        self._first: tuple[int, float] | None = None
+        """The first report of a phase: units and time. What came before is no work (a boot), or was done earlier."""
 
     def start(self, total: int, unit: str) -> None:
         """Begin a phase of ``total`` units (``"steps"``, ``"blocks"``, ``"requests"``); 0 if nobody knows how many."""
         self.close()
         self._total, self._unit = total, unit
-        self._began = self._last_line = time.monotonic()
+        self._last_line, self._first = time.monotonic(), None
         if self.console.is_terminal:
             self._bar = self._board.add(self.label, total)
 
     def update(self, done: int, **fields: str | float | int) -> None:
-        """Report ``done`` units finished so far, with numbers to show beside the bar."""
+        """Report ``done`` units finished so far, with numbers to show beside the bar.
+
+        The time left is reckoned from the phase's first report on: it comes when the first units can be worked at, and
+        counts those that need no work.
+        """
+        if self._first is None:
+            self._first = (done, time.monotonic())
         info = "  ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in fields.items())
         if self._bar is not None:
             self._board.update(self._bar, done, info)
@@ -93,15 +101,23 @@ class Progress:
         now = time.monotonic()
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self.message(f"{self._state(done, now)}  {info}".rstrip())
+            self.message(f"{self._state(done)}  {info}".rstrip())
 
-    def _state(self, done: int, now: float) -> str:
+    def rate(self, done: int) -> float | None:
+        """Return units a second since the first report; None as long as too few are ``done`` to judge by."""
+        if self._first is None:
+            return None
+        fresh, seconds = done - self._first[0], time.monotonic() - self._first[1]
+        if seconds <= 0 or fresh < max(1, min(self._total * _SHARE_TO_JUDGE_BY, _DONE_TO_JUDGE_BY)):
+            return None
+        return fresh / seconds
+
+    def _state(self, done: int) -> str:
         if not self._total:
             return f"{done} {self._unit}"
-        if done < min(self._total * _SHARE_TO_JUDGE_BY, _DONE_TO_JUDGE_BY):
-            return f"{done}/{self._total} {self._unit}"
-        left = (now - self._began) / max(done, 1) * (self._total - done)
-        return f"{done}/{self._total} {self._unit}, about {left:.0f} s left"
+        rate = self.rate(done)
+        left = "" if rate is None else f", about {(self._total - done) / rate:.0f} s left"
+        return f"{done}/{self._total} {self._unit}{left}"
 
     def message(self, text: str) -> None:
         """Print one line above the bar."""

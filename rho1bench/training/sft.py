@@ -26,8 +26,9 @@ from rho1bench.selection.selector import Selector
 from rho1bench.system.files import sha256_json
 from rho1bench.training.callbacks import StageCallback, checkpoint_hook
 from rho1bench.training.datasets import as_is, block_order
+from rho1bench.training.sample_scores import SCORES, scoring_cost, stored_scores
 from rho1bench.training.sft_data import TokenisedSample, fitting_samples
-from rho1bench.training.sft_selection import SCORES, SampleDataset, scoring_cost, stored_scores
+from rho1bench.training.sft_selection import SampleDataset
 from rho1bench.training.train_loop import is_finished, make_arguments, prepare_torch, train_and_save
 
 if TYPE_CHECKING:
@@ -129,10 +130,11 @@ def _selective_trainer(
 
     args = make_arguments(TrainingArguments, context)
     scores = None
-    if stage.reference is not None:  # after the arguments: the ranks wait for the one that scores
+    if stage.reference is not None:  # after the arguments, which start the group of ranks: they share the work
         micro_batch_size = stage.micro_batch_size or stage.batch_size
         load = partial(_reference, context, stage.reference, tokenizer_folder, stage.trust_remote_code)
-        scores = stored_scores(context.folder / SCORES, load, samples, micro_batch_size)
+        path = context.folder / SCORES
+        scores = stored_scores(path, load, samples, micro_batch_size, stage.precision, args.device)
     pad_id = special_tokens(tokenizer_folder).pad
     order, wanted = _order(context, stage, samples), model.selector.needs
     dataset = SampleDataset(samples, order, stage.batch_size, pad_id, scores, wanted)

@@ -1,15 +1,12 @@
 """The selective loss in fine-tuning, which the paper leaves as future work: the best-scored labelled tokens are learnt.
 
-The reference scores every sample once before training. Shapes: B samples, T positions of the longest sample of an
-optimizer step (so that its tokens can be ranked together), S = T - 1 predicted positions.
+The reference scores every sample once before training (``sample_scores``). Shapes: B samples, T positions of the
+longest sample of an optimizer step (so that its tokens can be ranked together), S = T - 1 predicted positions.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +15,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rho1bench.corpus.masking import IGNORED
-from rho1bench.modeling.causal_lm import size_of_model
-from rho1bench.modeling.distributed import is_main, wait_for_everyone
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSS_RANKS, stored_part
 from rho1bench.selection.block_reader import Batch
-from rho1bench.selection.dataset_scores import Scores, loss_ranks, score_rows
-from rho1bench.selection.local_reference import scoring_flops
-from rho1bench.selection.score_store import note_hash, noted_hashes
-from rho1bench.sizing.cost import Cost
-from rho1bench.system.files import atomic_path, changed_files, read_json, write_json
-from rho1bench.system.provenance import device
+from rho1bench.selection.dataset_scores import Scores, loss_ranks
 from rho1bench.training.sft_data import TokenisedSample
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-SCORES = "reference_scores.npy"
-"""Of the samples, in the stage's folder."""
 
 
 class SampleDataset(Dataset[Batch]):
@@ -106,33 +90,6 @@ def _ordered_losses(samples: Sequence[TokenisedSample], scores: Scores) -> npt.N
     """Return the labelled tokens' losses in order."""
     labelled = [np.array(sample.labels[1:]) != IGNORED for sample in samples]
     return np.sort(np.concatenate([rows[mask, 0] for rows, mask in zip(scores, labelled, strict=True)]))
-
-
-def stored_scores(
-    path: Path, load: Callable[[], PreTrainedModel], samples: Sequence[TokenisedSample], batch_size: int
-) -> Scores:
-    """Return the scores of every sample by the reference that ``load`` gives; rank 0 makes them once, in ``path``.
-
-    A file that changed since it was written is made again. What scoring took is beside it, see :func:`scoring_cost`.
-    """
-    if is_main() and (not path.exists() or changed_files(path.parent, noted_hashes(path.parent))):
-        began, model = time.monotonic(), load().eval()
-        scores = score_rows(model, [sample.input_ids for sample in samples], batch_size)
-        lengths = [len(sample.input_ids) for sample in samples]
-        flops = sum(scoring_flops(size_of_model(model), 1, length) for length in lengths)
-        cost = Cost(flops=flops, seconds=round(time.monotonic() - began, 3), hardware=device())
-        write_json(path.with_suffix(".json"), cost.model_dump())
-        with atomic_path(path) as temporary, temporary.open("wb") as handle:
-            np.save(handle, np.concatenate(scores), allow_pickle=False)
-        note_hash(path)
-    wait_for_everyone()
-    ends = np.cumsum([len(sample.input_ids) - 1 for sample in samples])[:-1]
-    return list(np.split(np.load(path, allow_pickle=False), ends))
-
-
-def scoring_cost(path: Path) -> Cost:
-    """Return what making the scores in ``path`` took."""
-    return Cost.model_validate(read_json(path.with_suffix(".json")))
 
 
 def _padded(values: Sequence[int], width: int, filling: int) -> Tensor:

@@ -18,6 +18,8 @@ from rho1bench.evaluation.engines import (
     Generation,
     Request,
     fit,
+    make,
+    vllm_server,
     vllm_setup,
 )
 from rho1bench.evaluation.engines.hf import HFEngine
@@ -95,6 +97,12 @@ def test_a_swap_leaves_no_trace(vllm_answers: dict[str, Any]):
 def test_a_swap_is_no_boot(vllm_answers: dict[str, Any]):
     assert vllm_answers["boots"] == {"early": 1, "late": 1, "early again": 1}
     assert vllm_answers["seconds"]["late"] < vllm_answers["seconds"]["early"] / 4
+
+
+@pytest.mark.vllm
+def test_vllm_tells_how_it_runs_the_model(vllm_answers: dict[str, Any]):
+    sizes = {"max_num_seqs": 64, "max_num_batched_tokens": 4096}
+    assert vllm_answers["facts"] == {"served_dtype": "float32", "attention_backend": "CPU_ATTN", **sizes}
 
 
 @pytest.mark.sweep
@@ -187,6 +195,21 @@ def test_fit():
 def test_unknown_engine():
     with pytest.raises(EngineError, match="expected auto, vllm, hf or openai"):
         make_engine("tgi", EngineSettings(8, 8, Path("log")))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "copies"),
+    [("auto", {"spare_gpus": 8}, 8), ("vllm", {"data_parallel_size": 2}, 2), ("hf", {"spare_gpus": 8}, 1)],
+)
+def test_gpus_to_spare_hold_copies_where_the_engine_serves_several(
+    monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, int], copies: int
+):
+    monkeypatch.setattr(make, "choose_engine", lambda message: "vllm")
+    monkeypatch.setattr(vllm_server, "prepare_vllm", lambda: "0.32.0")
+    engine = make_engine(name, EngineSettings(8, 8, Path("log"), **settings))
+    assert (engine.name, engine.settings.data_parallel_size) == ("hf" if name == "hf" else "vllm", copies)
+    with pytest.raises(EngineError, match="--data-parallel-size go with --engine vllm, not with hf"):
+        make_engine("hf", EngineSettings(8, 8, Path("log"), data_parallel_size=2))
 
 
 def test_auto_without_vllm_says_so(monkeypatch: pytest.MonkeyPatch):

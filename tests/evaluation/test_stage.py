@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from rho1bench.errors import CheckpointError, DataError, RunError
 from rho1bench.evaluation import stage as stage_module
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request
+from rho1bench.evaluation.engines import EngineSettings, Generation, Request, hf
 from rho1bench.evaluation.engines.hf import HFEngine
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.recipe import EvalStage
@@ -52,6 +53,9 @@ class Parrot:
 
     def load(self, checkpoint: Any) -> None:
         self.loaded.append(checkpoint.label)
+
+    def facts(self) -> dict[str, Any]:
+        return {"max_num_seqs": 8}
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         for place, request in reversed(list(enumerate(requests))):
@@ -102,6 +106,8 @@ def test_files_follow_the_contract_with_a_real_engine(run_folder: Path):
     assert ours["label"] == ours["stage"] == "slm"
     assert (ours["step"], ours["tokens"], ours["selected_tokens"]) == (90, 9000, 5400)
     assert (ours["engine"], ours["dtype"]) == ("hf", "float32")
+    settings = {"batch_size": 32, "attention_backend": "sdpa", "max_num_seqs": hf.BATCH_SIZE}
+    assert ours["engine_settings"].items() >= settings.items()
     assert set(ours["suites"]) == {"mini_math9", "mini_tir7"}
     assert len(ours["tasks"]) == len(record["results"]) == 16
     for name, summary in ours["tasks"].items():
@@ -240,3 +246,24 @@ def test_the_option_on_the_command_line_wins(run_folder: Path, monkeypatch: pyte
     stage_module.run(StageContext(None, context.stage, context.folder, context.inputs, 0, context.progress, options))  # type: ignore[arg-type]
     assert asked == ["hf"]
     assert HFEngine.name == "hf"
+
+
+@pytest.mark.parametrize(
+    ("said", "gpus", "copies"),
+    [(None, 8, (1, 4)), (None, 0, (1, 0)), (None, 2, (1, 2)), (2, 8, (2, 0)), (1, 8, (1, 0))],
+)
+def test_copies_of_a_model_take_the_gpus_of_the_launch_or_as_many_as_the_recipe_says(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, said: int | None, gpus: int, copies: tuple[int, int]
+):
+    found: list[EngineSettings] = []
+
+    def make(name: str, settings: EngineSettings, *_: Any) -> Any:
+        found.append(settings)
+        return Parrot()
+
+    monkeypatch.setattr(stage_module, "make_engine", make)
+    monkeypatch.setattr(stage_module, "num_gpus", lambda: gpus)
+    evaluations = [{"checkpoints": ["slm"], "suites": ["mini_gsm8k"], "limit": 1}]
+    context, _ = context_for(run_folder, evaluations, data_parallel_size=said)
+    stage_module.run(replace(context, options=RunOptions(gpus_per_node=4)))
+    assert [(settings.data_parallel_size, settings.spare_gpus) for settings in found] == [copies]

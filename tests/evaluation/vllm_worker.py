@@ -48,6 +48,7 @@ def main(folder: Path) -> None:
 
     answers["missing interfaces"], answers["version"] = missing_interfaces(), engine.version
     phase("early", "early")
+    answers["facts"] = engine.facts()
     answers["half"] = [g.text for g in complete(requests[::2])]
     phase("late", "late")
     samples = [Request(requests[0].prompt, (), 12, temperature=0.8, top_p=0.95, seed=seed) for seed in range(6)]

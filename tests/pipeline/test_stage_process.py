@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from rich.console import Console
 from small_recipe import SMALL
 
 from rho1bench.errors import MissingPackageError, RunError, TrainingError
-from rho1bench.pipeline import stage_children
+from rho1bench.pipeline import runner, stage_children
+from rho1bench.pipeline.launch import Launch
 from rho1bench.pipeline.runner import groups, run_recipe
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_children import Children
@@ -113,6 +115,33 @@ def test_no_child_outlives_a_killed_run(tmp_path):
     done = subprocess.run([*command, "--set", "jobs=2"], env=environment | {"FAKE_SLEEP": "0"}, check=False)
     assert done.returncode == 0
     assert len(read_jsonl(logs[0])) == recipe().stage("clm").max_steps
+
+
+def test_what_fills_a_gpu_runs_in_a_process_of_its_own(tmp_path, calls, monkeypatch):
+    model = stage_models()["eval"]
+    monkeypatch.setattr(model, "spec", replace(model.spec, packages=("torch",)))
+    in_children: list[str] = []
+    run_stage = Children.run_stage
+
+    def noted(children: Children, context: StageContext, target: str) -> None:
+        in_children.append(context.stage.name)
+        assert context.options.gpus_per_node == 1
+        run_stage(children, context, target)
+
+    monkeypatch.setattr(Children, "run_stage", noted)
+    go(tmp_path / "without")
+    assert in_children == []
+    monkeypatch.setattr(runner, "num_gpus", lambda: 1)
+    go(tmp_path / "with")
+    assert in_children == [stage.name for stage in recipe().stages if stage.kind == "eval"]
+    assert (tmp_path / "with" / "summary.json").exists()
+
+
+def test_stages_of_one_process_hear_how_many_gpus_the_launch_has(tmp_path, monkeypatch):
+    heard: list[RunOptions] = []
+    monkeypatch.setattr(runner, "_run_stages", lambda recipe, output, options, *_: heard.append(options))
+    run_recipe(recipe(), tmp_path, RunOptions(num_threads=1), Console(quiet=True), launch=Launch(1, 8))
+    assert heard == [RunOptions(num_threads=1, gpus_per_node=8)]
 
 
 def test_only_training_runs_in_parallel():

@@ -91,6 +91,9 @@ def test_a_launch_is_shown_stage_by_stage(monkeypatch):
     assert re.fullmatch(r"32 +whole shards of the corpus each", rows["scores"])
     assert rows["slm"].startswith("32 ")
     assert rows["corpus"].startswith("1 ")
+    assert re.fullmatch(
+        r"1 +one process, 8 copies of the model, each on a GPU of the first node \(vllm\)", rows["eval"]
+    )
     command = "srun --nodes=4 --ntasks=4 --ntasks-per-node=1 --kill-on-bad-exit=1 python -m torch.distributed.run"
     assert f"{command} --nnodes=4" in done.output
     assert "--nproc-per-node=8 -m rho1bench.pipeline.stage_process RUN/stages/STAGE/launch/job.json" in done.output
@@ -122,6 +125,17 @@ def test_one_gpu_does_all_in_one_process():
     assert {row.processes for row in rows} == {1}
     odd = starts(load_recipe("quickstart"), Launch(1, 2), every=True)
     assert {row.how for row in odd if row.stage == "slm"} == {"one process: the recipe gives no `distributed:`"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "gpus", "copies"),
+    [("engine=auto", 1, 1), ("engine=auto", 8, 8), ("engine=hf", 8, 1), ("data_parallel_size=4", 8, 4)],
+)
+def test_an_evaluation_has_a_copy_of_the_model_on_each_gpu(setting, gpus, copies):
+    recipe = load_recipe("math_1b", [f"stages.eval.{setting}"])
+    how = next(row.how for row in starts(recipe, Launch(1, gpus)) if row.stage == "eval")
+    assert how.startswith(f"one process, {copies} copies of the model" if copies > 1 else "one process")
+    assert ("copies" in how) == (copies > 1)
 
 
 _CONFIG = """{"model_type": "llama", "vocab_size": 32000, "hidden_size": 64, "intermediate_size": 128,

@@ -12,17 +12,20 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from small_recipe import SMALL
 
-from rho1bench.cli.app import main
+from rho1bench.cli.app import app, main
 from rho1bench.recipe import references
 from rho1bench.recipe.loading.file_schema import file_schema
 from rho1bench.recipe.loading.json_schema import Node, recipe_node, stage_node
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
 
+COMMAND = typer.main.get_command(app)
+"""Made once: that takes longer than a small recipe."""
 WHOLE = parse_yaml(SMALL.read_text())
 VALIDATOR = jsonschema.Draft202012Validator(file_schema())
 Place = tuple[str | int, ...]
@@ -129,6 +132,7 @@ def called(*arguments: object) -> tuple[object, str]:
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said):
         patch.setattr("rho1bench.pipeline.runner.run_recipe", lambda *_: pytest.fail("the run has begun"))
+        patch.setattr("rho1bench.cli.app.app", COMMAND)
         patch.setattr("sys.argv", ["rho1bench", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()

@@ -50,6 +50,11 @@ RULES = {
         ["stages.eval.evaluations.1.limit=20"],
         ("stages.eval.evaluations.1.limit: mini_general15 and mini_math9 share the task mini_gsm8k, which 'clm' is",),
     ),
+    "copies of a model that the engine does not make": (
+        "math_1b",
+        ["stages.eval.engine=hf", "stages.eval.data_parallel_size=2"],
+        ("stages.eval.data_parallel_size: the engine hf has one copy of the model", "engine: vllm"),
+    ),
     "a budget of less than a block": (
         "math_1b",
         ["stages.corpus.num_tokens=2047"],

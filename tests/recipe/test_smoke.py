@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 from small_recipe import SMALL, rho1bench
 
 from rho1bench.paper.suites import SUITES
@@ -24,6 +23,7 @@ from rho1bench.recipe import (
     TrainStage,
 )
 from rho1bench.recipe.loading.load import load_recipe, shipped_recipes
+from rho1bench.recipe.loading.yaml_text import dump_yaml
 from rho1bench.recipe.models.selection import BlockScope
 from rho1bench.recipe.smoke import POSITIONS, smoke
 
@@ -87,7 +87,7 @@ def test_nothing_of_a_smoke_recipe_needs_a_network_or_a_gpu(pairs):
 def test_a_smoke_recipe_passes_the_checks_and_is_its_own_smoke(pairs, tmp_path):
     for full, small in pairs:
         path = tmp_path / f"{full.name}.yaml"
-        path.write_text(yaml.safe_dump(small.model_dump(mode="json"), sort_keys=False))
+        path.write_text(dump_yaml(small.model_dump(mode="json")))
         assert load_recipe(str(path)) == small
         assert smoke(small) == small
         assert smoke(full) == small
@@ -96,7 +96,7 @@ def test_a_smoke_recipe_passes_the_checks_and_is_its_own_smoke(pairs, tmp_path):
 def test_many_processes_get_a_block_each(tmp_path):
     full = load_recipe("math_1b")
     small, path = smoke(full, 32), tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(small.model_dump(mode="json"), sort_keys=False))
+    path.write_text(dump_yaml(small.model_dump(mode="json")))
     assert load_recipe(str(path)) == small
     assert list(unfit_batches(small, Launch(4, 8))) == []
     assert smoke(full, 2) == smoke(full)

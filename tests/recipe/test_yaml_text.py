@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rho1bench.recipe.loading import yaml_text
 from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
 
 TEXT = st.text(st.characters(exclude_characters="\x85\u2028\u2029"))  # PyYAML folds these, whatever its settings
@@ -44,3 +46,20 @@ def test_what_is_written_is_read_back(value):
 )
 def test_text_that_looks_like_something_else_stays_text(text):
     assert parse_yaml(dump_yaml([text])) == [text]
+
+
+@given(VALUES)
+def test_libyaml_and_python_read_alike(value):
+    text = yaml.safe_dump({"a": value, "b": [value]}, allow_unicode=True)
+    assert parse_yaml(text) == yaml_text._read(yaml_text._PythonLoader, text)[1]
+
+
+@pytest.mark.parametrize("text", ["- " * 200_000 + "x", "[\n" * 200_000, "a: " + "{b: " * 50_000])
+def test_depth_without_end_is_an_error_and_no_crash(text):
+    with pytest.raises(RecursionError):
+        parse_yaml(text)
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+def test_recipes_are_read_by_libyaml():
+    assert issubclass(yaml_text._Loader, yaml.CSafeLoader)

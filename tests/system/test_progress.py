@@ -18,7 +18,7 @@ def clock(monkeypatch):
 
 @pytest.mark.parametrize(
     ("total", "line"),
-    [(100, "slm: 25/100 steps, about 36 s left  loss 2.346  tokens per second 900\n"),
+    [(100, "slm: 25/100 steps, about 70 s left  loss 2.346  tokens per second 900\n"),
      (0, "slm: 25 steps  loss 2.346  tokens per second 900\n")],
 )  # fmt: skip
 def test_a_line_comes_when_it_is_time(capsys, clock, total, line):
@@ -32,18 +32,32 @@ def test_a_line_comes_when_it_is_time(capsys, clock, total, line):
     clock[0] = 23.0
     shown.update(25, loss=2.345678, tokens_per_second=900)
     shown.close()
-    assert capsys.readouterr().out == line.replace("36", "69")
+    assert capsys.readouterr().out == line  # 24 steps since the first report, at 0.48 s; 75 are left
 
 
-def test_too_little_is_done_to_say_how_long_it_takes(capsys, clock):
+@pytest.mark.parametrize("earlier", [0, 5_000])
+def test_time_left_is_said_when_enough_is_done_and_knows_no_boot_and_no_earlier_work(capsys, clock, earlier):
     shown = progress.Progress("eval", Console(width=100))
     shown.start(12_149, "requests")
+    clock[0] += 500.0  # the engine boots
+    shown.update(earlier)  # answers of an earlier run
     for done in (1, 99, 100):
         clock[0] += 20.0
+        shown.update(earlier + done)
+    *early, last = capsys.readouterr().out.splitlines()
+    assert early == [f"eval: {earlier + done}/12149 requests" for done in (0, 1, 99)]
+    left = 60 / 100 * (12_049 - earlier)
+    assert last == f"eval: {earlier + 100}/12149 requests, about {left:.0f} s left"
+
+
+def test_of_a_short_phase_a_fiftieth_is_enough(capsys, clock):
+    shown = progress.Progress("slm", Console(width=100))
+    shown.start(200, "steps")
+    for done in (51, 54, 55):  # 50 steps are those of a resume point
+        clock[0] += 20.0
         shown.update(done)
-    first, second, third = capsys.readouterr().out.splitlines()
-    assert (first, second) == ("eval: 1/12149 requests", "eval: 99/12149 requests")
-    assert third == f"eval: 100/12149 requests, about {60 / 100 * 12_049:.0f} s left"
+    assert shown.rate(55) == pytest.approx(4 / 40)
+    assert [line.partition(", ")[2] for line in capsys.readouterr().out.splitlines()] == ["", "", "about 1450 s left"]
 
 
 def test_tracked_items_are_all_yielded_and_silence_is_silent(capsys):

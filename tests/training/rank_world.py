@@ -61,8 +61,22 @@ def run(context: StageContext) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     StageCallback.on_step_begin = before_step  # type: ignore[method-assign]
+    _note_batches(out)
     for name in plan["only"]:
         os.environ["LOCAL_WORLD_SIZE"] = "1" if name.startswith("hybrid") else os.environ["WORLD_SIZE"]
         stage = context.recipe.stage(name)
         module = importlib.import_module(world.MODULES[stage.kind])
         module.run(replace(context, stage=stage, folder=out / name))
+
+
+def _note_batches(out: Path) -> None:
+    """Let each rank leave the numbers of the samples that it scores."""
+    from rho1bench.training import sample_scores
+
+    score = sample_scores.score_batches
+
+    def noted(model: Any, rows: Any, batches: Any, precision: str) -> Any:
+        (out / f"batches-of-{os.environ['RANK']}.json").write_text(json.dumps(list(batches)))
+        return score(model, rows, batches, precision)
+
+    sample_scores.score_batches = noted

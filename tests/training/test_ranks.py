@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import architectures
+import numpy as np
 import pytest
 import rank_world
 import world
@@ -16,6 +17,7 @@ import world
 from rho1bench.errors import RunError
 from rho1bench.modeling.causal_lm import load_model, weights_sha256
 from rho1bench.system.files import read_json, read_jsonl
+from rho1bench.training.sample_scores import SCORES
 
 GLOBAL = world.SELECTION
 BLOCKS = {**GLOBAL, "scope": {"blocks": 4}}
@@ -30,6 +32,7 @@ PAIRS = [
     ("one_global", "two_global"),
     ("one_global", "sharded"),
     ("one_sft", "two_sft"),
+    ("one_sft_selective", "two_sft_selective"),
 ]
 MORE_PAIRS = [
     ("one_blocks", "two_blocks"),
@@ -44,7 +47,6 @@ MORE_PAIRS = [
     ("one_global", "hybrid"),
     ("one_blocks", "accumulated_blocks"),
     ("one_blocks", "two_blocks_a_pass"),
-    ("one_sft_selective", "two_sft_selective"),
 ]
 """The sweep's; accumulation in one process is also one of the invariants' tests."""
 # Sums run in another order, and Adam's first steps enlarge the last bits where gradients are tiny.
@@ -72,7 +74,7 @@ def stages(out: Path) -> list[dict[str, Any]]:
         one("accumulated_global", micro_batch_size=1, selection=GLOBAL, **SHORT),
         one("one_gpt2", **SHORT, **gpt2),
         world.sft("one_sft", "base", **SHORT),
-        world.sft("one_sft_selective", "base", **SFT_SELECTION),
+        world.sft("one_sft_selective", "base", micro_batch_size=2, **SFT_SELECTION),
         two("two_clm", micro_batch_size=2, **SHORT),
         two("two_global", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
         two("two_micro", micro_batch_size=4, selection=MICRO, **SHORT),
@@ -155,6 +157,17 @@ def test_shards_of_bf16_products_train_as_a_whole_model(run: Path) -> None:
     assert [row["selected_tokens"] for row in sharded] == [row["selected_tokens"] for row in whole]
     for key in ("loss", "loss_all", "loss_unselected"):
         assert [row[key] for row in sharded] == pytest.approx([row[key] for row in whole], abs=BF16_TOLERANCE), key
+
+
+def test_each_rank_scores_its_share_of_samples(run: Path) -> None:
+    """The same numbers as those of one process, to the last bit, if batches are alike."""
+    shares = [read_json(run / f"batches-of-{rank}.json") for rank in range(rank_world.RANKS)]
+    assert 0 <= len(shares[0]) - len(shares[1]) <= 1
+    samples = [number for share in shares for batch in share for number in batch]
+    one, two = (np.load(run / name / SCORES) for name in ("one_sft_selective", "two_sft_selective"))
+    assert sorted(samples) == list(range(len(samples)))
+    assert np.array_equal(one, two)
+    assert not (run / "two_sft_selective" / SCORES).with_suffix("").exists()
 
 
 @pytest.mark.parametrize("name", ["two_global", "sharded"])

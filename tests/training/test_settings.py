@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import world
 
@@ -21,8 +20,6 @@ from rho1bench.recipe import PretrainedModel, PretrainStage
 from rho1bench.sizing.flops import flops_per_token, peak_flops
 from rho1bench.sizing.shapes import shape_of_config
 from rho1bench.system.files import read_json, read_jsonl
-from rho1bench.training.sft_data import TokenisedSample
-from rho1bench.training.sft_selection import stored_scores
 from rho1bench.training.trainer_args import deepspeed_settings, distributed_arguments, training_arguments
 
 SHORT: dict[str, Any] = {"max_steps": 2, "logging_steps": 1, "selection": world.SELECTION}
@@ -219,25 +216,6 @@ def test_fine_tuning_keeps_the_best_scored_labels(out: Path) -> None:
         assert row["select_ratio"] == pytest.approx(0.5, abs=0.005)
         assert row["loss_selected"] < row["loss_unselected"]
     assert (out / "sft_half/reference_scores.npy").is_file()
-
-
-def test_changed_scores_of_samples_are_made_again(out: Path) -> None:
-    samples = [TokenisedSample([5, 6, 7, 8], [-100, 6, 7, 8]), TokenisedSample([9, 8, 7], [-100, 8, 7])]
-    loads = []
-
-    def load() -> Any:
-        loads.append(1)
-        return load_model(out / "base" / "checkpoint")
-
-    path = out / "scores.npy"
-    first = stored_scores(path, load, samples, 2)
-    assert all(np.array_equal(one, two) for one, two in zip(first, stored_scores(path, load, samples, 2), strict=True))
-    assert len(loads) == 1
-    data = bytearray(path.read_bytes())
-    data[-2] ^= 1
-    path.write_bytes(data)
-    assert all(np.array_equal(one, two) for one, two in zip(first, stored_scores(path, load, samples, 2), strict=True))
-    assert len(loads) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,8 +19,13 @@ from rho1bench.evaluation.harness.lm_eval_types import LanguageModel
 SMALL_MODEL_BYTES = 200 << 20
 """Below this size of weights a second CPU thread costs more in waiting than it gives."""
 
+DEFAULT_BATCH_SIZE = 256
+"""Prompts in work at once where nobody says how many, and no accelerator's memory."""
+
 FinishReason = Literal["stop", "length", "prompt_too_long"]
 Tick = Callable[[int], None]
+EngineFacts = dict[str, int | str | bool]
+"""What an engine decides for itself when it loads a checkpoint, for the record."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,15 @@ class EngineSettings:
     """The settings of an engine; ``max_model_len`` is in tokens, ``log`` receives its output."""
 
     max_model_len: int
-    batch_size: int
+    batch_size: int | None
+    """Prompts in work at once; None: :data:`DEFAULT_BATCH_SIZE`, and vllm on a GPU goes by its memory."""
     log: Path
     num_threads: int | None = None
     seed: int = 0
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
+    spare_gpus: int = 0
+    """GPUs for further copies of the model where the engine can serve several; others have one all the same."""
     base_url: str | None = None
     """Where the server of the openai engine listens, ``http://host:port/v1``."""
     served_model: str | None = None
@@ -95,11 +103,19 @@ class Engine(Protocol):
     def load(self, checkpoint: Checkpoint) -> None:
         """Serve ``checkpoint`` from now on; raises EngineError or CheckpointError."""
 
+    def facts(self) -> EngineFacts:
+        """Return what the engine decided for itself about the loaded checkpoint."""
+
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Complete all prompts; yields place and completion of each as it finishes, in any order."""
 
     def close(self) -> None:
         """Free the model."""
+
+
+def with_batch_size(settings: EngineSettings) -> EngineSettings:
+    """Return the settings with the default number of prompts in work at once, if they have none."""
+    return replace(settings, batch_size=settings.batch_size or DEFAULT_BATCH_SIZE)
 
 
 def cpu_threads(folder: Path, settings: EngineSettings) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import (
+    EngineFacts,
     EngineSettings,
     FinishReason,
     Generation,
@@ -22,10 +23,12 @@ from rho1bench.evaluation.engines import (
     cut_at,
     fit,
     too_long,
+    with_batch_size,
 )
 from rho1bench.evaluation.engines.codec import Codec
 from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.modeling.causal_lm import load_model
+from rho1bench.modeling.library_internals import attention_implementation
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +54,7 @@ class HFEngine:
         check_companions()
         self.version = transformers.__version__
         self.boots = 0
-        self.settings = settings
+        self.settings = with_batch_size(settings)
         self.dtype = settings.dtype or "float32"
         self._lm: HFLM | None = None
         self._codec: Codec | None = None
@@ -93,6 +96,10 @@ class HFEngine:
             prefix_token_id=codec.prefix_id,
         )
         self._codec = codec
+
+    def facts(self) -> EngineFacts:
+        """See :class:`rho1bench.evaluation.engines.Engine`."""
+        return {"attention_backend": str(attention_implementation(self.lm.model)), "max_num_seqs": BATCH_SIZE}
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Complete the prompts in batches of like length; a row that is finished is handed out at once."""

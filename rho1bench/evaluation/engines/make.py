@@ -6,6 +6,7 @@ Each engine is imported only when it is made.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from rho1bench.errors import EngineError
@@ -35,10 +36,11 @@ def make_engine(name: str, settings: EngineSettings, message: Callable[[str], No
         raise EngineError("--dtype goes with engines that load the weights here; a server has chosen its own")
     if name != "vllm" and max(settings.tensor_parallel_size, settings.data_parallel_size) > 1:
         raise EngineError(f"--tensor-parallel-size and --data-parallel-size go with --engine vllm, not with {name}")
-    if name == "vllm" and settings.data_parallel_size > 1:
+    copies = max(settings.data_parallel_size, settings.spare_gpus // settings.tensor_parallel_size)
+    if name == "vllm" and copies > 1:
         from rho1bench.evaluation.engines.vllm_server import ServedVLLM
 
-        return ServedVLLM(settings)
+        return ServedVLLM(replace(settings, data_parallel_size=copies))
     if name == "vllm":
         from rho1bench.evaluation.engines.vllm import VLLMEngine
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Unpack
 
 from rho1bench.errors import EngineError
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, cut_at, fit, too_long
+from rho1bench.evaluation.engines import (
+    EngineFacts,
+    EngineSettings,
+    Generation,
+    Request,
+    cut_at,
+    fit,
+    too_long,
+    with_batch_size,
+)
 from rho1bench.system import openai_client
 from rho1bench.system.openai_client import CompletionOptions, CompletionsServer
 
@@ -36,7 +45,7 @@ class OpenAIEngine:
         assert settings.base_url is not None
         self._server = CompletionsServer(settings.base_url, "--base-url", "--engine openai")
         self.boots = 0
-        self.settings = settings
+        self.settings = with_batch_size(settings)
         self._extra_body = extra_body
         self._model = ""
         self._tokenizer_folder = Path()
@@ -64,6 +73,10 @@ class OpenAIEngine:
         self._model, self._lm = self._server.find(names), None
         self._tokenizer_folder = checkpoint.folder
         self.boots += 1
+
+    def facts(self) -> EngineFacts:
+        """Return nothing: the server has decided, and does not tell."""
+        return {}
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Request all completions; if the server goes away, the finished ones are yielded before the error."""

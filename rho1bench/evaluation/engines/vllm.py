@@ -1,6 +1,7 @@
 """The vLLM engine: lm-eval's own ``VLLM`` model, booted once, its weights swapped in place for each further checkpoint.
 
-Float32 on a CPU, eager, no prefix cache: a completion depends on its prompt and the weights alone.
+Float32 on a CPU, eager, no prefix cache: a completion depends on its prompt and the weights alone. On a GPU what the
+prompts have in common is made once, and as much is in work as its memory holds (``device_sizes``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines import (
+    DEFAULT_BATCH_SIZE,
+    EngineFacts,
     EngineSettings,
     FinishReason,
     Generation,
@@ -26,8 +29,10 @@ from rho1bench.evaluation.engines import (
     fit,
     too_long,
     vllm_internals,
+    with_batch_size,
 )
 from rho1bench.evaluation.engines.codec import Codec
+from rho1bench.evaluation.engines.device_sizes import EngineSizes, by_prefix, engine_sizes
 from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.vllm_setup import output_to, prepare_vllm
 from rho1bench.system.files import read_json
@@ -38,8 +43,8 @@ if TYPE_CHECKING:
 
 MAX_CPU_CACHE_BYTES = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 """A CPU's KV cache takes an eighth of the memory at most, or 1 GiB on a small machine."""
-_TOKENS_A_STEP, _TOKENS_A_STEP_OF_A_GPU = 4096, 16384
-"""Of prompts and answers together, in one step of the scheduler."""
+_TOKENS_A_STEP = 4096
+"""Of prompts and answers together, in one step of the scheduler on a CPU."""
 
 
 class VLLMEngine:
@@ -52,6 +57,7 @@ class VLLMEngine:
         self.version = prepare_vllm()
         self.boots = 0
         self._on_cpu = self.version.endswith("+cpu")
+        settings = with_batch_size(settings) if self._on_cpu else settings
         self.settings = replace(settings, prefix_caching=not self._on_cpu)
         self._swap_key: str | None = None
         self._lm: VLLM | None = None
@@ -95,17 +101,17 @@ class VLLMEngine:
         from lm_eval.models.vllm_causallms import VLLM
 
         _log_to(self.settings.log)
-        length = context_length(folder, self.settings)
-        cache = {"kv_cache_memory_bytes": self._cache_bytes(folder)} if self._on_cpu else {}
+        length, sizes = context_length(folder, self.settings), scheduler_sizes(folder, self.settings, self.dtype)
+        cache = {"kv_cache_memory_bytes": _cache_bytes(folder, sizes, length)} if self._on_cpu else {}
         codec = Codec(folder)
         self._lm = VLLM(
             str(folder),
             dtype=self.dtype,
             max_model_len=length,
-            batch_size=self.settings.batch_size,
+            batch_size=sizes.max_num_seqs,
             seed=self.settings.seed,
-            max_num_seqs=self.settings.batch_size,
-            max_num_batched_tokens=max(_TOKENS_A_STEP if self._on_cpu else _TOKENS_A_STEP_OF_A_GPU, length),
+            max_num_seqs=sizes.max_num_seqs,
+            max_num_batched_tokens=sizes.max_num_batched_tokens,
             tensor_parallel_size=self.settings.tensor_parallel_size,
             enforce_eager=self._on_cpu,
             enable_prefix_caching=self.settings.prefix_caching,
@@ -116,16 +122,9 @@ class VLLMEngine:
         self._codec = codec
         self.boots += 1
 
-    def _cache_bytes(self, folder: Path) -> int:
-        """Room for a full batch of full contexts, within a bound."""
-        from transformers import AutoConfig
-
-        config, length = AutoConfig.from_pretrained(folder).get_text_config(), context_length(folder, self.settings)
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        token = 2 * config.num_hidden_layers * heads * width * 4
-        need = token * self.settings.batch_size * (length + 128)
-        return int(max(64 << 20, 2 * token * length, min(need, MAX_CPU_CACHE_BYTES)))
+    def facts(self) -> EngineFacts:
+        """See :class:`rho1bench.evaluation.engines.Engine`."""
+        return vllm_internals.facts(self.lm.model)
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Hand vLLM all prompts that fit, and hand out each completion at the step that ends it."""
@@ -146,6 +145,9 @@ class VLLMEngine:
             places.append(place)
             inputs.append(TokensPrompt(prompt_token_ids=tokens))
             params.append(_sampling_params(request, room, codec.end_ids))
+        if self.settings.prefix_caching:
+            order = by_prefix([tokens["prompt_token_ids"] for tokens in inputs])
+            places, inputs, params = ([items[place] for place in order] for items in (places, inputs, params))
         for index, output in self._outputs(inputs, params):
             first, prompt_ids = output.outputs[0], inputs[index]["prompt_token_ids"]
             text = cut_at(codec.text(prompt_ids, first.token_ids), requests[places[index]].until)
@@ -174,6 +176,36 @@ class VLLMEngine:
         gc.collect()
         with output_to(self.settings.log):
             vllm_internals.free_process_state()
+
+
+def scheduler_sizes(folder: Path, settings: EngineSettings, dtype: str) -> EngineSizes:
+    """Return what vLLM has in work at once: as asked for on a CPU, else sized to the memory of the GPUs."""
+    length = context_length(folder, settings)
+    memory = vllm_internals.gpu_memory()
+    if memory is None:
+        return EngineSizes(settings.batch_size or DEFAULT_BATCH_SIZE, max(_TOKENS_A_STEP, length))
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    token = _kv_bytes(folder) * (2 if dtype == "float32" else 1)
+    return engine_sizes(memory * settings.tensor_parallel_size, weights, token, length, settings.batch_size)
+
+
+def _kv_bytes(folder: Path) -> int:
+    """Return what a token takes in the KV cache, in bytes, at two bytes a number; 1 for a model without attention."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder).get_text_config()
+    heads = getattr(config, "num_attention_heads", None)
+    if not heads:
+        return 1
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return int(2 * config.num_hidden_layers * (getattr(config, "num_key_value_heads", None) or heads) * width * 2)
+
+
+def _cache_bytes(folder: Path, sizes: EngineSizes, length: int) -> int:
+    """Return room for a full batch of full contexts in float32, within a bound."""
+    token = 2 * _kv_bytes(folder)
+    need = token * sizes.max_num_seqs * (length + 128)
+    return int(max(64 << 20, 2 * token * length, min(need, MAX_CPU_CACHE_BYTES)))
 
 
 def _sampling_params(request: Request, room: int, end_ids: Iterable[int]) -> SamplingParams:

@@ -1,7 +1,8 @@
 """The private interfaces of vLLM that this package uses; a test checks each against the installed version.
 
 vLLM has no public way to hand out completions one by one in-process, to look at a model class without a process of its
-own, to renew the packed weights of a CPU's output layer after a reload, or to free the model for another boot.
+own, to renew the packed weights of a CPU's output layer after a reload, to tell the memory of a GPU before it is used
+and the backend that attention takes, or to free the model for another boot.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from rho1bench.evaluation.engines import EngineFacts
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +68,26 @@ def _repack_output_layer(model: torch.nn.Module) -> None:
             module.quant_method.process_weights_after_loading(module)
 
 
+def gpu_memory() -> int | None:
+    """Return the bytes of a GPU's memory, asked without touching the device; None where vLLM runs on a CPU."""
+    from vllm.platforms import current_platform
+
+    return None if current_platform.is_cpu() else int(current_platform.get_device_total_memory())
+
+
+def facts(llm: LLM) -> EngineFacts:
+    """Return how the loaded model is run; the attention's backend where its layers are in this process."""
+    config = llm.llm_engine.vllm_config
+    layers = config.compilation_config.static_forward_context.values()
+    backends = {layer.get_attn_backend().get_name() for layer in layers if hasattr(layer, "get_attn_backend")}
+    found: EngineFacts = {
+        "served_dtype": str(config.model_config.dtype).removeprefix("torch."),
+        "max_num_seqs": int(config.scheduler_config.max_num_seqs),
+        "max_num_batched_tokens": int(config.scheduler_config.max_num_batched_tokens),
+    }
+    return found | {"attention_backend": ", ".join(sorted(backends))} if backends else found
+
+
 def is_cpu(llm: LLM) -> bool:
     """Return whether the model runs on a CPU."""
     return bool(llm.llm_engine.vllm_config.device_config.device_type == "cpu")
@@ -86,11 +109,15 @@ def missing_interfaces() -> list[str]:
     """Return what of the above the installed vLLM lacks, for a message that names its version."""
     from vllm import LLM, ModelRegistry
     from vllm.distributed import parallel_state
+    from vllm.model_executor.layers.attention import Attention
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, UnquantizedEmbeddingMethod
+    from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
     from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
     wanted = {
+        "Attention.get_attn_backend": (Attention, "get_attn_backend"),
+        "current_platform.get_device_total_memory": (current_platform, "get_device_total_memory"),
         "LLM.enqueue": (LLM, "enqueue"),
         "LLM.apply_model": (LLM, "apply_model"),
         "LLM.collective_rpc": (LLM, "collective_rpc"),

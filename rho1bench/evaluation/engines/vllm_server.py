@@ -22,10 +22,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Generation, Request, context_length
+from rho1bench.evaluation.engines import (
+    EngineFacts,
+    EngineSettings,
+    Generation,
+    Request,
+    context_length,
+    with_batch_size,
+)
 from rho1bench.evaluation.engines.codec import Codec
 from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.openai import OpenAIEngine
+from rho1bench.evaluation.engines.vllm import scheduler_sizes
 from rho1bench.evaluation.engines.vllm_setup import prepare_vllm
 from rho1bench.system.paths import PACKAGE
 
@@ -94,7 +102,9 @@ class ServedVLLM:
         self.version = prepare_vllm()
         self.boots = 0
         self._on_cpu = self.version.endswith("+cpu")
+        settings = with_batch_size(settings) if self._on_cpu else settings
         self.settings = replace(settings, prefix_caching=not self._on_cpu)
+        self._facts: EngineFacts = {}
         self.dtype = settings.dtype or ("float32" if self._on_cpu else "auto")
         self._server: VLLMServer | None = None
         self._client: OpenAIEngine | None = None
@@ -120,16 +130,24 @@ class ServedVLLM:
         self._client = OpenAIEngine(settings, _as_in_process(checkpoint.folder))
         self._client.load(checkpoint)
 
+    def facts(self) -> EngineFacts:
+        """See :class:`rho1bench.evaluation.engines.Engine`; what only the server knows stands in its log."""
+        return self._facts
+
     def _options(self, folder: Path) -> list[str]:
-        settings = self.settings
+        settings, sizes = self.settings, scheduler_sizes(folder, self.settings, self.dtype)
+        self._facts = {"max_num_seqs": sizes.max_num_seqs}
         options = ["--dtype", self.dtype, "--seed", str(settings.seed)]
         options += ["--enable-prefix-caching" if settings.prefix_caching else "--no-enable-prefix-caching"]
         options += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
         options += ["--data-parallel-size", str(settings.data_parallel_size)]
         options += ["--max-model-len", str(context_length(folder, settings))]
-        options += ["--max-num-seqs", str(settings.batch_size)]
+        options += ["--max-num-seqs", str(sizes.max_num_seqs)]
         options += ["--generation-config", "vllm"]  # no sampling settings but those of the requests
-        return [*options, "--enforce-eager"] if self._on_cpu else options
+        if self._on_cpu:
+            return [*options, "--enforce-eager"]
+        self._facts["max_num_batched_tokens"] = sizes.max_num_batched_tokens
+        return [*options, "--max-num-batched-tokens", str(sizes.max_num_batched_tokens)]
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Complete all prompts through the server."""

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from rho1bench.errors import RecipeError
-from rho1bench.recipe.loading.yaml_text import RecipeLoader
+from rho1bench.recipe.loading.yaml_text import read_yaml
 
 Path_ = tuple[str, ...]
 
@@ -104,9 +104,7 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 def _read_layer(path: Path) -> RawRecipe:
     try:
-        loader = RecipeLoader(path.read_text(encoding="utf-8"))
-        node = loader.get_single_node()
-        data = loader.construct_document(node) if node is not None else None
+        node, data = read_yaml(path.read_text(encoding="utf-8"))
         lines = dict(_lines(node, ())) if node is not None else {}
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not UTF-8 text (byte {error.start}); a recipe is a YAML file.") from None

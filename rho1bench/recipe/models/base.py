@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from rho1bench.sizing.shapes import ModelShape, find_shape
@@ -193,10 +193,9 @@ class StageLookup(Protocol):
 
 def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, StageRef]]:
     """Yield ``(key path, stage name, reference)`` for every stage that ``model`` names, nested models included."""
-    for field_name, info in type(model).model_fields.items():
+    for field_name, marks in marks_of(type(model), StageRef).items():
         value = getattr(model, field_name, None)
         path = f"{prefix}{field_name}"
-        marks = marks_of(info, StageRef)
         if isinstance(value, BaseModel):
             yield from references(value, f"{path}.")
         elif isinstance(value, list):
@@ -211,9 +210,13 @@ def references(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, S
             yield path, value, marks[0]
 
 
-def marks_of(info: FieldInfo, mark: type[R]) -> list[R]:
-    """Return the marks of a field, those inside lists and unions included."""
-    return [found for found in info.metadata if isinstance(found, mark)] + _nested_marks(info.annotation, mark)
+@cache
+def marks_of(model: type[BaseModel], mark: type[R]) -> dict[str, list[R]]:
+    """Return every field of a model with its marks of one kind, those inside lists and unions included."""
+    return {
+        name: [found for found in info.metadata if isinstance(found, mark)] + _nested_marks(info.annotation, mark)
+        for name, info in model.model_fields.items()
+    }
 
 
 def _nested_marks(annotation: object, mark: type[R]) -> list[R]:

@@ -82,7 +82,10 @@ class EvalStage(StageBase):
     """Precision of weights and products; default: float32 on a CPU and with hf, else what the checkpoint says."""
     task_options: TaskSettings = TaskSettings()
     max_model_len: PositiveInt = 512
-    batch_size: Annotated[PositiveInt, Operational("how many requests are under way at once")] = 256
+    batch_size: Annotated[PositiveInt | None, Operational("how many requests are under way at once")] = None
+    """Default: 256, with vllm on a GPU as many as its memory holds."""
+    data_parallel_size: Annotated[PositiveInt | None, Operational("each copy gives the answers of one model")] = None
+    """Copies of the model side by side, each on a GPU of the first node (vllm); default: one for each GPU there."""
 
     def sizes(self, recipe: StageLookup) -> StageSizes:
         """Return as steps how many checkpoints are evaluated on how many suites."""

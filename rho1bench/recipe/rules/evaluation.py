@@ -61,6 +61,13 @@ def shared_tasks_have_one_limit(stage: EvalStage, earlier: Earlier) -> Problems:
                     return
 
 
+@rule(EvalStage)
+def copies_go_with_vllm(stage: EvalStage, earlier: Earlier) -> Problems:
+    """Only vLLM serves several copies of a model."""
+    if stage.engine == "hf" and (stage.data_parallel_size or 1) > 1:
+        yield ("data_parallel_size",), "the engine hf has one copy of the model; leave it out, or take engine: vllm"
+
+
 @rule(BenchmarkTextsStage)
 def benchmarks_are_known(stage: BenchmarkTextsStage, earlier: Earlier) -> Problems:
     """Every suite whose texts are gathered is one that ships, or a task."""
