@@ -8,8 +8,6 @@ asked for the device, so there every stage starts an interpreter of its own.
 
 from __future__ import annotations
 
-import gc
-import importlib
 import json
 import os
 import signal
@@ -21,6 +19,7 @@ from importlib.metadata import version
 
 from rho1bench.errors import RunError
 from rho1bench.pipeline import stage_process
+from rho1bench.system.packages import import_at_rest
 
 
 class StageForks:
@@ -90,9 +89,7 @@ def _serve(connection: socket.socket) -> int:
 
 def _import(module: str) -> None:
     with suppress(ImportError):  # the stage meets it again and says it to the user
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # a collection in a child would otherwise copy every page
+        import_at_rest(module)  # frozen, or a collection in a child would copy every page
 
 
 def _stage(job: int, events: int) -> int:

@@ -104,7 +104,8 @@ def _corpus(stage: CorpusStage, recipe: Recipe, place: int) -> list[Json]:
     sources = [
         _few_documents(source, 24, FAR * (10 * place + index), text) for index, source in enumerate(stage.sources)
     ]
-    budget = None if stage.max_blocks is None else NUM_BLOCKS
+    is_measured = any(other.validation == stage.name for other in recipe.stages_of(PretrainStage))
+    budget = NUM_BLOCKS if stage.max_blocks is not None or is_measured else None
     small = {"block_size": BLOCK_SIZE, "num_blocks": budget, "num_tokens": None, "num_workers": 1}
     return [stage.model_dump() | small | {"sources": sources}]
 
