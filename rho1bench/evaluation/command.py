@@ -18,6 +18,7 @@ from rho1bench.answers.sources import evaluation_sources
 from rho1bench.comparison.eval_results import read_results
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import EngineError, RunError
+from rho1bench.evaluation.adapters import with_bases
 from rho1bench.evaluation.checkpoint_settings import head_sizes
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings
@@ -34,6 +35,7 @@ from rho1bench.recipe.texts import text_of
 from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json
+from rho1bench.system.hub import public_name
 from rho1bench.system.progress import Progress
 
 OWNER = "checkpoint.json"
@@ -46,6 +48,8 @@ class EvalOptions:
 
     checkpoints: Sequence[str]
     output: Path
+    base: str | None = None
+    """The model under the adapters among ``checkpoints``; None: the one that each names."""
     suites: Sequence[str] = ()
     """Words of ``--suite``; without these and ``tasks``: math. Texts too: ``gold_answers:SUITE``, which asks for the
     suite as well, and ``corpus:FOLDER``."""
@@ -96,7 +100,9 @@ def evaluate(options: EvalOptions, console: Console | None = None) -> list[Path]
     progress = Progress("eval", console or Console(stderr=True))
     _check_server(options)
     use_data_folder(options.data_root)
-    checkpoints = find_checkpoints(options.checkpoints, served=options.engine == "openai")
+    found = find_checkpoints(options.checkpoints, served=options.engine == "openai")
+    with disk_errors(options.output):
+        checkpoints = with_bases(found, options.base, options.output, progress.message)
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
     _check_corpora(options, checkpoints)
@@ -192,6 +198,7 @@ def _run(
         base_url=options.base_url,
         served_model=options.served_model,
         dtype=options.dtype,
+        base=None if options.base is None else public_name(options.base),
         head_sizes=head_sizes(checkpoint.folder for checkpoint in checkpoints),
     )
     jobs = [_job(checkpoint, suites, options) for checkpoint in checkpoints]
