@@ -27,6 +27,7 @@ from rho1bench.cli.runs import runs_app
 from rho1bench.cli.sandbox import sandbox_app
 from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
+from rho1bench.cli.usage import usage_message
 from rho1bench.errors import RunError, Stopped, UserError
 from rho1bench.system.disk_errors import REFUSED
 
@@ -128,8 +129,7 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # every usage error of the command line has it
             raise
         message = error.format_message()  # empty where the help has been printed instead
-        stop = "" if message.endswith("?") else "."
-        code = _fail(f"{message.rstrip('.')}{stop} `rho1bench --help` lists commands and options.") if message else 2
+        code = _fail(usage_message(message)) if message else 2
     if code == INTERRUPTED:  # typer itself returns this for Ctrl-C
         print("stopped; the same command continues", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

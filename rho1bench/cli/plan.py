@@ -26,8 +26,12 @@ def plan(
     gpus_per_node: GpusPerNode = None,
     launcher: LauncherOption = None,
     gpu: Annotated[
-        str, typer.Option(help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...", autocompletion=gpu_names)
-    ] = "h100",
+        str | None,
+        typer.Option(
+            help="h100, h200, a100-80, a100-40, l40s, rtx4090 ...; default: the one here, else h100.",
+            autocompletion=gpu_names,
+        ),
+    ] = None,
     mfu: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of the peak; default: 0.4.")] = None,
     tokens_per_second: Annotated[
         float | None, typer.Option(min=0.001, help="Measured on one GPU with the recipe's largest model; not --mfu.")
@@ -49,6 +53,7 @@ def plan(
         _print_suggestion(json_file)
         return
     from rho1bench.plan.launched import planned_launch, starts
+    from rho1bench.plan.suggestion import ASSUMED, gpu_here
     from rho1bench.plan.tables import make_plan, print_plan, print_starts
     from rho1bench.recipe.loading.load import load_recipe
 
@@ -58,13 +63,16 @@ def plan(
 
         typer.echo(f"wrote {resolve_revisions(loaded, recipe)}", err=True)
     launch = planned_launch(nodes, gpus_per_node, gpus, launcher)
-    found = make_plan(loaded, gpu, launch.processes, mfu, tokens_per_second)
+    here = gpu_here() if gpu is None else None
+    found = make_plan(loaded, gpu or here or ASSUMED, launch.processes, mfu, tokens_per_second, launch.nodes)
     totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
     launched = {"launch": asdict(launch), "starts": [asdict(start) for start in starts(loaded, launch, every=True)]}
 
     def tables() -> None:
         shown = console(WIDTH_OF_FILES + 20)
         print_plan(found, loaded, shown, every)
+        if gpu is None and here is None:
+            typer.echo(f"GPU: none that is known here, so {ASSUMED} is assumed; name yours: --gpu rtx4090, say")
         print_starts(loaded, launch, shown, every)
 
     show(asdict(found) | totals | launched, json_file, tables)

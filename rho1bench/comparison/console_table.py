@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from rho1bench.comparison.contest.results import ContestResult
 from rho1bench.comparison.contest.text import DifferenceText, arm_rows, choices, coverage, findings, parts_of
-from rho1bench.comparison.differences import PairComparison, ScoreDifference
+from rho1bench.comparison.differences import BitsComparison, PairComparison, ScoreDifference
 from rho1bench.comparison.run_summary import PairOverSeeds, RunSummary, SeedsEntry, SeedsSummary
 from rho1bench.rendering import numbers as fmt
 
@@ -18,8 +18,13 @@ def result_tables(summary: RunSummary | SeedsSummary) -> list[Table | Text]:
     """Return all that the console shows of a finished run: its contests, then its pairs."""
     contests = summary.contests if isinstance(summary, RunSummary) else []
     shown: list[Table | Text] = [part for contest in contests for part in contest_tables(contest)]
+    pairs: Sequence[PairComparison | PairOverSeeds]
     pairs = summary.pairs if isinstance(summary, SeedsSummary) else summary.comparisons
-    return [*shown, comparison_table(summary)] if pairs else shown
+    if any(pair.suites for pair in pairs):
+        shown.append(comparison_table(summary))
+    if isinstance(summary, RunSummary) and any(pair.bits_per_byte for pair in summary.comparisons):
+        shown.append(bits_table(summary))
+    return shown
 
 
 def contest_tables(contest: ContestResult) -> Iterator[Table | Text]:
@@ -70,6 +75,39 @@ def comparison_table(summary: RunSummary | SeedsSummary) -> Table:
             bold = "bold" if p is not None and p < fmt.SIGNIFICANT else ""
             table.add_row(*(Text(cell) for cell in [name, suite, *_cells(entry)]), style=bold)
     return table
+
+
+def bits_table(summary: RunSummary) -> Table:
+    """Return treatment against baseline on the texts that were measured, one row a pair and text."""
+    title = f"{summary.recipe}: bits per byte, lower is better, p over blocks or documents"
+    table = Table(title=Text(title), title_justify="left")
+    for column in ("comparison", "text"):
+        table.add_column(column, overflow="fold")
+    for column in ("treatment", "baseline", "difference", "95% CI", "p", "n"):
+        table.add_column(column, justify="right", overflow="fold")
+    for pair in summary.comparisons:
+        name = f"{fmt.label_name(pair.treatment)} against {fmt.label_name(pair.baseline)}"
+        for row in bits_rows(pair.bits_per_byte) if pair.bits_per_byte else ():
+            table.add_row(*(Text(cell) for cell in [name, *row]))
+    return table
+
+
+def bits_rows(bits: BitsComparison) -> list[list[str]]:
+    """Return a row a text: name, both sides, difference, interval, p and n; gold answers by suite, then by task."""
+    entries = {f"{name} (corpus)": entry for name, entry in bits.corpora.items()}
+    entries |= {f"gold answers of {suite}, mean": entry for suite, entry in bits.suites.items()} | bits.gold_answers
+    return [
+        [
+            name,
+            fmt.bits(entry.treatment),
+            fmt.bits(entry.baseline),
+            fmt.signed(entry.difference, 4),
+            fmt.NONE if entry.ci is None else f"{fmt.signed(entry.ci[0], 4)} to {fmt.signed(entry.ci[1], 4)}",
+            fmt.p_value(entry.p),
+            fmt.count(entry.n),
+        ]
+        for name, entry in entries.items()
+    ]
 
 
 def _cells(entry: ScoreDifference | SeedsEntry) -> list[str]:

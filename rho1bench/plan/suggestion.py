@@ -22,6 +22,8 @@ LADDER = (("math_1b", 8), ("math_1b_80gb", 1), ("math_1b_24gb", 1))
 """Recipes, and how many GPUs of one machine each is for."""
 ANYWHERE = "quickstart"
 """Needs no GPU."""
+ASSUMED = "h100"
+"""The GPU of a plan where none is named and none is here."""
 _QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 
 
@@ -78,6 +80,12 @@ def gpu_like(device: Device) -> tuple[str, GPU] | None:
     return key, GPUS[key]
 
 
+def gpu_here() -> str | None:
+    """Return the known GPU that this machine has; None if there is none."""
+    known = next(map(gpu_like, find_devices()), None)
+    return None if known is None else known[0]
+
+
 def candidates(devices: Sequence[Device]) -> list[Candidate]:
     """Return every recipe of :data:`LADDER` with what it lacks on ``devices``, which are alike."""
     return [_candidate(name, number, devices) for name, number in LADDER]
@@ -86,7 +94,7 @@ def candidates(devices: Sequence[Device]) -> list[Candidate]:
 def _candidate(name: str, number: int, devices: Sequence[Device]) -> Candidate:
     recipe = _loaded(name)
     known = gpu_like(devices[0]) if devices else None
-    plan = make_plan(recipe, known[0] if known else "h100", number)
+    plan = make_plan(recipe, known[0] if known else ASSUMED, number)
     needed = _memory(plan)
     lack = ""
     if len(devices) < number:
@@ -116,7 +124,7 @@ def lines(devices: Sequence[Device], found: Sequence[Candidate]) -> list[str]:
     seen = f"{len(devices)} x {', '.join(sorted(names))}" if devices else "no NVIDIA GPU"
     text = [f"devices: {seen}"]
     for one in found:
-        hours = "" if one.hours is None else f", about {one.hours:,.0f} h at an assumed MFU of 0.4, evaluation apart"
+        hours = "" if one.hours is None else f", about {one.hours:,.0f} h at an assumed MFU of 0.4"
         says = f"too little: {one.lack}" if one.lack else f"fits{hours}"
         text.append(f"  {one.recipe:<13} {one.num_gpus} x {one.memory / 1e9:.1f} GB  {says}")
     name = suggested(found)

@@ -19,6 +19,11 @@ def points(difference: float | None, digits: int = 1) -> str:
     return NONE if difference is None else signed(100.0 * difference, digits)
 
 
+def bits(value: float | None) -> str:
+    """Write bits per byte: ``0.8731``."""
+    return NONE if value is None else f"{value:.4f}"
+
+
 def signed(value: float, digits: int) -> str:
     """Write a number with its sign; what rounds to zero has none."""
     text = f"{abs(value):.{digits}f}"

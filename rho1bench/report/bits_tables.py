@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rho1bench.comparison.differences import BitsComparison
+from rho1bench.comparison.console_table import bits_rows
 from rho1bench.comparison.run_summary import RunSummary
 from rho1bench.rendering import numbers as fmt
 
@@ -20,8 +20,8 @@ def bits_tables(summary: RunSummary) -> dict[str, object] | None:
         averages[f"gold answers of {suite}, mean"] = entry.average
         texts |= entry.tasks
     labels = list(dict.fromkeys(label for entry in texts.values() for label in entry.checkpoints))
-    rows = [[name, *(_bits(values.get(label)) for label in labels)] for name, values in averages.items()]
-    rows += [[name, *(_bits(entry.checkpoints.get(label)) for label in labels)] for name, entry in texts.items()]
+    rows = [[name, *(fmt.bits(values.get(label)) for label in labels)] for name, values in averages.items()]
+    rows += [[name, *(fmt.bits(entry.checkpoints.get(label)) for label in labels)] for name, entry in texts.items()]
     pairs = [(pair, pair.bits_per_byte) for pair in summary.comparisons if pair.bits_per_byte is not None]
     return {
         "labels": [fmt.label_name(label) for label in labels],
@@ -30,29 +30,8 @@ def bits_tables(summary: RunSummary) -> dict[str, object] | None:
             {
                 "treatment": fmt.label_name(pair.treatment),
                 "baseline": fmt.label_name(pair.baseline),
-                "rows": _bits_rows(bits),
+                "rows": bits_rows(bits),
             }
             for pair, bits in pairs
         ],
     }
-
-
-def _bits_rows(bits: BitsComparison) -> list[list[str]]:
-    entries = {f"{name} (corpus)": entry for name, entry in bits.corpora.items()}
-    entries |= {f"gold answers of {suite}, mean": entry for suite, entry in bits.suites.items()} | bits.gold_answers
-    return [
-        [
-            name,
-            _bits(entry.treatment),
-            _bits(entry.baseline),
-            fmt.signed(entry.difference, 4),
-            fmt.NONE if entry.ci is None else f"{fmt.signed(entry.ci[0], 4)} to {fmt.signed(entry.ci[1], 4)}",
-            fmt.p_value(entry.p),
-            fmt.count(entry.n),
-        ]
-        for name, entry in entries.items()
-    ]
-
-
-def _bits(value: float | None) -> str:
-    return fmt.NONE if value is None else f"{value:.4f}"

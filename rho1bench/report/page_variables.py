@@ -91,7 +91,7 @@ def build(run: RunData, summary: RunSummary, charts: Charts) -> dict[str, object
         "overlap": overlap_table(summary.benchmark_overlap),
         "costs": cost_tables({label: cost for label, cost in summary.costs.items() if label in shown}),
         "cost_figures": charts.costs,
-        "pairs": [_pair(pair, summary.scores) for pair in pairs],
+        "pairs": [_pair(pair, summary.scores) for pair in pairs if pair.suites],
         "accuracy": charts.accuracy,
         "losses": charts.losses,
         "trajectory_n": {suite: fmt.count(points[0].n) for suite, points in run.trajectory.items() if points},

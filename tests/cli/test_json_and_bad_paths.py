@@ -158,3 +158,11 @@ def test_names_are_completed(monkeypatch, line, wanted):
 
 def test_a_suggestion_ends_once():
     assert "?. " not in called("runn")[2]
+
+
+def test_a_pattern_that_the_shell_has_expanded_is_told_as_that():
+    here = sorted(Path(__file__).parent.glob("*.py"))
+    code, _, said = called("init", "mine", "--text", *here)
+    assert code == 2
+    assert f"{here[1]} came after it. Put a pattern in quotes" in said
+    assert "unexpected extra argument" in called("init", "mine", "--text", here[0], "no_such_file")[2]

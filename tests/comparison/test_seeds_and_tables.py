@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from rho1bench.comparison.console_table import comparison_table
+from rho1bench.comparison.console_table import comparison_table, result_tables
 from rho1bench.comparison.run_summary import RunSummary, SeedsSummary
 from rho1bench.comparison.seeds import summarise
 from rho1bench.errors import DataError
@@ -207,3 +207,16 @@ def test_numbers_are_written_for_people(text: str, expected: str) -> None:
 def test_summary_is_plain_json(out: Path) -> None:
     summarise(out, [1, 2, 3])
     json.loads((out / "summary.json").read_text(), parse_constant=lambda name: math.nan if name else pytest.fail(name))
+
+
+def test_the_console_shows_bits_per_byte_and_no_empty_table_of_scores() -> None:
+    text = entry(-0.1, p=0.002, ci=[-0.15, -0.05]) | {"n": 12}
+    bits = {"corpora": {"held-out": text}, "gold_answers": {}, "suites": {}}
+    pair = {"treatment": "slm", "baseline": "clm", "suites": {}, "tasks": {}, "bits_per_byte": bits}
+    summary = RunSummary.model_validate(run_summary(1, 0.05) | {"comparisons": [pair]})
+    (table,) = result_tables(summary)
+    console = Console(width=140, record=True)
+    console.print(table)
+    shown = console.export_text()
+    for word in ("bits per byte", "SLM against CLM", "held-out (corpus)", "0.4000", "−0.1000", "−0.1500 to −0.0500"):
+        assert word in shown

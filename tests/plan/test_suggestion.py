@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
+from rho1bench.cli.app import app
+from rho1bench.plan import suggestion
 from rho1bench.plan.suggestion import ANYWHERE, Device, candidates, gpu_like, lines, read_devices, suggested
 
 
@@ -52,3 +55,16 @@ def test_the_largest_recipe_that_fits_is_suggested(devices: list[Device], recipe
     assert said[-1].startswith(f"suggestion: rho1bench run {recipe}")
     assert said[-1].endswith(" --gpus-per-node 8") == (recipe == "math_1b")
     assert len(said) >= len(found) + 2
+
+
+@pytest.mark.parametrize(
+    ("devices", "shown"),
+    [([], "so h100 is assumed"), (cards(1, "NVIDIA GeForce RTX 4090", 24564), "on 1 x NVIDIA GeForce RTX 4090")],
+)
+def test_a_plan_is_of_the_gpu_here_or_says_which_it_assumes(
+    monkeypatch: pytest.MonkeyPatch, devices: list[Device], shown: str
+) -> None:
+    monkeypatch.setattr(suggestion, "find_devices", lambda: devices)
+    said = " ".join(CliRunner().invoke(app, ["plan", "math_1b_24gb"]).output.split())
+    assert shown in said
+    assert ("is assumed; name yours" in said) == (not devices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -75,9 +76,34 @@ def test_plain_text_becomes_documents_and_curated_text_the_reference_s(tmp_path)
     assert recipe.stage("curated").sources[0].path.endswith("good.jsonl")
 
 
+@pytest.mark.parametrize("place", ["texts", "texts/*.txt", "texts/**"])
+def test_plain_text_is_taken_from_folders_and_globs_and_held_out_of_all_files(tmp_path, place):
+    (tmp_path / "texts").mkdir()
+    for file in "abcd":
+        (tmp_path / "texts" / f"{file}.txt").write_text("\n\n".join(f"{file} {n}" for n in range(25)))
+    path, _, made = write_recipe("own", text=[str(tmp_path / place)], folder=tmp_path)
+    written = [json.loads(line)["text"] for line in made.read_text().splitlines()]
+    assert sorted(written) == sorted(f"{file} {n}" for file in "abcd" for n in range(25))
+    held = load_recipe(str(path)).stage("held-out").sources[0].num_documents
+    assert len({text[0] for text in written[:held]}) > 1
+
+
+def test_no_more_of_a_long_text_is_packed_and_scored_than_the_steps_read(tmp_path):
+    (tmp_path / "long.jsonl").write_text(rows(30))
+    recipe = load_recipe(str(write_recipe("own", text=[str(tmp_path / "long.jsonl")], folder=tmp_path)[0]))
+    for corpus, trained in (("text", "slm"), ("text", "clm"), ("curated", "reference")):
+        stage = recipe.stage(trained)
+        assert recipe.stage(corpus).max_blocks == stage.max_steps * stage.batch_size
+        assert recipe.stage(corpus).at_most
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        ({"text": ["latin.txt"]}, "latin.txt: is not UTF-8 (byte 2). Convert it: iconv"),
+        ({"text": ["no/*.txt"]}, "holds no .jsonl"),
+        ({"text": ["few.jsonl", "latin.txt"]}, "do not go together"),
+        ({"text": ["empty"]}, "holds no .jsonl, .jsonl.gz, .parquet, .txt, .md file"),
         ({"name": "My Recipe"}, "lower-case letters"),
         ({"base": "quikstart"}, "did you mean 'quickstart'?"),
         ({"text": ["no.jsonl"]}, "no.jsonl: does not exist"),
@@ -91,6 +117,8 @@ def test_plain_text_becomes_documents_and_curated_text_the_reference_s(tmp_path)
 )
 def test_what_init_cannot_use_is_told_and_nothing_is_written(tmp_path, monkeypatch, arguments, word):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "latin.txt").write_bytes(b"na\xefve")
     for name, text in (
         ("few.jsonl", rows(3)),
         ("other.jsonl", rows(3, "body")),
@@ -98,7 +126,7 @@ def test_what_init_cannot_use_is_told_and_nothing_is_written(tmp_path, monkeypat
         ("broken.jsonl", "{"),
     ):
         (tmp_path / name).write_text(text)
-    with pytest.raises(RecipeError, match=word.replace("(", r"\(").replace(")", r"\)").replace("?", r"\?")):
+    with pytest.raises(RecipeError, match=re.escape(word)):
         write_recipe(**{"name": "mine", **arguments})
     assert not list(tmp_path.glob("*.yaml"))
 

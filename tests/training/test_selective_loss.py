@@ -150,7 +150,10 @@ def test_scores_of_a_data_set_are_those_of_a_store(shared: Path) -> None:
     ("given", "words"),
     [
         ({"selection": {"score": "excess_los", "ratio": 0.6}}, "did you mean 'excess_loss'"),
-        ({"selection": {"score": "excess_loss"}}, "missing ratio"),
+        ({"selection": {"score": "excess_loss"}}, "selection: missing ratio"),
+        ({"selection": {"score": "excess_loss", "ratio": 2}}, "selection: ratio: expected"),
+        ({"selection": {"score": "position_ramp", "parameters": {"lenght": 2}}}, "did you mean 'length'"),
+        ({"selection": "excess_loss"}, "expected what a recipe says there"),
         ({"selection": SELECTION}, "Give reference=MODEL for reference.losses"),
         ({"selection": SELECTION | {"token_scores": "scores"}}, "names a stage of a recipe"),
         ({"selection": {"score": "full"}, "label_smoothing_factor": 0.1}, "have losses of their own"),

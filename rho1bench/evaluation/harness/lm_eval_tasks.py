@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from rho1bench.evaluation.harness.chat import ChatTemplate
     from rho1bench.evaluation.harness.lm_eval_model import Answer
 
+_FILE_FORMATS = ("json", "csv", "parquet", "text")
+"""What `datasets` reads from files of the user's, under `data_files`."""
 FEWSHOT_SEED = 1234
 
 
@@ -122,8 +124,11 @@ class Tasks:
     def _place(self, name: str) -> str:
         if name not in self._origins:
             return str(tasks_dir())
+        data_set = self.config(name).get("dataset_path")
         hint = f"rows from a data folder: --data-root FOLDER or {DATA_VARIABLE}=FOLDER, general/<data set>/ inside"
-        return f"its data set is {self.config(name).get('dataset_path')}; {hint}"
+        if data_set in _FILE_FORMATS:
+            hint = "paths in data_files are taken from the folder in which the command is called"
+        return f"its data set is {data_set}; {hint}"
 
     def num_rows(self, name: str) -> int | None:
         """Return the rows of the whole test set, whatever the copy at hand holds or a limit leaves; None if unknown."""

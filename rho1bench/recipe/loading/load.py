@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rho1bench.errors import RecipeError
-from rho1bench.recipe import Recipe, ReportStage
+from rho1bench.recipe import Recipe, ReportStage, Selection
 from rho1bench.recipe.loading.json_schema import Node, model_node, recipe_node, stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, RawRecipe, nearest, read_layers
 from rho1bench.recipe.loading.local_files import resolve_local_files
@@ -98,6 +98,16 @@ def load_recipe(
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise RecipeError(f"the recipe {path} has {count}:\n" + "\n".join(f"  {problem}" for problem in problems))
     return recipe
+
+
+def read_selection(data: Mapping[str, Any]) -> Selection:
+    """Return a selection that stands in no recipe; raises RecipeError in the words of a recipe's problems."""
+    raw = RawRecipe({}, {(): Origin("selection", Path.cwd())})
+    found = _note(raw, (), model_node(Selection), Selection, dict(data))
+    _note_parameters(raw, (), {"parts": [data]})
+    if found is None or raw.problems:
+        raise RecipeError("; ".join(dict.fromkeys(raw.problems)))
+    return found
 
 
 def _validate(raw: RawRecipe, with_rules: bool) -> Recipe | None:

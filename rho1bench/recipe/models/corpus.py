@@ -275,14 +275,14 @@ def _num_documents(sources: list[Source]) -> int | None:
     return sum(numbers) if numbers and len(numbers) == len(sources) else None
 
 
-def named_files(place: str) -> list[Path]:
+def named_files(place: str, suffixes: tuple[str, ...] = LOCAL_SUFFIXES) -> list[Path]:
     """Return the files that a path, folder or glob names, in the order of their names; a missing file is returned too.
 
-    A folder is searched to any depth for the suffixes of :data:`LOCAL_SUFFIXES`.
+    A folder is searched to any depth for ``suffixes``.
     """
     path = Path(os.path.expanduser(place))
     if os.path.isdir(path):  # unlike Path's, false for names that no disk can hold
-        return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(LOCAL_SUFFIXES))
+        return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(suffixes))
     if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
         return [found for found in map(Path, sorted(glob(_pattern(path), recursive=True))) if found.is_file()]
     return [path]

@@ -1,6 +1,7 @@
 """Looks at a user's text before a recipe is written over it: which files, which field, how many documents.
 
-JSON lines and Parquet are read where they lie. Plain text becomes JSON lines beside the recipe, a document a paragraph.
+JSON lines and Parquet are read where they lie. Plain text becomes JSON lines beside the recipe, a document a paragraph,
+in an order of its own, so that what is held out is of all files.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -39,7 +41,7 @@ def read_own_text(places: Sequence[str], beside: Path, name: str) -> OwnText:
 
     Plain text is written to ``beside``/``name``.jsonl. Raises RecipeError for what cannot be trained on.
     """
-    if any(Path(place).suffix.lower() in _PLAIN for place in places):
+    if any(map(_is_plain, places)):
         places = [_as_json_lines(places, beside / f"{name}.jsonl")]
     counts, fields = 0, set()
     for place in places:
@@ -62,7 +64,7 @@ def read_own_text(places: Sequence[str], beside: Path, name: str) -> OwnText:
 def _files(place: str) -> list[Path]:
     found = named_files(place)
     if not found or not found[0].is_file():
-        what = "does not exist" if found else f"holds no {', '.join(LOCAL_SUFFIXES)} file"
+        what = "does not exist" if found else f"holds no {', '.join((*LOCAL_SUFFIXES, *_PLAIN))} file"
         raise RecipeError(f"--text: {place}: {what}. Give files, folders or globs with text.")
     wrong = next((path for path in found if not path.name.endswith(LOCAL_SUFFIXES)), None)
     if wrong is not None:
@@ -72,20 +74,37 @@ def _files(place: str) -> list[Path]:
     return found
 
 
+def _is_plain(place: str) -> bool:
+    """Whether a file, glob or folder holds plain text and no rows."""
+    found = named_files(place) or named_files(place, _PLAIN)
+    return bool(found) and found[0].suffix.lower() in _PLAIN
+
+
 def _as_json_lines(places: Sequence[str], output: Path) -> str:
     """Write the paragraphs of plain text files as JSON lines, and return where."""
     documents = []
-    for place in places:
-        path = Path(place)
-        if path.suffix.lower() not in _PLAIN:
-            raise RecipeError(f"--text: {place}: plain text and other files do not go together; give them apart.")
+    for path in (path for place in places for path in _plain_files(place)):
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"--text: {place}: cannot be read as UTF-8 text ({error}). Convert it first.") from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(
+                f"--text: {path}: is not UTF-8 (byte {error.start}). Convert it: iconv -f latin1 -t utf-8, say, or "
+                "give the others."
+            ) from None
+        except OSError as error:
+            raise RecipeError(f"--text: {path}: cannot be read ({error.strerror}). Give files with text.") from None
         documents += [{"text": part.strip()} for part in text.split("\n\n") if part.strip()]
+    random.Random(0).shuffle(documents)
     write_jsonl(output, documents)
     return str(output)
+
+
+def _plain_files(place: str) -> list[Path]:
+    found = named_files(place, _PLAIN)
+    wrong = next((path for path in found or [Path(place)] if path.suffix.lower() not in _PLAIN), None)
+    if wrong is not None:
+        raise RecipeError(f"--text: {wrong}: plain text and other files do not go together; give them apart.")
+    return found
 
 
 def _text_field(path: Path) -> str:

@@ -110,6 +110,8 @@ def _over_own_text(name: str, path: Path, text: Sequence[str], curated: Sequence
         held_out=_sources(target, held),
         curated=_sources(target, learnt, held),
         text=_sources(own, None, 0 if curated else held),
+        text_budget=_budget(own, 307_200),
+        curated_budget=_budget(target, 204_800),
     )
 
 
@@ -123,6 +125,15 @@ def _sources(own: OwnText, num_documents: int | None = None, offset: int = 0) ->
     if offset:
         sources[0]["offset"] = offset
     return "\n      - ".join(json.dumps(source, ensure_ascii=False) for source in sources)
+
+
+def _budget(own: OwnText, num_tokens: int) -> str:
+    """Return the lines that keep so much of a long text; of several sources, which are read in turn, all is kept."""
+    return (
+        ""
+        if len(own.paths) > 1
+        else f"\n    num_tokens: {num_tokens}          # the first; all that max_steps reads\n    at_most: true"
+    )
 
 
 def _fill(template: str, **values: object) -> str:

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rho1bench.comparison.result_files import schema_problems
-from rho1bench.errors import PluginError, TrainingError
+from rho1bench.errors import PluginError, RecipeError, TrainingError
 from rho1bench.modeling.causal_lm import check_document_masking, vocabulary_size
 from rho1bench.pipeline.stage import derive_seed
 from rho1bench.recipe import Selection
+from rho1bench.recipe.loading.load import read_selection
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSSES, stored_part
 from rho1bench.selection.block_reader import Batch
 from rho1bench.selection.dataset_scores import loaded_reference
@@ -34,8 +33,6 @@ from rho1bench.selection.selector import Selector
 from rho1bench.training.loss_sums import LossSums
 from rho1bench.training.token_inputs import ScoreCollator, token_inputs
 from rho1bench.training.trainers.selective import SelectiveSteps
-
-_PROBLEMS_SHOWN = 3
 
 
 class SelectiveLoss(SelectiveSteps):
@@ -183,13 +180,15 @@ class SelectiveLoss(SelectiveSteps):
 def _checked(selection: Selection | Mapping[str, Any] | None) -> Selection | None:
     """Return the selection as a recipe's; raises TrainingError for one that is none."""
     try:
-        found = Selection.model_validate(selection) if isinstance(selection, Mapping) else selection
-    except ValidationError as error:
-        raise TrainingError(f"selection: {'; '.join(schema_problems(error, _PROBLEMS_SHOWN))}") from error
-    except PluginError as error:
-        raise TrainingError(f"selection: {error}") from error
+        found = read_selection(selection) if isinstance(selection, Mapping) else selection
+    except (RecipeError, PluginError) as error:
+        raise TrainingError(str(error)) from error
     if found is None:
         return None
+    if not isinstance(found, Selection):
+        raise TrainingError(
+            f'selection: expected what a recipe says there, {{"score": "excess_loss", "ratio": 0.6}}, got {found!r}.'
+        )
     if found.token_scores is not None:
         raise TrainingError(
             "selection: token_scores names a stage of a recipe. Leave it out, and give reference=MODEL or a data set "
