@@ -1,9 +1,9 @@
 """Random weights of a new model, the same by seed wherever they are made (paper section 3.1: where a stage starts).
 
-Small models are drawn as transformers draws them, by torch's generator of the CPU. Of larger ones that would take
-minutes, and an accelerator's generator has other numbers: there every number is a function of seed, name of the weight
-and place in it (a hash, then quantiles of the normal distribution by a table), in whole numbers, products and sums
-alone, which every device rounds alike. So they are made where the model is to be.
+Small models are drawn as transformers draws them, by torch's generator of the CPU, at some 14 s a billion numbers; an
+accelerator's generator has other numbers. So of larger models every number is a function of seed, name of the weight
+and place in it (a hash, then quantiles of the normal distribution by a table), by whole numbers, products and sums
+alone, which every device rounds alike, and they are made where the model is to be.
 Shapes: N numbers of a weight, C of a chunk.
 """
 
@@ -59,7 +59,7 @@ def fresh_model(
     return model
 
 
-def _config(shape: ModelConfig, vocab_size: int, special: dict[str, int]) -> LlamaConfig | MistralConfig:
+def _config(shape: ModelConfig, vocab_size: int, special: dict[str, int | None]) -> LlamaConfig | MistralConfig:
     from transformers import LlamaConfig, MistralConfig
 
     settings = shape.model_dump(exclude={"rope_theta", "architecture"}) | special
@@ -114,7 +114,7 @@ def _hashed(places_C: Tensor, key: int) -> Tensor:
 
 
 def _xor_shifted(bits_C: Tensor, by: int) -> Tensor:
-    return bits_C ^ ((bits_C >> by) & (2 ** (64 - by) - 1))
+    return torch.bitwise_xor(bits_C, (bits_C >> by) & ((1 << 64 - by) - 1))
 
 
 def _signed(number: int) -> int:
