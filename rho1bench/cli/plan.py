@@ -64,7 +64,7 @@ def plan(
         typer.echo(f"wrote {resolve_revisions(loaded, recipe)}", err=True)
     launch = planned_launch(nodes, gpus_per_node, gpus, launcher)
     here = gpu_here() if gpu is None else None
-    found = make_plan(loaded, gpu or here or ASSUMED, launch.processes, mfu, tokens_per_second)
+    found = make_plan(loaded, gpu or here or ASSUMED, launch.processes, mfu, tokens_per_second, launch.nodes)
     totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
     launched = {"launch": asdict(launch), "starts": [asdict(start) for start in starts(loaded, launch, every=True)]}
 

@@ -8,9 +8,20 @@ from functools import singledispatch
 
 from rho1bench.errors import RunError
 from rho1bench.pipeline.launch import Launch
-from rho1bench.plan.launched import unfit_batches
+from rho1bench.plan.communication import Links, step_seconds
+from rho1bench.plan.evaluation import requests_by_stage, seconds_of, together
+from rho1bench.plan.launched import copies_of, micro_batches, unfit_batches
 from rho1bench.plan.memory import Memory, scoring_memory, training_memory
-from rho1bench.recipe import CorpusStage, PretrainedModel, PretrainStage, Recipe, ScoreStage, StageBase, TrainStage
+from rho1bench.recipe import (
+    CorpusStage,
+    EvalStage,
+    PretrainedModel,
+    PretrainStage,
+    Recipe,
+    ScoreStage,
+    StageBase,
+    TrainStage,
+)
 from rho1bench.sizing.flops import FORWARD, gpu_seconds, mfu
 from rho1bench.sizing.gpus import GPU
 from rho1bench.sizing.shapes import ModelShape
@@ -30,6 +41,16 @@ class Machine:
     mfu: float
     assumption: str
     """Where ``mfu`` comes from, in words."""
+    nodes: int = 1
+
+    @property
+    def per_node(self) -> int:
+        """GPUs of a node."""
+        return self.num_gpus // self.nodes
+
+    def reached_flops(self, precision: str) -> float:
+        """Return the operations a second that a GPU reaches in ``bf16`` or ``fp32``."""
+        return self.mfu * self.gpu.peak(precision)
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,11 @@ class StagePlan:
     memory: Memory | None = None
     disk: int | None = None
     hours: float | None = None
-    """Wall hours on all GPUs together."""
+    """Wall hours on all GPUs together: of computing or of communication, whichever takes longer, for both overlap."""
+    communication: float | None = None
+    """Hours of collectives."""
+    detail: str = ""
+    """What the numbers are made of, in words."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,12 @@ class RunPlan:
 
 
 def make_machine(
-    recipe: Recipe, gpu: GPU, num_gpus: int, share: float | None = None, tokens_per_second: float | None = None
+    recipe: Recipe,
+    gpu: GPU,
+    num_gpus: int,
+    share: float | None = None,
+    tokens_per_second: float | None = None,
+    nodes: int = 1,
 ) -> Machine:
     """Return the machine with its MFU: stated, or from the measured tokens a second of the recipe's largest model.
 
@@ -78,11 +108,11 @@ def make_machine(
         raise RunError("--mfu and --tokens-per-second say the same thing; give one of them.")
     if tokens_per_second is None:
         stated = DEFAULT_MFU if share is None else share
-        return Machine(gpu, num_gpus, stated, f"an MFU of {stated:.3g} is assumed, not measured")
-    shape, length, name = _largest(recipe)
-    reached = mfu(tokens_per_second, shape, length, gpu.peak_flops)
-    words = f"{tokens_per_second:,.0f} tokens/s a GPU in stage {name!r} are given, an MFU of {reached:.3g}"
-    return Machine(gpu, num_gpus, reached, words)
+        return Machine(gpu, num_gpus, stated, f"an MFU of {stated:.3g} is assumed, not measured", nodes)
+    shape, length, stage = _largest(recipe)
+    reached = mfu(tokens_per_second, shape, length, gpu.peak(stage.precision))
+    words = f"{tokens_per_second:,.0f} tokens/s a GPU in stage {stage.name!r} are given, an MFU of {reached:.3g}"
+    return Machine(gpu, num_gpus, reached, words, nodes)
 
 
 def plan_run(recipe: Recipe, machine: Machine) -> RunPlan:
@@ -105,13 +135,16 @@ def _plan_training(stage: TrainStage, recipe: Recipe, machine: Machine) -> Stage
     if shape is None or sizes.tokens is None or sizes.bytes is None:
         return plan
     num_gpus = gpus_of(stage, machine)
-    seconds = gpu_seconds(sizes.tokens, shape, length, machine.mfu * machine.gpu.peak_flops)
+    computing = gpu_seconds(sizes.tokens, shape, length, machine.reached_flops(stage.precision)) / num_gpus
+    links = Links(machine.gpu, machine.nodes, machine.per_node)
+    sending = stage.max_steps * step_seconds(shape, stage, max(micro_batches(stage, num_gpus)[1], 1), links)
     return replace(
         plan,
         weights=shape.num_parameters,
-        memory=training_memory(shape, stage, length, num_gpus),
+        memory=training_memory(shape, stage, length, num_gpus, machine.per_node),
         disk=sizes.bytes + BYTES_PER_RESUMED_WEIGHT * shape.num_parameters,
-        hours=seconds / num_gpus / HOUR,
+        hours=max(computing, sending) / HOUR,
+        communication=sending / HOUR,
     )
 
 
@@ -122,13 +155,35 @@ def _plan_scoring(stage: ScoreStage, recipe: Recipe, machine: Machine) -> StageP
     shape = reference_shape(recipe, stage.reference)
     if shape is None or plan.tokens is None:
         return plan
-    reached = machine.mfu * machine.gpu.peak_flops
+    reached = machine.reached_flops(stage.precision)
     seconds = gpu_seconds(plan.tokens, shape, corpus.block_size, reached, FORWARD)
     return replace(
         plan,
         weights=shape.num_parameters,
         memory=scoring_memory(shape, stage.precision, stage.batch_size * corpus.block_size),
         hours=seconds / gpus_of(stage, machine) / HOUR,
+    )
+
+
+@plan_stage.register
+def _plan_evaluation(stage: EvalStage, recipe: Recipe, machine: Machine) -> StagePlan:
+    peak = machine.gpu.peak("fp32" if stage.dtype == "float32" else "bf16")
+    copies = copies_of(stage, machine.per_node)
+    asked, seconds = requests_by_stage(stage, recipe), 0.0
+    for name, requests in asked.items():
+        shape = recipe.stage(name, TrainStage).shape(recipe)
+        if shape is None:
+            return StagePlan(stage.name, stage.kind)
+        seconds += seconds_of(requests, shape, stage.max_model_len, peak, machine.mfu, copies)
+    total = together(asked.values())
+    tokens = round(total.prompt_tokens + total.written_tokens)
+    known = tokens > 0
+    return StagePlan(
+        stage.name,
+        stage.kind,
+        tokens=tokens if known else None,
+        hours=seconds / HOUR if known else None,
+        detail=total.words(copies),
     )
 
 
@@ -146,9 +201,9 @@ def reference_shape(recipe: Recipe, reference: str | PretrainedModel | None) -> 
     )
 
 
-def _largest(recipe: Recipe) -> tuple[ModelShape, int, str]:
+def _largest(recipe: Recipe) -> tuple[ModelShape, int, PretrainStage]:
     known = [
-        (shape, stage.sequence_length(recipe), stage.name)
+        (shape, stage.sequence_length(recipe), stage)
         for stage in recipe.stages_of(PretrainStage)
         if (shape := stage.shape(recipe)) is not None
     ]
@@ -165,7 +220,7 @@ def _notes(recipe: Recipe, machine: Machine, plans: list[StagePlan]) -> Iterator
                 f"{stage.name}: {plan.memory.total / 1e9:.0f} GB do not fit {machine.gpu.title} ({memory / 1e9:.0f} GB)"
                 f"{remedy(stage, plan.memory, machine)}"
             )
-    for name, words in unfit_batches(recipe, Launch(1, machine.num_gpus)):
+    for name, words in unfit_batches(recipe, Launch(machine.nodes, machine.per_node)):
         yield f"{name}: it would not start; its batch_size {words}"
     for name in _unknown_models(recipe):
         yield (

@@ -124,7 +124,7 @@ def lines(devices: Sequence[Device], found: Sequence[Candidate]) -> list[str]:
     seen = f"{len(devices)} x {', '.join(sorted(names))}" if devices else "no NVIDIA GPU"
     text = [f"devices: {seen}"]
     for one in found:
-        hours = "" if one.hours is None else f", about {one.hours:,.0f} h at an assumed MFU of 0.4, evaluation apart"
+        hours = "" if one.hours is None else f", about {one.hours:,.0f} h at an assumed MFU of 0.4"
         says = f"too little: {one.lack}" if one.lack else f"fits{hours}"
         text.append(f"  {one.recipe:<13} {one.num_gpus} x {one.memory / 1e9:.1f} GB  {says}")
     name = suggested(found)

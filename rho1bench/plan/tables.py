@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rho1bench.pipeline.launch import Launch
+from rho1bench.plan.communication import BETWEEN_NODES
 from rho1bench.plan.estimate import Machine, RunPlan, StagePlan, make_machine, plan_run
+from rho1bench.plan.evaluation import MOST_TOKENS_A_SECOND, WRITING
 from rho1bench.plan.launched import command_line, starts
 from rho1bench.recipe import Recipe
 from rho1bench.sizing.gpus import find_gpu
@@ -28,6 +30,7 @@ COLUMNS = (
     "activ.",
     "GB/GPU",
     "disk",
+    "comm. h",
     "hours",
     "GPU hours",
 )
@@ -39,9 +42,10 @@ def make_plan(
     num_gpus: int = 1,
     share: float | None = None,
     tokens_per_second: float | None = None,
+    nodes: int = 1,
 ) -> RunPlan:
     """Return the plan of ``recipe``; raises RunError for an unknown GPU or contradictory options."""
-    return plan_run(recipe, make_machine(recipe, find_gpu(gpu), num_gpus, share, tokens_per_second))
+    return plan_run(recipe, make_machine(recipe, find_gpu(gpu), num_gpus, share, tokens_per_second, nodes))
 
 
 def print_plan(plan: RunPlan, recipe: Recipe, console: Console, every: bool = False) -> None:
@@ -83,6 +87,7 @@ def _together(rows: Sequence[StagePlan], variants: Mapping[str, str]) -> StagePl
         tokens=known_sum(row.tokens for row in rows),
         disk=known_sum(row.disk for row in rows),
         hours=known_sum(row.hours for row in rows),
+        communication=known_sum(row.communication for row in rows),
     )
 
 
@@ -112,13 +117,24 @@ def table_of(plan: RunPlan) -> Table:
 
 def explanations(plan: RunPlan) -> list[str]:
     """Return the assumptions behind the numbers, then what does not fit or is not known."""
-    peak = plan.machine.gpu
+    machine, gpu = plan.machine, plan.machine.gpu
+    between = f", {BETWEEN_NODES / 1e9:.0f} GB/s a GPU between nodes" if machine.nodes > 1 else ""
     return [
-        f"time: {plan.machine.assumption}; peak {peak.peak_flops / 1e12:.0f} TFLOP/s bf16, dense ({peak.source})",
+        f"time: {machine.assumption}; peak {gpu.peak_flops / 1e12:.0f} TFLOP/s bf16, dense ({gpu.source}), "
+        f"{gpu.fp32_flops / 1e12:.4g} fp32. Corpora are not timed",
+        f"comm. h: gathering weights, adding up gradients; {gpu.link / 1e9:.0f} GB/s a GPU inside a node{between}, "
+        "as in rho1bench/plan/communication.py. It overlaps with computing: hours are the longer of both",
         "memory (GB/GPU): model states and saved activations as in rho1bench/plan/memory.py, without fragmentation",
-        "disk: checkpoints in float32, one resume point, packed tokens, scores. Evaluation and corpora are not timed",
+        "disk: checkpoints in float32, one resume point, packed tokens, scores",
+        *(f"{stage.name}: {stage.detail}; {EVALUATION}" for stage in plan.stages if stage.detail),
         *(f"note: {note}" for note in plan.notes),
     ]
+
+
+EVALUATION = (
+    f"assumed: prompts are read at that MFU, answers written at {WRITING:.0%} of the peak and at most "
+    f"{MOST_TOKENS_A_SECOND:,.0f} tokens/s a GPU (rho1bench/plan/evaluation.py)"
+)
 
 
 def _cells(stage: StagePlan, machine: Machine) -> list[str]:
@@ -132,6 +148,7 @@ def _cells(stage: StagePlan, machine: Machine) -> list[str]:
         short(stage.weights),
         *gigabytes,
         short(stage.disk, "B"),
+        "-" if stage.communication is None else _hours(stage.communication),
         "-" if hours is None else _hours(hours),
         "-" if hours is None else _hours(hours * machine.num_gpus),
     ]

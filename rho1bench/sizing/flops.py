@@ -87,9 +87,7 @@ def gpu_seconds(tokens: float, size: ModelSize, length: float, reached_flops: fl
 def peak_flops(device_name: str, precision: str) -> float | None:
     """Return the peak FLOP/s of a device for ``bf16`` or ``fp32``; None for one that ``sizing.gpus`` does not have."""
     gpu = gpu_of_device(device_name)
-    if gpu is None:
-        return None
-    return gpu.peak_flops if precision == "bf16" else gpu.fp32_flops
+    return None if gpu is None else gpu.peak(precision)
 
 
 def peak_of_run(precision: str, num_processes: int) -> float | None:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rho1bench.errors import RunError
+from rho1bench.plan.communication import Links, step_seconds
 from rho1bench.plan.estimate import Machine, make_machine, plan_run
-from rho1bench.plan.memory import activation_bytes, layer_bytes_per_token, training_memory
+from rho1bench.plan.memory import activation_bytes, layer_bytes_per_token, training_memory, unsharded_bytes
 from rho1bench.recipe import Distributed, Selection, TrainStage
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.sizing.flops import FORWARD, flops_per_token, gpu_seconds, mfu
@@ -17,6 +18,8 @@ from rho1bench.sizing.shapes import KNOWN_MODELS, VOCABULARIES, shape_of_config
 
 TINYLLAMA = KNOWN_MODELS["TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"]
 H100 = GPUS["h100"]
+LAYERS = TINYLLAMA.num_hidden_layers * TINYLLAMA.layer_parameters / TINYLLAMA.num_parameters
+"""Share of the weights that lie in layers."""
 PAPER_RATE = 15e9 / (3.5 * 3600 * 32)
 """Tokens a second on each of the paper's 32 H100: 15B tokens in about 3.5 hours."""
 
@@ -75,7 +78,8 @@ def test_the_paper_s_rate_gives_the_paper_s_hours(math_1b):
 
 def test_hours_fall_with_gpus_and_sum_up(math_1b):
     totals = [plan_run(math_1b, Machine(H100, number, 0.4, "stated")) for number in (8, 16)]
-    assert totals[0].hours == pytest.approx(2 * totals[1].hours)
+    eight, sixteen = ([stage.hours for stage in plan.stages if stage.hours and stage.kind != "eval"] for plan in totals)
+    assert eight == pytest.approx([2 * hours for hours in sixteen])  # an evaluation boots its copies as often
     assert totals[1].hours == pytest.approx(sum(stage.hours or 0 for stage in totals[1].stages))
 
 
@@ -96,8 +100,100 @@ def test_model_states_are_those_of_the_zero_paper(math_1b):
     sharded = plain.model_copy(update={"distributed": Distributed(strategy="fsdp2")})
     spread = training_memory(TINYLLAMA, sharded, 2048, 32)
     assert spread.optimizer == pytest.approx(8 * weights / 32)
-    whole = 2 * 8 * TINYLLAMA.layer_parameters
+    whole = 8 * (2 * TINYLLAMA.layer_parameters + 2 * 32000 * 2048 + 2048)  # two layers; embeddings, head, last norm
     assert spread.weights + spread.gradients == pytest.approx(8 * weights / 32 + whole)
+    by_node = sharded.model_copy(update={"distributed": Distributed(strategy="fsdp2", shard_over="node")})
+    assert training_memory(TINYLLAMA, by_node, 2048, 32, per_node=8).optimizer == pytest.approx(weights)
+    buckets = training_memory(TINYLLAMA, plain, 2048, 32)
+    assert (buckets.weights, buckets.gradients) == (4 * weights, 8 * weights)
+    zero = plain.model_copy(update={"distributed": Distributed(strategy="deepspeed"), "precision": "bf16"})
+    found = training_memory(TINYLLAMA, zero, 2048, 32)
+    assert found.weights == pytest.approx(2 * weights + 4 * weights / 32)
+    assert (found.gradients, found.optimizer) == pytest.approx((2 * (weights / 32 + 5e8), 8 * weights / 32))
+
+
+def test_scoring_has_its_precision_in_memory_and_time(math_1b):
+    plans = {}
+    for precision in ("bf16", "fp32"):
+        recipe = load_recipe("math_1b", [f"stages.scores.precision={precision}"])
+        plans[precision] = next(
+            one for one in plan_run(recipe, make_machine(recipe, H100, 1)).stages if one.name == "scores"
+        )
+    assert plans["bf16"].memory.weights == 2 * TINYLLAMA.num_parameters
+    assert plans["fp32"].memory.weights == 4 * TINYLLAMA.num_parameters
+    assert plans["fp32"].hours / plans["bf16"].hours == pytest.approx(989 / 67)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_fsdp2_holds_whole_what_the_plan_counts(math_1b, monkeypatch, precision):
+    """Bytes of weights that are whole while a layer computes: the layer, and what lies outside of layers."""
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.tensor import DTensor
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from rho1bench.modeling.build import layers
+    from rho1bench.modeling.sharding import shard
+
+    shape = _shape(64, 128, 4, 4, layers=3)
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4
+    )
+    sharded = {"precision": precision, "distributed": Distributed(strategy="fsdp2")}
+    held: list[int] = []
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        model = LlamaForCausalLM(config)
+        middle = layers(model)[1]
+        shard(model, model, stage_of(math_1b, "slm").model_copy(update=sharded), torch.device("cpu"))
+
+        def count(*_: object) -> None:
+            whole = [weight for weight in model.parameters() if not isinstance(weight, DTensor)]
+            held.append(sum(weight.numel() * weight.element_size() for weight in whole))
+
+        middle.mlp.register_forward_hook(count)
+        middle.mlp.register_full_backward_hook(count)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(input_ids=torch.arange(8).unsqueeze(0)).logits
+        logits.sum().backward()
+    finally:
+        dist.destroy_process_group()
+    layer, width = shape.layer_parameters, 2 if precision == "bf16" else 4
+    head = 2 * shape.head_parameters if precision == "bf16" else 0  # a copy inside its product
+    assert (
+        held == [unsharded_bytes(shape, precision)[0] - width * layer - head] * 2
+    )  # the layer on its way is no weight yet
+
+
+@pytest.mark.parametrize(
+    ("strategy", "shard_over", "expected"),
+    [
+        ("ddp", "all", 2 * 4 * 31 / 32 / 400e9),
+        ("fsdp2", "all", 3 * (2 * 2 * LAYERS + 4 * (1 - LAYERS) + 4) * 31 / 32 / 400e9),
+        (
+            "fsdp2",
+            "node",
+            3 * ((2 * 2 * LAYERS + 4 * (1 - LAYERS) + 4) * 7 / 8 / 450e9 + 2 * 4 / 8 * 3 / 4 / 50e9),
+        ),
+        ("deepspeed", "all", 4 * 2 * 31 / 32 / 400e9),
+    ],
+)
+def test_collectives_of_a_step_by_hand(math_1b, strategy, shard_over, expected):
+    """Three micro-batches in bf16 on 4 x 8 H100: 450 GB/s inside a node, 8 x 50 between nodes; seconds a weight."""
+    setting = Distributed(strategy=strategy, shard_over=shard_over)
+    stage = stage_of(math_1b, "slm").model_copy(update={"distributed": setting, "precision": "bf16"})
+    seconds = step_seconds(TINYLLAMA, stage, 3, Links(H100, 4, 8))
+    assert seconds == pytest.approx(TINYLLAMA.num_parameters * expected)
+    assert step_seconds(TINYLLAMA, stage, 3, Links(H100, 1, 1)) == 0
+    assert step_seconds(TINYLLAMA, stage.model_copy(update={"distributed": None}), 3, Links(H100, 4, 8)) == 0
+
+
+def test_hours_are_those_of_slow_links_where_they_take_longer():
+    recipe = load_recipe("math_7b")
+    fast, slow = (plan_run(recipe, make_machine(recipe, GPUS[name], 8, share=0.9)) for name in ("h100", "rtx4090"))
+    stages = [next(stage for stage in plan.stages if stage.name == "slm") for plan in (fast, slow)]
+    assert stages[0].communication < stages[0].hours
+    assert stages[1].communication == stages[1].hours
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
