@@ -110,13 +110,12 @@ def _write(adapter: Path, base: Checkpoint, target: Path) -> None:
 def _whole_model(adapter: Path, base: Checkpoint) -> PreTrainedModel:
     """Return the base with the adapter in its weights: added in float32, then rounded to the base's own precision."""
     import torch
-    from peft import PeftConfig, get_peft_model
 
     from rho1bench.modeling.causal_lm import load_model
     from rho1bench.modeling.causal_lm import vocabulary_size as rows_of_embedding
 
     settings = read_object(base.folder / "config.json")
-    stored: torch.dtype = getattr(torch, str(settings.get("dtype") or settings.get("torch_dtype") or "float32"))
+    stored = getattr(torch, str(settings.get("dtype") or settings.get("torch_dtype")), torch.float32)
     model = load_model(base.folder, name=base.source)
     if (adapter / _TOKENIZER).is_file() and vocabulary_size(adapter) > rows_of_embedding(model):
         raise CheckpointError(
@@ -124,20 +123,24 @@ def _whole_model(adapter: Path, base: Checkpoint) -> PreTrainedModel:
             "Save the base with the added tokens, and give it: --base FOLDER."
         )
     try:
-        config: Any = PeftConfig.from_pretrained(str(adapter))
-        if config.is_prompt_learning:
-            raise CheckpointError(
-                f"{adapter}: an adapter of type {config.peft_type.value} is a prompt and cannot be merged."
-            )
-        wrapped: Any = get_peft_model(model, config)
-        loaded = wrapped.load_adapter(str(adapter), "default", torch_device="cpu")
-        if lost := [*loaded.unexpected_keys, *loaded.missing_keys]:
-            raise CheckpointError(f"{adapter}: is no adapter of {base.source}: {lost[0]} has no counterpart.")
-        merged: Any = wrapped.merge_and_unload(safe_merge=True)
+        whole: PreTrainedModel = _merge(adapter, base, model).to(stored)
     except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError, AttributeError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise CheckpointError(
-            f"{adapter}: cannot be merged into {base.source}: {first} Is that its base model (--base FOLDER)?"
+            f"{adapter}: cannot be merged into {base.source}: {first}. Is that its base model (--base FOLDER)?"
         ) from error
-    whole: PreTrainedModel = merged.to(stored)
     return whole
+
+
+def _merge(adapter: Path, base: Checkpoint, model: PreTrainedModel) -> Any:
+    """Return ``model`` with the adapter in its weights; every weight of the adapter has to have its place in it."""
+    from peft import PeftConfig, get_peft_model
+
+    config: Any = PeftConfig.from_pretrained(str(adapter))
+    if config.is_prompt_learning:
+        raise CheckpointError(f"{adapter}: an adapter of type {config.peft_type.value} is a prompt, not to be merged.")
+    wrapped: Any = get_peft_model(model, config)
+    loaded = wrapped.load_adapter(str(adapter), "default", torch_device="cpu")
+    if lost := [*loaded.unexpected_keys, *loaded.missing_keys]:
+        raise CheckpointError(f"{adapter}: is no adapter of {base.source}: {lost[0]} has no counterpart.")
+    return wrapped.merge_and_unload(safe_merge=True)

@@ -102,7 +102,8 @@ def evaluate(options: EvalOptions, console: Console | None = None) -> list[Path]
     use_data_folder(options.data_root)
     found = find_checkpoints(options.checkpoints, served=options.engine == "openai")
     with disk_errors(options.output):
-        checkpoints = with_bases(found, options.base, options.output, progress.message)
+        here = options.engine != "openai"
+        checkpoints = with_bases(found, options.base, options.output, progress.message) if here else found
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
     _check_corpora(options, checkpoints)
@@ -148,6 +149,8 @@ def _check_server(options: EvalOptions) -> None:
         raise EngineError(f"--base-url and --model go with --engine openai, not with --engine {options.engine}")
     if options.base_url and not options.base_url.startswith(("http://", "https://")):
         raise EngineError(f"--base-url {options.base_url}: expected an address such as http://localhost:8000/v1")
+    if options.base and options.engine == "openai":
+        raise EngineError("--base is for adapters that are loaded here; a server has its models whole")
     if options.served_model and len(options.checkpoints) > 1:
         raise EngineError("--model names one model of the server, so give one CHECKPOINT with it")
 

@@ -120,7 +120,7 @@ def test_a_merged_folder_is_kept_and_made_anew_where_adapter_or_base_change(
         ({name: factor for name, factor in factors().items() if "lora_A" in name}, {}, "has no counterpart"),
         ({name: factor[:, :3].contiguous() for name, factor in factors().items()}, {}, "cannot be merged into"),
         (None, {"target_modules": ["query_key_value"]}, "cannot be merged into"),
-        (None, {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}, "is a prompt and cannot be merged"),
+        (None, {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}, "is a prompt, not to be merged"),
         (None, {"peft_type": "NEW_KIND"}, "cannot be merged into"),
         (None, {"base_model_name_or_path": "no/model/here"}, "its base model is not here"),
         (None, {"base_model_name_or_path": None}, "names no base model. Give it: --base"),
