@@ -50,7 +50,8 @@ class Checkpoint:
     def check(self) -> None:
         """Raise :class:`CheckpointError` if files are missing or broken, or the weights hold NaN or infinity."""
         if not self.folder.is_dir():
-            raise CheckpointError(f"{self.folder}: no such folder. Expected a checkpoint: {_EXPECTED}.")
+            what = "is a file" if self.folder.is_file() else "no such folder"
+            raise CheckpointError(f"{self.folder}: {what}. Expected a checkpoint: {_EXPECTED}.")
         self._check_pickles()
         self._check_adapter()
         for names in (("config.json",), _WEIGHTS, ("tokenizer.json", "tokenizer.model", "vocab.json")):
