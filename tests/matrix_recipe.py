@@ -6,6 +6,8 @@ import copy
 
 from small_recipe import stage
 
+from rho1bench.recipe import Recipe
+
 SEEDS = {"seed": [0, 1]}
 RULES = {
     "full": None,
@@ -24,3 +26,8 @@ def as_matrix(data: dict) -> None:
     stage(data, "eval")["evaluations"][0]["checkpoints"] = ["base-*", "arm"]
     stage(data, "compare")["pairs"] = [{"treatment": "arm-*", "baseline": {"selection": "full"}}]
     stage(data, "report")["curves"] = ["arm-full-*"]
+
+
+def names(recipe: Recipe, group: str) -> list[str]:
+    """The variants of one matrix."""
+    return [item.name for item in recipe.stages if item.variant and item.variant.group == group]

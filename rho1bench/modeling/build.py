@@ -14,13 +14,15 @@ import torch
 from torch import nn
 
 from rho1bench.corpus import tokenizer as tokenizers
-from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens, tokenizer_sha256
+from rho1bench.corpus.tokenizer import load_raw_tokenizer, tokenizer_sha256
 from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
-from rho1bench.modeling.distributed import num_processes
+from rho1bench.modeling.compile_cache import keep_compiled
+from rho1bench.modeling.distributed import local_rank, num_processes
+from rho1bench.modeling.fresh_weights import fresh_model
 from rho1bench.modeling.library_internals import attention_implementation, layer_classes
 from rho1bench.modeling.sliding_window import drop_covering_window
-from rho1bench.pipeline.stage import StageContext, derive_seed
+from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import ModelConfig, PretrainedModel, TrainStage
 from rho1bench.system.hub import find_model
 
@@ -35,7 +37,7 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
     have another tokenizer or too short a context.
     """
     if isinstance(stage.init, ModelConfig):
-        model = fresh_model(stage.init, tokenizer_folder, context.seed)
+        model = fresh_model(stage.init, tokenizer_folder, context.seed, _first_device(stage))
         origin = "the model of the recipe"
     elif isinstance(stage.init, PretrainedModel):
         model = pretrained_model(stage.init, tokenizer_folder, stage.trust_remote_code)
@@ -49,6 +51,13 @@ def initial_model(context: StageContext, stage: TrainStage, tokenizer_folder: Pa
     drop_covering_window(model, length)
     apply_settings(model, stage)
     return model
+
+
+def _first_device(stage: TrainStage) -> torch.device:
+    """Return where a large fresh model is made: where it will train, or on the CPU if a strategy divides it first."""
+    is_divided = stage.distributed is not None and stage.distributed.strategy != "ddp" and num_processes() > 1
+    on_gpu = torch.cuda.is_available() and not is_divided
+    return torch.device("cuda", local_rank()) if on_gpu else torch.device("cpu")
 
 
 def stage_model(context: StageContext, name: str, tokenizer_folder: Path) -> PreTrainedModel:
@@ -133,32 +142,6 @@ def _set_attention(model: PreTrainedModel, stage: TrainStage, origin: str) -> No
         raise CheckpointError(f"{origin}: cannot use `attention: {stage.attention}`: {error}") from error
 
 
-def fresh_model(shape: ModelConfig, tokenizer_folder: Path, seed: int) -> PreTrainedModel:
-    """Return a Llama or Mistral with random weights that depend on ``seed`` and ``shape`` only."""
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
-
-    tokens = special_tokens(tokenizer_folder)
-    special = {"bos_token_id": tokens.bos, "eos_token_id": tokens.eos, "pad_token_id": tokens.pad}
-    settings = shape.model_dump(exclude={"rope_theta", "architecture"}) | special
-    settings |= {
-        "num_key_value_heads": shape.num_key_value_heads or shape.num_attention_heads,
-        "vocab_size": tokenizers.vocabulary_size(tokenizer_folder),
-        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
-        "attention_dropout": 0.0,
-        "dtype": "float32",
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "model"))
-        model: PreTrainedModel
-        if shape.architecture == "mistral":
-            # No window, as Mistral-7B since v0.2, and no block is longer than the first one's.
-            model = MistralForCausalLM(MistralConfig(**settings, sliding_window=None))
-        else:
-            model = LlamaForCausalLM(LlamaConfig(**settings))
-    model.generation_config = GenerationConfig(**special)
-    return model
-
-
 _USERS_ENVIRONMENT = frozenset(os.environ)
 _LOGGER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
 
@@ -196,6 +179,7 @@ def apply_settings(lm: PreTrainedModel, stage: TrainStage) -> None:
     if stage.gradient_checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
     if stage.compile:
+        keep_compiled()
         for layer in layers(lm):
             layer.compile()
 

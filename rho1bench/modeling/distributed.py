@@ -34,6 +34,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def local_rank() -> int:
+    """Return the number of this rank on its node, which is that of its accelerator."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def wait_for_everyone() -> None:
     """Return when every rank has come here."""
     if in_group():

@@ -17,6 +17,8 @@ from typing import NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from rho1bench.modeling.compile_cache import keep_compiled
+
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,6 +113,7 @@ def kernels(device: torch.device, vocab_size: int, dtype: torch.dtype) -> Kernel
 @cache
 def fused_kernels(device_type: str, vocab_size: int, dtype: torch.dtype) -> Kernels | None:
     """Return the functions fused by torch.compile; None, with a word in the log, where it fails or is wrong."""
+    keep_compiled()
     found = Kernels(_compiled(row_measures), _compiled(row_gradients), is_fused=True)
     try:
         if _agrees(found, torch.device(device_type), vocab_size, dtype):

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from rho1bench.modeling.distributed import is_main, wait_for_everyone
+from rho1bench.system.files import read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def save_model(model: PreTrainedModel, tokenizer_folder: Path, target: Path) -> None:
+def save_model(
+    model: PreTrainedModel, tokenizer_folder: Path, target: Path, dtype: Literal["float32", "bfloat16"] = "float32"
+) -> None:
     """Write a checkpoint with its tokenizer to ``target``, which appears whole or not at all.
 
-    Every rank calls this, as sharded weights are gathered; rank 0 writes.
+    Weights that are on a CPU in ``dtype`` are written from where they are, others from the one copy of them that is
+    made there. Every rank calls this, as sharded weights are gathered; rank 0 writes.
     """
     weights = _gathered_weights(model)
     if is_main():
@@ -30,11 +35,28 @@ def save_model(model: PreTrainedModel, tokenizer_folder: Path, target: Path) -> 
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         model.config.use_cache = True
+        if dtype == "bfloat16":
+            weights = _rounded(weights or model.state_dict(), torch.bfloat16)
         model.save_pretrained(partial, state_dict=weights)
+        if dtype == "bfloat16":  # transformers writes the model's own
+            config = partial / "config.json"
+            write_json(config, read_json(config) | {"dtype": dtype})
         for path in sorted(tokenizer_folder.iterdir()):
             shutil.copyfile(path, partial / path.name)
         place_folder(partial, target)
     wait_for_everyone()
+
+
+def _rounded(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return the weights on the CPU in ``dtype``, one after the other; tied ones stay one tensor."""
+    made: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for name, weight in weights.items():
+        place = (weight.data_ptr(), weight.shape)
+        if place not in made:
+            made[place] = weight.to(dtype if weight.is_floating_point() else weight.dtype).cpu()
+        found[name] = made[place]
+    return found
 
 
 def _gathered_weights(model: PreTrainedModel) -> dict[str, torch.Tensor] | None:

@@ -66,10 +66,11 @@ def old_stages(run: Path) -> list[OldStage]:
 def prune(run: Path, patterns: Sequence[str] = ()) -> list[tuple[OldStage, int]]:
     """Delete what is set aside in a run folder, of some stages or all; return it with its bytes.
 
-    Raises RunError where another run holds the folder, or it is none.
+    Raises RunError where another run holds the folder, it is none, or a pattern is of no stage in it.
     """
     if not _is_run(run):
         raise RunError(f"{run}: is no run folder (it has no recipe.yaml). `rho1bench runs list` shows those there are.")
+    _check_names(run, patterns)
     pruned = []
     with run_lock(run):
         for one in old_stages(run):
@@ -77,6 +78,15 @@ def prune(run: Path, patterns: Sequence[str] = ()) -> list[tuple[OldStage, int]]
                 pruned.append((one, one.bytes))
                 _delete(one.folder)
     return pruned
+
+
+def _check_names(run: Path, patterns: Sequence[str]) -> None:
+    """Raise RunError for a pattern that no stage of the run has, past or present."""
+    places = [path for place in (run, *run.glob("seed-*")) for path in (place / "stages").glob("*")]
+    names = {path.name.partition(".")[0] for path in places}
+    wrong = next((pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)), None)
+    if wrong is not None:
+        raise RunError(f"{run}: has no stage {wrong!r}; it has {', '.join(sorted(names)) or 'none'}.")
 
 
 def _old_stages(stages: Path) -> Iterator[OldStage]:

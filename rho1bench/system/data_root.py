@@ -35,5 +35,10 @@ def named_folder() -> Path | None:
 
 def cache_folder() -> Path:
     """Return the folder of downloaded data: ``$XDG_CACHE_HOME/rho1bench/data``, else ``~/.cache/rho1bench/data``."""
+    return user_cache() / "data"
+
+
+def user_cache() -> Path:
+    """Return the folder of what this user's runs need not make or fetch again."""
     home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "rho1bench" / "data"
+    return (Path(home) if home else Path.home() / ".cache") / "rho1bench"

@@ -237,6 +237,6 @@ def checkpoint_hook(context: StageContext, lm: PreTrainedModel, tokenizer_folder
         if step in wanted:
             wait_for_everyone()  # before rank 0 writes, so that every rank has seen the same
         if missing:
-            save_model(lm, tokenizer_folder, target)
+            save_model(lm, tokenizer_folder, target, stage.checkpoint_dtype)
 
     return hook

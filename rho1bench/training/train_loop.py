@@ -85,9 +85,10 @@ def train_and_save(context: StageContext, callback: StageCallback, tokenizer_fol
             trainer.finish_saving()
     if stop.has_stopped:
         raise Stopped
-    save_model(trainer.lm, tokenizer_folder, folder / "checkpoint")
+    stage = context.config(TrainStage)
+    save_model(trainer.lm, tokenizer_folder, folder / "checkpoint", stage.checkpoint_dtype)
     if is_main():
-        _finish(folder, context.config(TrainStage), callback)
+        _finish(folder, stage, callback)
 
 
 def _finish(folder: Path, stage: TrainStage, callback: StageCallback) -> None:

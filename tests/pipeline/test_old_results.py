@@ -18,7 +18,7 @@ from rho1bench.leaderboard.records.from_run import Run, check_run
 from rho1bench.pipeline import fingerprint
 from rho1bench.pipeline.adoption import Keeping, read_adoptions
 from rho1bench.pipeline.runner import preview, run_recipe
-from rho1bench.pipeline.set_aside import old_stages
+from rho1bench.pipeline.set_aside import old_stages, prune
 from rho1bench.recipe import PretrainStage
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.system.files import read_json, read_jsonl, write_json
@@ -135,6 +135,8 @@ def test_old_results_are_listed_and_pruned(run, calls, tmp_path):
     calls()
     go(run, "stages.slm.seed=8")
     assert calls() == []
+    with pytest.raises(RunError, match="has no stage 'slmm'; it has base, clm"):
+        prune(run, ["slmm"])
     refused = command.invoke(app, ["runs", "prune", str(tmp_path)])
     assert "is no run folder" in str(refused.exception)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
-from rho1bench.modeling.build import fresh_model, initial_model
+from rho1bench.modeling.build import initial_model
+from rho1bench.modeling.fresh_weights import fresh_model
 from rho1bench.recipe import ModelConfig, Optimizer, PretrainStage, Recipe
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.selection.block_reader import BlockReader

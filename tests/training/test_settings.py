@@ -56,6 +56,28 @@ def test_a_setting_trains_the_same_model(out: Path, name: str) -> None:
     }
 
 
+def test_a_checkpoint_in_bf16_is_the_model_rounded(out: Path) -> None:
+    """Training is that of the float32 model; the files hold tied weights once, and say what they hold."""
+    from safetensors.torch import load_file
+
+    fields = {"checkpoint_dtype": "bfloat16", "num_checkpoints": 1}
+    world.run_stages([*world.scored(), world.pretrain("rounded", **SHORT, **fields)], out, only=["rounded"])
+    assert losses(out / "rounded") == losses(out / "plain")
+    whole, small = (out / name / "checkpoint" for name in ("plain", "rounded"))
+    assert (read_json(whole / "config.json")["dtype"], read_json(small / "config.json")["dtype"]) == (
+        "float32",
+        "bfloat16",
+    )
+    first, second = load_file(whole / "model.safetensors"), load_file(small / "model.safetensors")
+    assert first.keys() == second.keys()
+    assert all(weight.bfloat16().equal(second[name]) for name, weight in first.items())
+    (along,) = (out / "rounded" / "checkpoints").iterdir()
+    assert {str(weight.dtype) for weight in load_file(along / "model.safetensors").values()} == {"torch.bfloat16"}
+    assert {str(weight.dtype) for weight in load_model(small).parameters()} == {"torch.float32"}
+    config, other = (read_json(folder / "config.json") for folder in (whole, small))
+    assert config | {"dtype": ""} == other | {"dtype": ""}
+
+
 @pytest.mark.sweep
 def test_compiled_layers_train_the_same_model(out: Path) -> None:
     world.run_stages([*world.scored(), world.pretrain("compiled", compile=True, **SHORT)], out, only=["compiled"])
@@ -97,7 +119,7 @@ def test_weights_come_with_the_tokenizer_of_the_stage(shared: Path, tmp_path: Pa
 
 
 def test_a_mistral_of_random_weights(shared: Path) -> None:
-    from rho1bench.modeling.build import fresh_model
+    from rho1bench.modeling.fresh_weights import fresh_model
     from rho1bench.recipe import ModelConfig
 
     shape = ModelConfig.model_validate({**world.MODEL, "architecture": "mistral"})

@@ -28,7 +28,7 @@ from rho1bench.recipe.models.selection import Selection
 from rho1bench.sizing.shapes import ModelShape
 
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
-BYTES_PER_WEIGHT = 4
+BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2}
 MAX_BATCH = 10_000_000
 
 
@@ -124,6 +124,9 @@ class TrainStage(StageBase):
     logging_steps: Annotated[PositiveInt, Operational("how often training tells of itself")] = 10
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16``: matrix products in bfloat16 (autocast); weights, optimizer and losses stay in float32."""
+    checkpoint_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights in checkpoints: ``bfloat16`` halves them and rounds what later stages start from or evaluate.
+    Resume points always hold float32."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
     gradient_checkpointing: Annotated[bool, Operational("the same operations, done twice")] = False
     """Make activations again in the backward pass instead of keeping them: less memory, about a third more work."""
@@ -178,7 +181,9 @@ class TrainStage(StageBase):
             tokens=blocks * self.sequence_length(recipe),
             blocks=blocks,
             weights=weights,
-            bytes=None if weights is None else weights * BYTES_PER_WEIGHT * (1 + self.num_checkpoints),
+            bytes=None
+            if weights is None
+            else weights * BYTES_PER_WEIGHT[self.checkpoint_dtype] * (1 + self.num_checkpoints),
         )
 
     def depends_on(self) -> frozenset[str]:
