@@ -27,7 +27,7 @@ def import_at_rest(name: str) -> ModuleType:
     to a quarter of the import, and each later one half a second.
     """
     if name in sys.modules:
-        return sys.modules[name]
+        return importlib.import_module(name)
     gc.collect()  # what is garbage now would be kept
     was_enabled = gc.isenabled()
     gc.disable()
