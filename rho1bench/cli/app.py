@@ -29,7 +29,7 @@ from rho1bench.cli.score import score
 from rho1bench.cli.tasks import tasks_app
 from rho1bench.cli.usage import usage_message
 from rho1bench.errors import RunError, Stopped, UserError
-from rho1bench.system.disk_errors import REFUSED
+from rho1bench.system.disk_errors import REFUSED, reason
 
 app = typer.Typer(
     name="rho1bench",
@@ -146,7 +146,7 @@ def _words_of(error: OSError) -> str | None:
     """Return one message for a path that the system refuses; None for what is no fault of a path."""
     if error.errno not in _PATHS or not isinstance(error.filename, str):
         return None
-    return f"{error.filename}: {error.strerror}. Check the path and who may read and write there, or give another one."
+    return f"{error.filename}: {reason(error)}. Check the path and who may read and write there, or give another one."
 
 
 def _fail(message: str) -> int:

@@ -35,6 +35,7 @@ def atlas(
 
     request = request_of_run(run, corpus, checkpoint or (), rule or (), tokens, batch_size)
     path = output or run / ATLAS_PAGE
+    path.parent.mkdir(parents=True, exist_ok=True)  # before anything is computed for it
     found = run_atlas(path, request, f"{run.resolve().name}: tokens of {request.corpus.name}")
     typer.echo(f"{found.num_tokens:,} tokens in {found.num_documents:,} documents: {', '.join(found.columns)}")
     typer.echo(f"{path} ({found.bytes / 1e6:.1f} MB with its chunks)")

@@ -30,7 +30,10 @@ class EvalEngine(StrEnum):
 
 def evaluate(
     checkpoints: Annotated[
-        list[str], typer.Argument(metavar="CHECKPOINT", help="Folders, or hub ids such as OWNER/NAME@REVISION.")
+        list[str],
+        typer.Argument(
+            metavar="CHECKPOINT", help="Folders, or hub ids such as OWNER/NAME@REVISION; LoRA adapters, too."
+        ),
     ],
     suite: Annotated[
         list[str] | None,
@@ -67,6 +70,9 @@ def evaluate(
         typer.Option(min=1, help="Prompts in work at once; default: 256, with vllm on a GPU what its memory holds."),
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Local copy of the test data; default: downloaded.")] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Model under an adapter; default: the one that it names.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Holds one folder for each checkpoint.")] = Path("evals"),
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
     json_file: JsonFile = None,
@@ -82,6 +88,7 @@ def evaluate(
     options = EvalOptions(
         checkpoints=checkpoints,
         output=output,
+        base=base,
         suites=suite or [],
         tasks=[name.strip() for name in tasks.split(",") if name.strip()],
         limit=limit,

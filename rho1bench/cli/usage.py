@@ -18,5 +18,6 @@ def usage_message(message: str) -> str:
             f"one name was expected, and {many} came after it. Put a pattern in quotes, so that the shell leaves it "
             'alone ("texts/*.txt"), or repeat the option.'
         )
+    message = message.replace("Value error, ", "")
     stop = "" if message.endswith("?") else "."
     return f"{message.rstrip('.')}{stop} `rho1bench --help` lists commands and options."

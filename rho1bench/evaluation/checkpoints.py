@@ -20,6 +20,8 @@ from rho1bench.evaluation.checkpoint_settings import read_object, swap_key
 from rho1bench.system.files import read_json, read_jsonl, sha256_file, sha256_json
 from rho1bench.system.hub import find_model
 
+ADAPTER = "adapter_config.json"
+"""What PEFT writes beside the weights of an adapter."""
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _EXPECTED = "a Hugging Face model folder with config, safetensors weights and tokenizer"
 _TRAINING = "training.json"
@@ -77,13 +79,17 @@ class Checkpoint:
             check_weights(self.folder, name=self.source or str(self.folder))
 
     def _check_adapter(self) -> None:
-        if (self.folder / "adapter_config.json").is_file() and not (self.folder / "config.json").is_file():
-            base = read_object(self.folder / "adapter_config.json").get("base_model_name_or_path")
+        if self.is_adapter:
+            base = read_object(self.folder / ADAPTER).get("base_model_name_or_path")
             raise CheckpointError(
-                f"{self.folder}: an adapter of {base}, without that model's weights. Merge the two and evaluate the "
-                "result (pip install peft; AutoPeftModelForCausalLM.from_pretrained(ADAPTER).merge_and_unload()"
-                ".save_pretrained(FOLDER), and the tokenizer's save_pretrained)."
+                f"{self.folder}: an adapter of {base}, without that model's weights. `rho1bench eval` merges the two, "
+                "in a folder that it tells, OUTPUT/NAME.merged-...; give that one."
             )
+
+    @property
+    def is_adapter(self) -> bool:
+        """True for the folder of a PEFT adapter, which holds no model of its own."""
+        return (self.folder / ADAPTER).is_file() and not (self.folder / "config.json").is_file()
 
     def _check_pickles(self) -> None:
         if any((self.folder / name).is_file() for name in _WEIGHTS):

@@ -18,6 +18,7 @@ from rho1bench.answers.sources import evaluation_sources
 from rho1bench.comparison.eval_results import read_results
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import EngineError, RunError
+from rho1bench.evaluation.adapters import with_bases
 from rho1bench.evaluation.checkpoint_settings import head_sizes
 from rho1bench.evaluation.checkpoints import Checkpoint, find_checkpoints
 from rho1bench.evaluation.engines import EngineSettings
@@ -34,6 +35,7 @@ from rho1bench.recipe.texts import text_of
 from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import read_json, write_json
+from rho1bench.system.hub import public_name
 from rho1bench.system.progress import Progress
 
 OWNER = "checkpoint.json"
@@ -46,6 +48,8 @@ class EvalOptions:
 
     checkpoints: Sequence[str]
     output: Path
+    base: str | None = None
+    """The model under the adapters among ``checkpoints``; None: the one that each names."""
     suites: Sequence[str] = ()
     """Words of ``--suite``; without these and ``tasks``: math. Texts too: ``gold_answers:SUITE``, which asks for the
     suite as well, and ``corpus:FOLDER``."""
@@ -96,7 +100,10 @@ def evaluate(options: EvalOptions, console: Console | None = None) -> list[Path]
     progress = Progress("eval", console or Console(stderr=True))
     _check_server(options)
     use_data_folder(options.data_root)
-    checkpoints = find_checkpoints(options.checkpoints, served=options.engine == "openai")
+    found = find_checkpoints(options.checkpoints, served=options.engine == "openai")
+    with disk_errors(options.output):
+        here = options.engine != "openai"
+        checkpoints = with_bases(found, options.base, options.output, progress.message) if here else found
     for checkpoint in checkpoints:
         _check(checkpoint, options, progress.message)
     _check_corpora(options, checkpoints)
@@ -142,6 +149,8 @@ def _check_server(options: EvalOptions) -> None:
         raise EngineError(f"--base-url and --model go with --engine openai, not with --engine {options.engine}")
     if options.base_url and not options.base_url.startswith(("http://", "https://")):
         raise EngineError(f"--base-url {options.base_url}: expected an address such as http://localhost:8000/v1")
+    if options.base and options.engine == "openai":
+        raise EngineError("--base is for adapters that are loaded here; a server has its models whole")
     if options.served_model and len(options.checkpoints) > 1:
         raise EngineError("--model names one model of the server, so give one CHECKPOINT with it")
 
@@ -192,6 +201,7 @@ def _run(
         base_url=options.base_url,
         served_model=options.served_model,
         dtype=options.dtype,
+        base=None if options.base is None else public_name(options.base),
         head_sizes=head_sizes(checkpoint.folder for checkpoint in checkpoints),
     )
     jobs = [_job(checkpoint, suites, options) for checkpoint in checkpoints]

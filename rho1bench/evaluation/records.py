@@ -295,7 +295,7 @@ def about_engine(engine: Engine, facts: EngineFacts, options: TaskOptions) -> Js
         "engine_settings": {
             **_engine_settings(engine.settings),
             **facts,
-            **({} if engine.settings.dtype is None else {"dtype": engine.settings.dtype}),
+            **{name: value for name in ("dtype", "base") if (value := getattr(engine.settings, name)) is not None},
             **options.changed,
             **({} if where is None else {"include_path": where.resolve().name, "tasks_sha256": folder_sha256(where)}),
         },

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from rho1bench.errors import CheckpointError, MissingPackageError, RunError
+from rho1bench.system.disk_errors import reason
 
 _MAGIC = b"GGUF"
 
@@ -25,7 +26,8 @@ def convert_gguf(source: Path, output: Path) -> None:
         MissingPackageError: the package ``gguf`` is not installed.
     """
     if not source.is_file():
-        raise CheckpointError(f"{source}: no such file; expected a model in GGUF format")
+        what = "is a folder" if source.is_dir() else "no such file"
+        raise CheckpointError(f"{source}: {what}; expected a model in GGUF format")
     try:
         with source.open("rb") as handle:
             begins = handle.read(len(_MAGIC))
@@ -41,7 +43,7 @@ def convert_gguf(source: Path, output: Path) -> None:
         output.absolute().parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
     except OSError as error:
-        raise RunError(f"{output} cannot be written: {error.strerror}") from error
+        raise RunError(f"{output} cannot be written: {reason(error)}") from error
     try:
         _write(source, temporary)
         temporary.chmod(0o755)

@@ -34,6 +34,13 @@ REFUSED = (
 )
 
 
+def reason(error: OSError) -> str:
+    """Return what the system says of a path, in plainer words where a file stands in a folder's place."""
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return "a file stands where a folder is expected"
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 @contextmanager
 def disk_errors(folder: Path, *, refused_too: tuple[int, ...] = ()) -> Iterator[None]:
     """Raise ``RunError`` in place of an error of the disk that holds ``folder``; let every other error through.
@@ -53,7 +60,7 @@ def disk_errors(folder: Path, *, refused_too: tuple[int, ...] = ()) -> Iterator[
         if refused is not None and _concerns(refused, folder):
             place = refused.filename or folder
             raise RunError(
-                f"cannot write to the run folder {folder}: {os.strerror(refused.errno or 0)} ({place}). "
+                f"cannot write to the run folder {folder}: {reason(refused)} ({place}). "
                 "Make it writable, or give another folder with --output."
             ) from error
         raise

@@ -35,6 +35,11 @@ def find_model(name: str, revision: str | None = None) -> tuple[Path, str | None
     return snapshot, snapshot.name
 
 
+def public_name(source: str) -> str:
+    """Return a hub id as it is, and of a folder its name alone, without its place on this machine."""
+    return Path(source).name if source.startswith(("/", ".", "~")) or source.count("/") > 1 else source
+
+
 def find_commit(name: str, kind: str, revision: str | None = None) -> str:
     """Return the commit that a ``revision`` (default: the main branch) of something on the hub stands at now.
 

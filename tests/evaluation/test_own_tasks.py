@@ -130,13 +130,6 @@ def test_prompts_are_chats_in_the_checkpoints_template(
     assert row["prompt"].endswith("<assistant>")
 
 
-def test_an_adapter_alone_is_refused(rho1bench: CommandLine, tmp_path: Path) -> None:
-    (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter" / "adapter_config.json").write_text('{"base_model_name_or_path": "org/model"}')
-    ended = rho1bench("eval", tmp_path / "adapter", "--engine", "hf", "--output", tmp_path / "evals")
-    assert (ended.code, "an adapter of org/model" in ended.err) == (2, True)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -101,6 +101,8 @@ def test_no_more_of_a_long_text_is_packed_and_scored_than_the_steps_read(tmp_pat
     ("arguments", "word"),
     [
         ({"text": ["latin.txt"]}, "latin.txt: is not UTF-8 (byte 2). Convert it: iconv"),
+        ({"text": ["none.jsonl"]}, "--text: none.jsonl: holds no rows"),
+        ({"text": ["few.jsonl"] * 9, "curated": ["words.csv"]}, "--curated: words.csv: expected .jsonl"),
         ({"text": ["no/*.txt"]}, "holds no .jsonl"),
         ({"text": ["few.jsonl", "latin.txt"]}, "do not go together"),
         ({"text": ["empty"]}, "holds no .jsonl, .jsonl.gz, .parquet, .txt, .md file"),
@@ -123,6 +125,7 @@ def test_what_init_cannot_use_is_told_and_nothing_is_written(tmp_path, monkeypat
         ("few.jsonl", rows(3)),
         ("other.jsonl", rows(3, "body")),
         ("words.csv", "a"),
+        ("none.jsonl", ""),
         ("broken.jsonl", "{"),
     ):
         (tmp_path / name).write_text(text)

@@ -78,6 +78,8 @@ class EngineSettings:
     """The server's name for the model, where it differs from the checkpoint's."""
     dtype: str | None = None
     """Precision of weights and products, as torch names it; None: the engine's own choice."""
+    base: str | None = None
+    """The model that the command names for adapters: recorded, read by no engine."""
     prefix_caching: bool = False
     """Prompts that begin alike, as few-shot ones do, share what the model has made of it; vllm sets it on a GPU."""
     head_sizes: tuple[int, ...] = ()

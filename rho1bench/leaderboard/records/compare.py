@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 
 from rich.table import Table
@@ -213,7 +214,7 @@ def read_records_of(name: str, results: Path = RESULTS) -> dict[str, Record]:
     known = sorted(
         found.relative_to(results / RECORDS).as_posix()[:-5] for found in results.glob(f"{RECORDS}/*/*.json")
     )
-    near = [other for other in known if name in other][:5] or known[:5]
+    near = [other for other in known if name in other][:5] or get_close_matches(name, known, 5) or known[:5]
     raise DataError(
         f"{name}: no record and no folder of an evaluation. Known records: {', '.join(near) or 'none'}"
         f"{', ...' if len(known) > len(near) else ''} (in {results / RECORDS})."

@@ -30,9 +30,11 @@ from rho1bench.leaderboard.records.record import (
     with_hashes,
 )
 from rho1bench.paper.protocol import RANKED_SUITES
+from rho1bench.system.hub import public_name
 
 _OPTIONS = (
     "dtype", "include_path", "num_fewshot", "chat_template", "samples", "temperature", "top_p", "max_new_tokens",
+    "base",
 )  # fmt: skip
 """Options of ``rho1bench eval`` that results name among the engine's settings where they were given."""
 
@@ -78,7 +80,7 @@ def base_record(scores: LabelScores, suite: str, name: str, stem: str) -> Record
         limit=limit,
         model=CheckpointFacts(
             name=name,
-            source=_public_source(results.model),
+            source=public_name(results.model),
             revision=results.revision,
             weights_sha256=results.weights_sha256,
             num_parameters=results.num_parameters,
@@ -145,14 +147,9 @@ def _number(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() else (-1, text)
 
 
-def _public_source(source: str) -> str:
-    """Return a hub id as it is, and of a folder its name alone, without its place on this machine."""
-    return Path(source).name if source.startswith(("/", ".", "~")) or source.count("/") > 1 else source
-
-
 def eval_command(results: EvalResults, suite: str) -> str:
     """Return the command that evaluates the checkpoint again."""
-    source, limit = _public_source(results.model), limit_of(results, suite)
+    source, limit = public_name(results.model), limit_of(results, suite)
     return evaluation_command(source, suite, limit, results.engine, results.engine_settings)
 
 

@@ -15,6 +15,7 @@ from rho1bench.recipe.loading.file_schema import file_schema
 from rho1bench.recipe.loading.layers import read_layers
 from rho1bench.recipe.loading.load import find_recipe, load_recipe, shipped_recipes
 from rho1bench.recipe.starter.own_text import OwnText, read_own_text
+from rho1bench.system.disk_errors import reason
 from rho1bench.system.files import write_json, write_text
 
 SCHEMA = "recipe.schema.json"
@@ -54,7 +55,7 @@ def write_recipe(
         write_text(path, filled)
         write_json(folder / SCHEMA, file_schema())
     except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}. Give another folder with --output.") from error
+        raise RunError(f"{path}: cannot be written: {reason(error)}. Give another folder with --output.") from error
     load_recipe(str(path))
     made = [folder / f"{name}.{what}.jsonl" for what in ("text", "curated")]
     return [path, folder / SCHEMA, *(file for file in made if file.exists() and text)]
@@ -91,8 +92,8 @@ def _example(stages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _over_own_text(name: str, path: Path, text: Sequence[str], curated: Sequence[str]) -> str:
-    own = read_own_text(text, path.parent, f"{name}.text")
-    target = read_own_text(curated, path.parent, f"{name}.curated") if curated else own
+    own = read_own_text("--text", text, path.parent, f"{name}.text")
+    target = read_own_text("--curated", curated, path.parent, f"{name}.curated") if curated else own
     held = min(200, max(5, target.num_documents // 10))
     learnt = None if curated else max(5, own.num_documents // 4)
     words = "The reference learns from the curated text." if curated else (
