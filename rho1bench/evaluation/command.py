@@ -28,7 +28,7 @@ from rho1bench.evaluation.harness.lm_eval_tasks import Tasks
 from rho1bench.evaluation.harness.task_options import TaskOptions
 from rho1bench.evaluation.kept_results import select_settings
 from rho1bench.evaluation.tokenizer_check import check_tokenizer
-from rho1bench.paper.suites import Suite, suites_called
+from rho1bench.paper.suites import Suite, find_suites, lm_eval_file, shipped_names, suites_called
 from rho1bench.pipeline.folder_lock import run_lock
 from rho1bench.pipeline.inputs import check_made_by_stage
 from rho1bench.recipe.texts import text_of
@@ -99,6 +99,7 @@ def evaluate(options: EvalOptions, console: Console | None = None) -> list[Path]
     """
     progress = Progress("eval", console or Console(stderr=True))
     _check_server(options)
+    _check_names(options)
     use_data_folder(options.data_root)
     found = find_checkpoints(options.checkpoints, served=options.engine == "openai")
     with disk_errors(options.output):
@@ -120,6 +121,18 @@ def _names(options: EvalOptions) -> list[str]:
     asked = options.suites or ([] if options.tasks else ["math"])
     words = [text_of(word) or ("suite", word) for word in asked]
     return [*suites_called([name for kind, name in words if kind != "corpus"]), *options.tasks]
+
+
+def _check_names(options: EvalOptions) -> None:
+    """Raise RunError for a name that neither ships nor is lm-eval's, before lm-eval or a model is asked, which is slow.
+
+    With tasks of one's own lm-eval tells which there are.
+    """
+    if options.task_options.include_path is not None:
+        return
+    known = shipped_names()
+    wrong = [name for name in _names(options) if name not in known and lm_eval_file(name) is None]
+    find_suites(wrong, {}, known)
 
 
 def _job(checkpoint: Checkpoint, suites: Sequence[Suite], options: EvalOptions) -> Job:

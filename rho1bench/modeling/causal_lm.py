@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead
+from rho1bench.modeling.library_internals import one_sequence_a_row
 from rho1bench.system.files import sha256_file, sha256_json
 
 if TYPE_CHECKING:
@@ -143,6 +144,20 @@ def weights_sha256(folder: Path) -> str:
 def backbone(model: PreTrainedModel) -> nn.Module:
     """Return the part of the model that gives hidden states."""
     return model.base_model
+
+
+def hidden_states(model: PreTrainedModel, tokens_BT: Tensor, positions_BT: Tensor | None = None) -> Tensor:
+    """Return the last hidden states, (B, T, D), without a wait for the device.
+
+    ``positions_BT`` that begin anew in a row keep its documents apart; finding where they do takes a wait.
+    """
+    if positions_BT is not None:
+        found = backbone(model)(input_ids=tokens_BT, position_ids=positions_BT, use_cache=False)
+    else:
+        with one_sequence_a_row():
+            found = backbone(model)(input_ids=tokens_BT, use_cache=False)
+    hidden_BTD: Tensor = found.last_hidden_state
+    return hidden_BTD
 
 
 def output_head(model: PreTrainedModel) -> OutputHead:

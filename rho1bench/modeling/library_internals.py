@@ -6,6 +6,8 @@ It stands here alone, beside the methods of ``transformers.Trainer`` that ``trai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -18,6 +20,23 @@ def attention_implementation(lm: PreTrainedModel) -> str | None:
     """Return the attention that a model runs with: ``sdpa``, ``eager`` or ``flash_attention_2``."""
     found: str | None = lm.config._attn_implementation
     return found
+
+
+@contextmanager
+def one_sequence_a_row() -> Iterator[None]:
+    """Let transformers know that no row holds several sequences, within the block.
+
+    Of positions that it has made itself it would ask the device whether they begin anew in a row, and wait for the
+    answer in every forward pass.
+    """
+    from transformers import masking_utils
+
+    found = masking_utils.find_packed_sequence_indices
+    masking_utils.find_packed_sequence_indices = lambda position_ids: None
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices = found
 
 
 def layer_classes(lm: nn.Module) -> list[str]:

@@ -18,9 +18,9 @@ from rho1bench.corpus.packed_corpus import Array, PackedCorpus
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.build import check_tokenizer
 from rho1bench.modeling.causal_lm import (
-    backbone,
     check_document_masking,
     context_length,
+    hidden_states,
     load_model,
     output_head,
     size_of_model,
@@ -138,9 +138,8 @@ def score_blocks(
 
     ``positions_BT`` are given where documents of a block do not see each other (``corpus.masking``).
     """
-    masking = {} if positions_BT is None else {"position_ids": positions_BT}
     with torch.inference_mode():
-        hidden_BTD = backbone(model)(input_ids=blocks_BT, use_cache=False, **masking).last_hidden_state
+        hidden_BTD = hidden_states(model, blocks_BT, positions_BT)
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         targets_N = blocks_BT[:, 1:].reshape(-1)
         losses_N, entropies_N = token_losses_and_entropies(hidden_ND, output_head(model), targets_N)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rho1bench.modeling.causal_lm import backbone, check_head, output_head
+from rho1bench.modeling.causal_lm import check_head, hidden_states, output_head
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSSES
 from rho1bench.selection.kept_logits import KeptLogits, default_bytes, first_rows, product_bytes
 from rho1bench.selection.loss import TokenMeasures, summed_loss, token_losses, token_measures
@@ -84,9 +84,7 @@ class SelectiveLM(nn.Module):
         ``score_only``: ``scores`` (B, S) alone.
         """
         self._look_at_the_model()
-        hidden_BTD = backbone(self.lm)(
-            input_ids=input_ids, position_ids=position_ids, use_cache=False
-        ).last_hidden_state
+        hidden_BTD = hidden_states(self.lm, input_ids, position_ids)
         hidden_ND = hidden_BTD[:, :-1].reshape(-1, hidden_BTD.shape[-1])
         targets_N = input_ids[:, 1:].reshape(-1)
         outputs: dict[str, Tensor] = {}

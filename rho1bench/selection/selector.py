@@ -221,8 +221,8 @@ class Selector:
         counts = [sets * num_to_keep(blocks * length, ratio) for ratio in ratios]
         return min(sum(counts) if self._is_union else min(counts), most)
 
-    def num_selected(self, micro_batches: Sequence[TokenInputs]) -> int:
-        """Return how many tokens an optimizer step keeps over all processes, given its micro-batches.
+    def num_selected(self, micro_batches: Sequence[TokenInputs]) -> Tensor:
+        """Return how many tokens an optimizer step keeps over all processes, a scalar, given its micro-batches.
 
         Only where ``is_count_known``.
         """
@@ -238,4 +238,4 @@ class Selector:
         if self._scope == "document":
             documents = [all_rows(inputs["document_ids"]) for inputs in micro_batches]
         pairs = zip(masks, documents, strict=True)
-        return sum(num_selected(mask, ratio, self._scope, ids) for mask, ids in pairs)
+        return torch.stack([num_selected(mask, ratio, self._scope, ids) for mask, ids in pairs]).sum()

@@ -23,15 +23,15 @@ def num_to_keep(num_eligible: int, ratio: float) -> int:
     return max(1, int(Fraction(repr(ratio)) * num_eligible))
 
 
-def num_selected(eligible_BT: Tensor, ratio: float, scope: Scope, documents_BT: Tensor | None = None) -> int:
-    """Return how many tokens :func:`top_k` will keep; known before any score is."""
+def num_selected(eligible_BT: Tensor, ratio: float, scope: Scope, documents_BT: Tensor | None = None) -> Tensor:
+    """Return how many tokens :func:`top_k` will keep, a scalar; known before any score is."""
     if scope == "sequence":
         counts = eligible_BT.sum(dim=1)
     elif scope == "document":
         counts = _per_document(eligible_BT, documents_BT)[1]
     else:
         counts = eligible_BT.sum().view(1)
-    return sum(num_to_keep(count, ratio) for count in counts.tolist())
+    return _num_to_keep(counts, ratio, eligible_BT.numel()).sum()
 
 
 def top_k(

@@ -52,6 +52,7 @@ def training_arguments(stage: TrainStage, output: Path, seed: int, num_processes
         "train_sampling_strategy": "sequential",
         "dataloader_num_workers": _loader_workers(stage),
         "dataloader_pin_memory": torch.cuda.is_available(),
+        "accelerator_config": {"non_blocking": torch.cuda.is_available()},  # batches go to the device without a wait
         "use_cpu": not torch.cuda.is_available(),
         "remove_unused_columns": False,
         "report_to": stage.loggers or "none",

@@ -169,3 +169,11 @@ def test_a_pattern_that_the_shell_has_expanded_is_told_as_that():
     assert code == 2
     assert f"{here[1]} came after it. Put a pattern in quotes" in said
     assert "unexpected extra argument" in called("init", "mine", "--text", here[0], "no_such_file")[2]
+
+
+@pytest.mark.parametrize(("option", "name"), [("--suite", "mth"), ("--tasks", "mini_gsm8k,mini_svmp")])
+def test_a_misspelt_suite_or_task_is_told_before_anything_is_looked_at(option, name):
+    code, _, said = called("eval", "no_such_checkpoint", option, name)
+    assert code == 2
+    assert "Did you mean 'm" in said
+    assert "no_such_checkpoint" not in said

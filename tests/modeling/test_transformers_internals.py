@@ -10,7 +10,7 @@ import transformers
 import trl
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer
 
-from rho1bench.modeling.library_internals import attention_implementation, layer_classes
+from rho1bench.modeling.library_internals import attention_implementation, layer_classes, one_sequence_a_row
 
 VERSIONS = f"transformers {transformers.__version__}, accelerate {accelerate.__version__}, trl {trl.__version__}"
 
@@ -65,3 +65,20 @@ def test_the_trainer_leaves_a_model_alone_that_is_sharded_already() -> None:
     source = inspect.getsource(Trainer._prepare_for_training)
     assert "self.is_distributed_loading_by_transformers" in source, f"has moved in {VERSIONS}"
     assert "self.is_distributed_loading_by_transformers =" in inspect.getsource(Trainer.__init__), VERSIONS
+
+
+def test_a_row_of_one_sequence_is_told_apart_by_a_module_global() -> None:
+    """Within the block nobody asks, outside of it rows of several sequences are found as before."""
+    import torch
+
+    model, tokens = tiny_llama().eval(), torch.arange(8).view(1, 8)
+    begin_anew = torch.arange(4).repeat(1, 2)
+
+    def hidden(positions: torch.Tensor | None) -> torch.Tensor:
+        return model.model(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state
+
+    one, several = hidden(None), hidden(begin_anew)
+    with one_sequence_a_row():
+        assert torch.equal(hidden(None), one)
+        assert not torch.allclose(hidden(begin_anew), several), f"masking_utils finds sequences otherwise in {VERSIONS}"
+    assert torch.equal(hidden(begin_anew), several)

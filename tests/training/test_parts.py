@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import world
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.trainer_pt_utils import AcceleratorConfig
 
 from rho1bench.corpus.packed_corpus import PackedCorpus
 from rho1bench.errors import CheckpointError, TrainingError
@@ -132,6 +134,14 @@ def test_totals_add_up() -> None:
 
 def stage(**fields: Any) -> PretrainStage:
     return PretrainStage.model_validate(world.pretrain("stage", **fields))
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_batches_go_to_a_gpu_without_a_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_gpu: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)
+    arguments = training_arguments(stage(), tmp_path, 0)
+    assert arguments["dataloader_pin_memory"] == on_gpu  # else the copy would wait all the same
+    assert AcceleratorConfig(**arguments["accelerator_config"]).non_blocking == on_gpu
 
 
 def test_batch_is_split_over_processes_and_micro_batches(tmp_path: Path) -> None:

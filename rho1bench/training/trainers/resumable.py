@@ -111,8 +111,11 @@ class ResumableTrainer(Trainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         grad_norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
-        self.last_grad_norm = float(getattr(grad_norm, "full_tensor", lambda: grad_norm)())
+        self._note_grad_norm(getattr(grad_norm, "full_tensor", lambda: grad_norm)())
         return grad_norm
+
+    def _note_grad_norm(self, grad_norm: Tensor | float) -> None:
+        self.last_grad_norm = float(grad_norm)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no model card: resume points are not for publishing."""

@@ -7,6 +7,7 @@ Shapes: B blocks, S predicted positions.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -47,7 +48,7 @@ class SelectiveSteps(Trainer):
         self._average = average
         if average is not None:
             self.add_callback(average)
-        self._divisor: float | None = None
+        self._divisor: Tensor | None = None
         self._sums: list[Tensor] = []
         self._thresholds: list[Tensor] = []
         self._monitored: list[tuple[Tensor, Tensor, Batch]] = []
@@ -72,7 +73,7 @@ class SelectiveSteps(Trainer):
         self._forward_tokens += 0 if self._average is None else num_tokens
         self._divisor = None
         if batches and selector.is_count_known:
-            self._divisor = selector.num_selected([batch["inputs"] for batch in batches])
+            self._divisor = _divisor(selector.num_selected([batch["inputs"] for batch in batches]))
         if len(batches) > 1 and not selector.is_full and not self._chooses_by_pass(batches[0]):
             began = time.monotonic()
             self._select_ahead(batches)
@@ -136,9 +137,9 @@ class SelectiveSteps(Trainer):
         if threshold is not None:
             self._thresholds.append(threshold)
 
-    def _divisor_of(self, own: Tensor) -> float:
-        """Return what the step's loss is divided by, given this process's share of it; 1 if all of it is nothing."""
-        return float(sum_over_ranks(own.to(self.args.device))) or 1.0
+    def _divisor_of(self, own: Tensor) -> Tensor:
+        """Return what the step's loss is divided by, given this process's share of it."""
+        return _divisor(sum_over_ranks(own.to(self.args.device)))
 
     def compute_loss(
         self,
@@ -153,7 +154,9 @@ class SelectiveSteps(Trainer):
             self._divisor = self._divisor_of(outputs.get("weights", outputs["selected"]).double().sum())
         self._record(inputs, outputs)
         # DDP averages gradients over processes, and the divisor already counts all of them.
-        loss = outputs["loss_sum"] * (self.accelerator.num_processes / self._divisor)
+        loss_sum = outputs["loss_sum"]
+        factor = self._divisor.new_full((), self.accelerator.num_processes) / self._divisor
+        loss = loss_sum * factor.to(loss_sum)
         return (loss, outputs) if return_outputs else loss
 
     def _record(self, batch: Batch, outputs: dict[str, Tensor]) -> None:
@@ -182,19 +185,24 @@ class SelectiveSteps(Trainer):
             self._monitored.append((scores, losses64_BS, inputs))
 
     def step_loss_sums(self) -> LossSums:
-        """Return the sums of the finished optimizer step over all processes, and start anew."""
+        """Return the sums of the finished optimizer step over all processes, and start anew.
+
+        Here training waits for the device: once, whatever there is to read.
+        """
         sums = torch.stack(self._sums).sum(dim=0)
-        own = sums.new_tensor([self._tokens, self._forward_tokens])
-        weighted_sum, weight_sum, square_sum, *counts = sum_over_ranks(torch.cat([sums, own])).tolist()
-        selected_sum, selected_num, all_sum, all_num, forward_rows, tokens, forward_tokens = counts
+        own = [sums.new_full((1,), number) for number in (self._tokens, self._forward_tokens)]
+        numbers = [sum_over_ranks(torch.cat([sums, *own]))]
+        if self._thresholds:
+            numbers.append(all_rows(torch.stack(self._thresholds).min().view(1)).min().double().view(1))
+        weighted_sum, weight_sum, square_sum, *counts = self._read(torch.cat(numbers))
+        selected_sum, selected_num, all_sum, all_num, forward_rows, tokens, forward_tokens, *threshold = counts
         step = LossSums(weighted_sum, int(selected_num), all_sum, int(all_num), tokens=int(tokens))
         step.trained_rows = step.selected_num
         step.forward_rows, step.forward_tokens = int(forward_rows), int(forward_tokens)
         if self.selector.gives_weights:
             step.weight_sum, step.weight_square_sum = weight_sum, square_sum
         step.pre_pass_seconds, self._pre_pass_seconds = self._pre_pass_seconds, 0.0
-        if self._thresholds:
-            step.threshold = float(all_rows(torch.stack(self._thresholds).min().unsqueeze(0)).min())
+        step.threshold = threshold[0] if threshold else None
         if not self.selector.is_full:
             step.ranked_sum, step.ranked_num = selected_sum, step.selected_num
         elif self.monitor is not None and self._monitored:
@@ -202,6 +210,11 @@ class SelectiveSteps(Trainer):
         self._sums, self._thresholds, self._monitored = [], [], []
         self._tokens = self._forward_tokens = 0
         return step
+
+    def _read(self, numbers: Tensor) -> list[float]:
+        """Return numbers of the finished step, float64, from the device."""
+        found: list[float] = numbers.tolist()
+        return found
 
     def _monitored_sums(self, monitor: Selector) -> tuple[float, int]:
         scores, losses, inputs = zip(*self._monitored, strict=True)
@@ -215,6 +228,8 @@ class SelectiveTrainer(SelectiveSteps, ResumableTrainer):
 
     ``average`` follows the weights, and adds its losses to the inputs of each batch.
     """
+
+    _grad_norm: Tensor | float = math.nan
 
     def __init__(
         self,
@@ -230,6 +245,20 @@ class SelectiveTrainer(SelectiveSteps, ResumableTrainer):
         self._select_with(model.selector, monitor, average)
         if average is not None:
             self.average = average.model
+
+    def _note_grad_norm(self, grad_norm: Tensor | float) -> None:
+        """Keep it until the step's other numbers are read."""
+        self._grad_norm = grad_norm
+
+    def _read(self, numbers: Tensor) -> list[float]:
+        grad_norm = torch.as_tensor(self._grad_norm, dtype=numbers.dtype, device=numbers.device).view(1)
+        *found, self.last_grad_norm = super()._read(torch.cat([numbers, grad_norm]))
+        return found
+
+
+def _divisor(total: Tensor) -> Tensor:
+    """Return what a loss is divided by, float64: the sum of counts or weights, or 1 if that is nothing."""
+    return total.double().masked_fill(total == 0, 1.0)
 
 
 def _together(inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
