@@ -48,8 +48,6 @@ class EvalOptions:
 
     checkpoints: Sequence[str]
     output: Path
-    base: str | None = None
-    """The model under the adapters among ``checkpoints``; None: the one that each names."""
     suites: Sequence[str] = ()
     """Words of ``--suite``; without these and ``tasks``: math. Texts too: ``gold_answers:SUITE``, which asks for the
     suite as well, and ``corpus:FOLDER``."""
@@ -68,6 +66,8 @@ class EvalOptions:
     task_options: TaskOptions = field(default_factory=TaskOptions)
     """Where tasks of one's own lie, and what is changed about tasks."""
     num_threads: int | None = None
+    base: str | None = None
+    """The model under the adapters among ``checkpoints``; None: the one that each names."""
     seed: int = field(default=0, kw_only=True)
 
 
