@@ -9,7 +9,7 @@ Shapes: B blocks, T positions, S = T - 1 predicted positions, N = B * S, D hidde
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -115,12 +115,15 @@ class SelectiveLM(nn.Module):
         return {**outputs, "loss_sum": loss_sum, "losses": losses_N.view(eligible.shape), "selected": selected}
 
     def _look_at_the_model(self) -> None:
-        """Carry out the checks, once; nothing is compiled for their few tokens."""
+        """Carry out the checks, once, outside of what is compiled where this very forward pass is."""
         checks, self._checks = self._checks, []
         if checks:
-            with torch.compiler.set_stance("force_eager"):
-                for check in checks:
-                    check(self.lm)
+            torch.compiler.disable(self._carry_out)(checks)
+
+    def _carry_out(self, checks: Iterable[Callable[[PreTrainedModel], None]]) -> None:
+        with torch.compiler.set_stance("force_eager"):  # no layer is compiled for their few tokens
+            for check in checks:
+                check(self.lm)
 
     def _measures(self, hidden_ND: Tensor, targets_N: Tensor) -> TokenMeasures:
         with_entropies = self.selector.needs_entropies
