@@ -1,7 +1,8 @@
 """For every test: offline, one thread, reproducible Hypothesis; the reference data where it is at hand.
 
 The whole suite runs in three processes for two cores, the whole sweep in two, a part of them in one (``-n`` decides
-otherwise). And what the tests of several rooms use: the small recipe, and the runner with fake stages.
+otherwise); what one process shall run is a group. And what the tests of several rooms use: the small recipe, and the
+runner with fake stages.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     whole = [Path(argument).resolve() for argument in config.args] == [Path(__file__).parent]
     if not whole or config.option.collectonly or config.option.markexpr not in ("sweep", "not sweep"):
         return 0
-    config.option.dist = "loadgroup"
     cores = len(os.sched_getaffinity(0))
     if config.option.markexpr == "sweep":
         return min(cores, MOST_WORKERS)

@@ -18,7 +18,7 @@ from rho1bench.errors import CheckpointError, EngineError
 from rho1bench.evaluation.answer_cache import AnswerCache
 from rho1bench.evaluation.cached_model import CachedModel
 from rho1bench.evaluation.checkpoints import Checkpoint
-from rho1bench.evaluation.engines import EngineSettings, Request, vllm, vllm_server
+from rho1bench.evaluation.engines import EngineFacts, EngineSettings, Request, vllm, vllm_server
 from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.hf import HFEngine
 
@@ -164,6 +164,9 @@ class Broken(HFEngine):
     @property
     def lm(self) -> Any:
         return self
+
+    def facts(self) -> EngineFacts:
+        return {}
 
     def loglikelihood(self, pairs: Sequence[Any], disable_tqdm: bool) -> list[tuple[float, bool]]:
         raise IndexError("index out of range in self")
