@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores + cores // 2, MOST_WORKERS)  # a quarter of the time a test waits for what it has started
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        file, folder = item.path.name, item.path.parent.name
-        group = "vllm" if item.get_closest_marker("vllm") else TOGETHER.get(folder) or TOGETHER.get(file, file)
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have the tests of a file or a group stay in one process: what their module makes is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Together(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test, by its file and folder; all that start a real vLLM share one."""
+    path = Path(nodeid.partition("::")[0])
+    if path.name in files_with_vllm():
+        return "vllm"
+    return TOGETHER.get(path.name) or TOGETHER.get(path.parent.name) or str(path)
+
+
+@cache
+def files_with_vllm() -> frozenset[str]:
+    files = Path(__file__).parent.rglob("test_*.py")
+    return frozenset(path.name for path in files if "@pytest.mark.vllm" in path.read_text(encoding="utf-8"))
 
 
 settings.register_profile(
