@@ -28,31 +28,39 @@ class EvalEngine(StrEnum):
     openai = "openai"
 
 
+Checkpoints = Annotated[
+    list[str],
+    typer.Argument(metavar="CHECKPOINT", help="Folders, or hub ids such as OWNER/NAME@REVISION; LoRA adapters, too."),
+]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="math (default), tir, general, all, any suite, group or task by name; gold_answers:SUITE or "
+        "corpus:FOLDER for bits per byte; may be repeated.",
+        autocompletion=suite_names,
+    ),
+]
+TaskNames = Annotated[
+    str, typer.Option(metavar="A,B,...", help="Single tasks, beside or instead of suites; lm-eval's own, too.")
+]
+TaskFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of lm-eval task YAMLs to choose from.")]
+Chat = Annotated[bool, typer.Option("--chat-template", help="Prompts are chats in the checkpoint's own template.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Prompts in work at once; default: 256, with vllm on a GPU what its memory holds."),
+]
+Base = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="Model under an adapter; default: the one that it names.")
+]
+
+
 def evaluate(
-    checkpoints: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CHECKPOINT", help="Folders, or hub ids such as OWNER/NAME@REVISION; LoRA adapters, too."
-        ),
-    ],
-    suite: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="math (default), tir, general, all, any suite, group or task by name; gold_answers:SUITE or "
-            "corpus:FOLDER for bits per byte; may be repeated.",
-            autocompletion=suite_names,
-        ),
-    ] = None,
-    tasks: Annotated[
-        str, typer.Option(metavar="A,B,...", help="Single tasks, beside or instead of suites; lm-eval's own, too.")
-    ] = "",
-    include_path: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of lm-eval task YAMLs to choose from.")
-    ] = None,
+    checkpoints: Checkpoints,
+    suite: Suites = None,
+    tasks: TaskNames = "",
+    include_path: TaskFolder = None,
     num_fewshot: Annotated[int | None, typer.Option(min=0, help="Exemplars; default: as the task says.")] = None,
-    chat_template: Annotated[
-        bool, typer.Option("--chat-template", help="Prompts are chats in the checkpoint's own template.")
-    ] = False,
+    chat_template: Chat = False,
     samples: Annotated[int, typer.Option(min=1, metavar="K", help="Answers to each prompt: avg@K and maj@K.")] = 1,
     temperature: Annotated[float | None, typer.Option(min=0.0, help="Above 0: answers are sampled.")] = None,
     top_p: Annotated[float | None, typer.Option(min=0.01, max=1.0, help="Nucleus of the sampling.")] = None,
@@ -65,14 +73,9 @@ def evaluate(
     tensor_parallel_size: Annotated[int, typer.Option(min=1, help="GPUs that share a model (vllm).")] = 1,
     data_parallel_size: Annotated[int, typer.Option(min=1, help="Copies of the model side by side (vllm).")] = 1,
     max_model_len: Annotated[int, typer.Option(min=8, help="Context in tokens; the model's own if shorter.")] = 4096,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Prompts in work at once; default: 256, with vllm on a GPU what its memory holds."),
-    ] = None,
+    batch_size: BatchSize = None,
     data_root: Annotated[Path | None, typer.Option(help="Local copy of the test data; default: downloaded.")] = None,
-    base: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Model under an adapter; default: the one that it names.")
-    ] = None,
+    base: Base = None,
     output: Annotated[Path, typer.Option(help="Holds one folder for each checkpoint.")] = Path("evals"),
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
     json_file: JsonFile = None,

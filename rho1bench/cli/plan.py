@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rho1bench.cli.console import WIDTH_OF_FILES, JsonFile, console, gpu_names, recipe_names, show
 from rho1bench.cli.run import Every, GpusPerNode, LauncherOption, Nodes
+
+if TYPE_CHECKING:
+    from rho1bench.pipeline.launch import Launch
+    from rho1bench.recipe import Recipe
 
 
 def plan(
@@ -47,14 +51,9 @@ def plan(
     json_file: JsonFile = None,
 ) -> None:
     """Print what a recipe would take, and what `run` would start. Only --resolve needs a network."""
-    from dataclasses import asdict
-
     if recipe is None:
         _print_suggestion(json_file)
         return
-    from rho1bench.plan.launched import planned_launch, starts
-    from rho1bench.plan.suggestion import ASSUMED, gpu_here
-    from rho1bench.plan.tables import make_plan, print_plan, print_starts
     from rho1bench.recipe.loading.load import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
@@ -62,18 +61,38 @@ def plan(
         from rho1bench.plan.revisions import resolve_revisions
 
         typer.echo(f"wrote {resolve_revisions(loaded, recipe)}", err=True)
+    from rho1bench.plan.launched import planned_launch
+
     launch = planned_launch(nodes, gpus_per_node, gpus, launcher)
+    _print_plan(loaded, launch, gpu, mfu, tokens_per_second, every, json_file)
+
+
+def _print_plan(
+    recipe: Recipe,
+    launch: Launch,
+    gpu: str | None,
+    mfu: float | None,
+    tokens_per_second: float | None,
+    every: bool,
+    json_file: Path | None,
+) -> None:
+    from dataclasses import asdict
+
+    from rho1bench.plan.launched import starts
+    from rho1bench.plan.suggestion import ASSUMED, gpu_here
+    from rho1bench.plan.tables import make_plan, print_plan, print_starts
+
     here = gpu_here() if gpu is None else None
-    found = make_plan(loaded, gpu or here or ASSUMED, launch.processes, mfu, tokens_per_second, launch.nodes)
+    found = make_plan(recipe, gpu or here or ASSUMED, launch.processes, mfu, tokens_per_second, launch.nodes)
     totals = {"hours": found.hours, "gpu_hours": found.hours * found.machine.num_gpus, "disk": found.disk}
-    launched = {"launch": asdict(launch), "starts": [asdict(start) for start in starts(loaded, launch, every=True)]}
+    launched = {"launch": asdict(launch), "starts": [asdict(start) for start in starts(recipe, launch, every=True)]}
 
     def tables() -> None:
         shown = console(WIDTH_OF_FILES + 20)
-        print_plan(found, loaded, shown, every)
+        print_plan(found, recipe, shown, every)
         if gpu is None and here is None:
             typer.echo(f"GPU: none that is known here, so {ASSUMED} is assumed; name yours: --gpu rtx4090, say")
-        print_starts(loaded, launch, shown, every)
+        print_starts(recipe, launch, shown, every)
 
     show(asdict(found) | totals | launched, json_file, tables)
 

@@ -10,12 +10,11 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from rho1bench.errors import RecipeError
-from rho1bench.recipe.loading.yaml_text import read_yaml
+from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap, read_yaml
 
 Path_ = tuple[str, ...]
 
@@ -32,7 +31,7 @@ class Origin:
 class RawRecipe:
     """Merged data, the origin of every key path (stages addressed by name), and the problems met so far."""
 
-    data: dict[str, Any]
+    data: YamlMap
     origins: dict[Path_, Origin]
     problems: list[str] = field(default_factory=list)
     moved: dict[Path_, Path_] = field(default_factory=dict)
@@ -90,7 +89,7 @@ def read_layers(path: Path, bases: dict[str, Path], chain: tuple[Path, ...] = ()
     return RawRecipe(merge(base.data, layer.data), {**base.origins, **layer.origins}, [*base.problems, *layer.problems])
 
 
-def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+def merge(base: YamlMap, top: YamlMap) -> YamlMap:
     """Lay ``top`` over ``base``: mappings deeply, ``stages`` by name, all else replaced."""
     merged = dict(base)
     for key, value in top.items():
@@ -145,7 +144,7 @@ def _scalar(node: yaml.Node, wanted: str) -> str | None:
     return str(texts[-1]) if texts else None
 
 
-def _note_duplicate_stages(layer: RawRecipe, node: Any, label: str) -> None:
+def _note_duplicate_stages(layer: RawRecipe, node: Yaml, label: str) -> None:
     stages = next((value for key, value in node.value if key.value == "stages"), None)
     first: dict[str, int] = {}
     for item in stages.value if isinstance(stages, yaml.SequenceNode) else ():
@@ -159,7 +158,7 @@ def _note_duplicate_stages(layer: RawRecipe, node: Any, label: str) -> None:
             first[name] = line
 
 
-def _base_path(path: Path, name: Any, bases: dict[str, Path], layer: RawRecipe) -> Path:
+def _base_path(path: Path, name: Yaml, bases: dict[str, Path], layer: RawRecipe) -> Path:
     where = layer.origin(("extends",)).label
     if not isinstance(name, str):
         raise RecipeError(f"{where}: extends: expected the name of a recipe or a file, got {name!r}.")
@@ -177,7 +176,7 @@ def _base_path(path: Path, name: Any, bases: dict[str, Path], layer: RawRecipe) 
     )
 
 
-def _drop_stages(base: RawRecipe, dropped: Any, layer: RawRecipe) -> None:
+def _drop_stages(base: RawRecipe, dropped: Yaml, layer: RawRecipe) -> None:
     """Remove the stages that the layer's ``drop:`` names, so that it can leave them out or put them elsewhere."""
     stages = base.data.get("stages")
     names = [stage.get("name") for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
@@ -196,18 +195,18 @@ def _drop_stages(base: RawRecipe, dropped: Any, layer: RawRecipe) -> None:
         del base.origins[path]
 
 
-def _merge_values(old: Any, new: Any) -> Any:
+def _merge_values(old: Yaml, new: Yaml) -> Yaml:
     if isinstance(old, dict) and isinstance(new, dict) and _same_sort(old, new):
         return {**old, **{key: _merge_values(old.get(key), value) for key, value in new.items()}}
     return new
 
 
-def _same_sort(old: dict[str, Any], new: dict[str, Any]) -> bool:
+def _same_sort(old: YamlMap, new: YamlMap) -> bool:
     """A stage of another kind, or a source of another type, replaces the old one: it has other keys."""
     return all(key not in new or new[key] == old.get(key) for key in ("kind", "type"))
 
 
-def _merge_stages(base: list[Any], top: list[Any]) -> list[Any]:
+def _merge_stages(base: list[Yaml], top: list[Yaml]) -> list[Yaml]:
     merged = list(base)
     places = {stage.get("name"): index for index, stage in enumerate(base) if isinstance(stage, dict)}
     for stage in top:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,6 +26,7 @@ from rho1bench.recipe.loading.patterns import expand_patterns
 from rho1bench.recipe.loading.suites import expand_suites
 from rho1bench.recipe.loading.sweep import Sweep, apply_sweep
 from rho1bench.recipe.loading.valid_part import valid_part
+from rho1bench.recipe.loading.yaml_text import Yaml
 from rho1bench.recipe.models.base import StageBase
 from rho1bench.recipe.models.score_names import spec_if_known
 from rho1bench.recipe.rules.check import check
@@ -100,7 +101,7 @@ def load_recipe(
     return recipe
 
 
-def read_selection(data: Mapping[str, Any]) -> Selection:
+def read_selection(data: Mapping[str, Yaml]) -> Selection:
     """Return a selection that stands in no recipe; raises RecipeError in the words of a recipe's problems."""
     raw = RawRecipe({}, {(): Origin("selection", Path.cwd())})
     found = _note(raw, (), model_node(Selection), Selection, dict(data))
@@ -123,7 +124,7 @@ def _validate(raw: RawRecipe, with_rules: bool) -> Recipe | None:
     return None if raw.problems else Recipe.model_validate(raw.data)
 
 
-def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> StageBase | None:
+def _validate_stage(raw: RawRecipe, index: int, stage: Yaml) -> StageBase | None:
     """Note the problems of one stage, and return what is valid of it; None where nobody can know what it is."""
     name = stage.get("name") if isinstance(stage, dict) else None
     path = ("stages", name if isinstance(name, str) else str(index))
@@ -147,7 +148,7 @@ def _validate_stage(raw: RawRecipe, index: int, stage: Any) -> StageBase | None:
     return None
 
 
-def _note_parameters(raw: RawRecipe, path: tuple[str, ...], data: Any) -> None:
+def _note_parameters(raw: RawRecipe, path: tuple[str, ...], data: Yaml) -> None:
     """Note what is wrong with the parameters of the selection rules that ``data`` names, by the rules' own types."""
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
@@ -157,7 +158,7 @@ def _note_parameters(raw: RawRecipe, path: tuple[str, ...], data: Any) -> None:
         _note_parameters(raw, (*path, str(key)), value)
 
 
-def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[M], data: Any) -> M | None:
+def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[M], data: Yaml) -> M | None:
     """Return ``data`` as ``model``; or None, and note each of pydantic's findings in our words."""
     try:
         return model.model_validate(data)
@@ -172,7 +173,7 @@ def _note(raw: RawRecipe, path: tuple[str, ...], node: Node, model: type[M], dat
         return None
 
 
-def _word(detail: Mapping[str, Any], node: Node, data: Any) -> tuple[tuple[str, ...], str]:
+def _word(detail: Mapping[str, Yaml], node: Node, data: Yaml) -> tuple[tuple[str, ...], str]:
     """Return key path and message of one finding; the message is empty where another one says it better."""
     parts = list(_path_in_data(detail["loc"], data, missing=detail["type"] == "missing"))
     path = tuple(str(part) for part in parts)
@@ -199,7 +200,7 @@ def _word(detail: Mapping[str, Any], node: Node, data: Any) -> tuple[tuple[str, 
     return path, f"expected {expected or detail['msg']}, got {_short(value)}{hint}"
 
 
-def _word_tag(path: tuple[str, ...], place: Node, value: Any) -> tuple[tuple[str, ...], str]:
+def _word_tag(path: tuple[str, ...], place: Node, value: Yaml) -> tuple[tuple[str, ...], str]:
     discriminator = place.schema["discriminator"]
     key, valid = discriminator["propertyName"], list(discriminator["mapping"])
     given = value.get(key) if isinstance(value, dict) else None
@@ -207,7 +208,7 @@ def _word_tag(path: tuple[str, ...], place: Node, value: Any) -> tuple[tuple[str
     return (*path, key), f"{got}; expected one of {', '.join(valid)}"
 
 
-def _path_in_data(loc: Sequence[str | int], data: Any, *, missing: bool) -> Iterator[str | int]:
+def _path_in_data(loc: Sequence[str | int], data: Yaml, *, missing: bool) -> Iterator[str | int]:
     """Yield pydantic's location without the labels of union branches, which are not in the data."""
     for position, part in enumerate(loc):
         last = position == len(loc) - 1
@@ -218,13 +219,13 @@ def _path_in_data(loc: Sequence[str | int], data: Any, *, missing: bool) -> Iter
             yield part
 
 
-def _get(data: Any, part: str | int) -> Any:
+def _get(data: Yaml, part: str | int) -> Yaml:
     try:
         return data[part]
     except (KeyError, IndexError, TypeError):
         return None
 
 
-def _short(value: Any) -> str:
+def _short(value: Yaml) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from rho1bench.recipe.loading.json_schema import Node, stage_models, stage_node
 from rho1bench.recipe.loading.layers import RawRecipe
+from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap
 from rho1bench.recipe.models.base import LOCAL_KEY
 from rho1bench.recipe.models.corpus import named_files
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-Place = tuple[dict[str, Any], str, tuple[str, ...], str]
+Place = tuple[YamlMap, str, tuple[str, ...], str]
 """A mapping, the key in it, the key path inside the stage, and what the value names."""
 
 
@@ -35,7 +35,7 @@ def resolve_local_files(raw: RawRecipe) -> None:
                 _resolve_folder(raw, holder, key, path)
 
 
-def folder_or_hub_places(raw: RawRecipe) -> Iterator[tuple[dict[str, Any], str]]:
+def folder_or_hub_places(raw: RawRecipe) -> Iterator[tuple[YamlMap, str]]:
     """Yield every mapping of a recipe whose value under a key is a folder or the name of something on the hub."""
     stages = raw.data.get("stages")
     for stage in stages if isinstance(stages, list) else ():
@@ -45,9 +45,9 @@ def folder_or_hub_places(raw: RawRecipe) -> Iterator[tuple[dict[str, Any], str]]
             yield from ((holder, key) for holder, key, _, what in places if what == "folder")
 
 
-def _local_places(node: Node, value: Any, path: tuple[str, ...] = ()) -> Iterator[Place]:
+def _local_places(node: Node, value: Yaml, path: tuple[str, ...] = ()) -> Iterator[Place]:
     """Yield every place below ``value`` whose text names something local."""
-    items: list[tuple[str | int, Any]] = []
+    items: list[tuple[str | int, Yaml]] = []
     if isinstance(value, dict):
         items = [(str(key), inner) for key, inner in value.items()]
     elif isinstance(value, list):
@@ -61,7 +61,7 @@ def _local_places(node: Node, value: Any, path: tuple[str, ...] = ()) -> Iterato
             yield from _local_places(child, inner, (*path, str(key)))
 
 
-def _resolve_files(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple[str, ...]) -> None:
+def _resolve_files(raw: RawRecipe, holder: YamlMap, key: str, path: tuple[str, ...]) -> None:
     """Make a path, folder or glob absolute; it must name a file that is there."""
     file = (raw.origin(path).folder / os.path.expanduser(holder[key])).absolute()
     found = named_files(str(file))
@@ -71,7 +71,7 @@ def _resolve_files(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple
     holder[key] = str(file)
 
 
-def _resolve_folder(raw: RawRecipe, holder: dict[str, Any], key: str, path: tuple[str, ...]) -> None:
+def _resolve_folder(raw: RawRecipe, holder: YamlMap, key: str, path: tuple[str, ...]) -> None:
     """Make a folder beside the recipe absolute; anything else is the name of something on the hub, if it can be."""
     named = holder[key]
     if not named:

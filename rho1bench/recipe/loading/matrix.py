@@ -17,19 +17,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rho1bench.recipe.loading.json_schema import Node, stage_models, stage_node
 from rho1bench.recipe.loading.labels import label_of
 from rho1bench.recipe.loading.layers import Path_, RawRecipe, nearest
 from rho1bench.recipe.loading.overrides import assign
+from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap
 
 MAX_STAGES = 2000
 NAME_LENGTH = 64
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
 _FIXED = ("name", "kind", "matrix", "variant")
-Stage = dict[str, Any]
+Stage = YamlMap
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Choice:
     """One label of an axis, and what it sets."""
 
     label: str
-    settings: dict[Path_, Any]
+    settings: dict[Path_, Yaml]
     """Key path inside the stage to value."""
     places: dict[Path_, Path_]
     """The same key path to where inside the stage its value is written."""
@@ -57,7 +57,7 @@ def expand_matrices(raw: RawRecipe) -> bool:
     if not isinstance(stages, list):
         return True
     before = len(raw.problems)
-    expanded: list[Any] = []
+    expanded: list[Yaml] = []
     for stage in stages:
         if isinstance(stage, dict) and "matrix" in stage:
             expanded += _expand(raw, stage, MAX_STAGES - len(expanded))
@@ -87,7 +87,7 @@ def _expand(raw: RawRecipe, stage: Stage, room: int) -> list[Stage]:
     return list(_variants(raw, plain, axes))
 
 
-def _axes(raw: RawRecipe, top: Path_, stage: Stage, matrix: Any) -> list[Axis]:
+def _axes(raw: RawRecipe, top: Path_, stage: Stage, matrix: Yaml) -> list[Axis]:
     """Return the axes of a matrix; what is wrong with them is told. Null takes an axis away that a base has."""
     if not isinstance(matrix, dict):
         raw.problem(top, f"expected a mapping of keys of the stage to their values, got {matrix!r}")
@@ -110,7 +110,7 @@ def _axes(raw: RawRecipe, top: Path_, stage: Stage, matrix: Any) -> list[Axis]:
     return axes
 
 
-def _choices(raw: RawRecipe, path: Path_, stage: Stage, name: str, values: Any) -> Iterator[Choice]:
+def _choices(raw: RawRecipe, path: Path_, stage: Stage, name: str, values: Yaml) -> Iterator[Choice]:
     """Yield the choices of one axis."""
     node, inner = stage_node(stage["kind"]), path[2:]
     key = tuple(name.split("."))
@@ -144,7 +144,7 @@ def _wrong_key(node: Node, stage: Stage, key: Path_) -> str:
     """Say why ``key`` is no key of the stage that an axis may set; empty if it is one."""
     if key[0] in _FIXED:
         return f"{key[0]} cannot be an axis"
-    value: Any = stage
+    value: Yaml = stage
     for depth, part in enumerate(key):
         node = node.resolve({} if value is None else value)
         if isinstance(value, list):
@@ -161,7 +161,7 @@ def _wrong_key(node: Node, stage: Stage, key: Path_) -> str:
     return ""
 
 
-def _sets_keys(node: Node, stage: Stage, value: Any) -> bool:
+def _sets_keys(node: Node, stage: Stage, value: Yaml) -> bool:
     """Tell whether ``value`` is a mapping of keys of the stage."""
     return isinstance(value, dict) and not any(_wrong_key(node, stage, tuple(str(key).split("."))) for key in value)
 
@@ -195,7 +195,7 @@ def _variants(raw: RawRecipe, stage: Stage, axes: Sequence[Axis]) -> Iterator[St
         yield {**filled, "name": name, "variant": {"group": group, "labels": labels}}
 
 
-def _fill(raw: RawRecipe, value: Any, labels: dict[str, str], path: Path_) -> Any:
+def _fill(raw: RawRecipe, value: Yaml, labels: dict[str, str], path: Path_) -> Yaml:
     """Return ``value`` with every ``{axis}`` in its texts replaced by the label."""
     if isinstance(value, dict):
         return {key: _fill(raw, item, labels, (*path, str(key))) for key, item in value.items()}
@@ -216,14 +216,14 @@ def _fill(raw: RawRecipe, value: Any, labels: dict[str, str], path: Path_) -> An
     return _PLACEHOLDER.sub(label, value)
 
 
-def _texts(value: Any) -> str:
+def _texts(value: Yaml) -> str:
     """Return all texts inside ``value``, one a line."""
     if isinstance(value, dict | list):
         return "\n".join(map(_texts, value.values() if isinstance(value, dict) else value))
     return value if isinstance(value, str) else ""
 
 
-def _note_name_clashes(raw: RawRecipe, stages: Sequence[Any]) -> None:
+def _note_name_clashes(raw: RawRecipe, stages: Sequence[Yaml]) -> None:
     """Tell of variants with one name, and of names that are too long."""
     names = [stage.get("name") for stage in stages if isinstance(stage, dict)]
     variants = [

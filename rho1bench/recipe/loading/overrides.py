@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from rho1bench.recipe.loading.json_schema import stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, Path_, RawRecipe, nearest, yaml_words
-from rho1bench.recipe.loading.yaml_text import parse_yaml
+from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap, parse_yaml
 
 _MAGIC = frozenset("*?[")
 
@@ -44,7 +43,7 @@ def apply_override(raw: RawRecipe, override: str, folder: Path) -> None:
         raw.origins[one] = origin
 
 
-def _meant(data: dict[str, Any], path: Path_) -> tuple[list[Path_], str]:
+def _meant(data: YamlMap, path: Path_) -> tuple[list[Path_], str]:
     """Return the places that a path with a pattern for a stage stands for, and a complaint where it has none."""
     stages = data.get("stages")
     if len(path) < 3 or path[0] != "stages" or not _MAGIC & set(path[1]) or not isinstance(stages, list):
@@ -61,12 +60,12 @@ def _meant(data: dict[str, Any], path: Path_) -> tuple[list[Path_], str]:
     return [], f"none of the stages that match {path[1]!r} has a place for {'.'.join(path[2:])!r}: {names}"
 
 
-def _has_place(stage: dict[str, Any], key: Path_) -> bool:
+def _has_place(stage: YamlMap, key: Path_) -> bool:
     """Tell whether a stage's kind knows the key, and the mapping or list that it lies in is there."""
     if not isinstance(stage.get("kind"), str) or stage["kind"] not in stage_models():
         return False
     node = stage_node(stage["kind"])
-    here: Any = stage
+    here: Yaml = stage
     for depth, part in enumerate(key):
         node = node.resolve(here)
         if isinstance(here, list):
@@ -80,7 +79,7 @@ def _has_place(stage: dict[str, Any], key: Path_) -> bool:
     return True
 
 
-def key_path(data: dict[str, Any], key: str) -> Path_:
+def key_path(data: YamlMap, key: str) -> Path_:
     """Return the parts of a dotted key; the axis of a matrix is one part, dots and all."""
     path = tuple(key.split("."))
     if len(path) < 4 or path[0] != "stages" or path[2] != "matrix":
@@ -95,9 +94,9 @@ def key_path(data: dict[str, Any], key: str) -> Path_:
     return (*path[:3], ".".join(path[3:]))
 
 
-def assign(data: dict[str, Any], path: Path_, value: Any) -> str:
+def assign(data: YamlMap, path: Path_, value: Yaml) -> str:
     """Set ``value`` at ``path`` without touching what is shared; returns a complaint or an empty string."""
-    here: Any = data
+    here: Yaml = data
     for depth, part in enumerate(path):
         last = depth == len(path) - 1
         key, complaint = _step(here, part, path[:depth])
@@ -112,7 +111,7 @@ def assign(data: dict[str, Any], path: Path_, value: Any) -> str:
     return ""
 
 
-def _step(here: Any, part: str, path: Path_) -> tuple[Any, str]:
+def _step(here: Yaml, part: str, path: Path_) -> tuple[Yaml, str]:
     if isinstance(here, dict):
         return part, ""
     if path == ("stages",):
@@ -132,7 +131,7 @@ def _step(here: Any, part: str, path: Path_) -> tuple[Any, str]:
     return None, f"{'.'.join(path)} is a list of {len(here)}; expected a number from 0 to {len(here) - 1}, got {part!r}"
 
 
-def _has_variant(stage: Any, name: str) -> bool:
+def _has_variant(stage: Yaml, name: str) -> bool:
     """Tell whether ``name`` would be a variant of ``stage``."""
     has_matrix = isinstance(stage, dict) and bool(stage.get("matrix")) and isinstance(stage.get("name"), str)
     return has_matrix and name.startswith(f"{stage['name']}-")

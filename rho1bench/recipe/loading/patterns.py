@@ -11,15 +11,15 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
 
 from rho1bench.recipe.loading.json_schema import Node, stage_models, stage_node
 from rho1bench.recipe.loading.labels import label_of
 from rho1bench.recipe.loading.layers import Path_, RawRecipe, nearest
+from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap
 
 _MAGIC = frozenset("*?[")
 _TRAINED = ("pretrain", "sft")
-Stage = dict[str, Any]
+Stage = YamlMap
 
 
 class _Wrong(Exception):
@@ -65,7 +65,7 @@ class _Names:
             raise _Wrong(f"{word!r} matches {why}{close}; stages that can stand here: {_some(valid)}")
         return found
 
-    def variant(self, name: str) -> dict[str, Any]:
+    def variant(self, name: str) -> YamlMap:
         """Return group and labels of a stage; empty for one that is no variant."""
         variant = self.by_name.get(name, {}).get("variant")
         return variant if isinstance(variant, dict) else {}
@@ -88,7 +88,7 @@ class _Names:
         return found
 
 
-def _name_lists(node: Node, value: Any, path: Path_) -> Iterator[tuple[Any, Any, Path_, list[str]]]:
+def _name_lists(node: Node, value: Yaml, path: Path_) -> Iterator[tuple[Yaml, Yaml, Path_, list[str]]]:
     """Yield every list of stage names below ``value``: what holds it, its key there, its path and the kinds."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
@@ -101,8 +101,8 @@ def _name_lists(node: Node, value: Any, path: Path_) -> Iterator[tuple[Any, Any,
             yield from _name_lists(child, inner, below)
 
 
-def _expand_list(raw: RawRecipe, items: list[Any], path: Path_, names: _Names) -> list[Any]:
-    found: list[tuple[Any, Path_]] = []
+def _expand_list(raw: RawRecipe, items: list[Yaml], path: Path_, names: _Names) -> list[Yaml]:
+    found: list[tuple[Yaml, Path_]] = []
     for index, item in enumerate(items):
         place = raw.written((*path, str(index)))
         try:
@@ -117,16 +117,16 @@ def _expand_list(raw: RawRecipe, items: list[Any], path: Path_, names: _Names) -
     return _moved(raw, path, found)
 
 
-def _moved(raw: RawRecipe, path: Path_, found: Sequence[tuple[Any, Path_]]) -> list[Any]:
+def _moved(raw: RawRecipe, path: Path_, found: Sequence[tuple[Yaml, Path_]]) -> list[Yaml]:
     """Return the new items of the list at ``path``, and keep in mind where each was written."""
     raw.moved |= {(*path, str(index)): place for index, (_, place) in enumerate(found)}
     return [item for item, _ in found]
 
 
-def _expand_pairs(raw: RawRecipe, stage: Stage, earlier: Sequence[Stage]) -> list[Any]:
+def _expand_pairs(raw: RawRecipe, stage: Stage, earlier: Sequence[Stage]) -> list[Yaml]:
     path: Path_ = ("stages", stage["name"], "pairs")
     names = _Names(list(_evaluated(stage.get("evaluation"), earlier)), earlier)
-    found: list[tuple[Any, Path_]] = []
+    found: list[tuple[Yaml, Path_]] = []
     for index, pair in enumerate(stage["pairs"]):
         place = raw.written((*path, str(index)))
         pairs = [pair]
@@ -142,7 +142,7 @@ def _expand_pairs(raw: RawRecipe, stage: Stage, earlier: Sequence[Stage]) -> lis
     return _moved(raw, path, found)
 
 
-def _evaluated(evaluation: Any, earlier: Sequence[Stage]) -> Iterator[Stage]:
+def _evaluated(evaluation: Yaml, earlier: Sequence[Stage]) -> Iterator[Stage]:
     """Yield the stages whose last checkpoint an evaluation reads; every trained one where that cannot be told."""
     stage = next((other for other in earlier if other["name"] == evaluation), {})
     items = [item for item in _list(stage.get("evaluations")) if isinstance(item, dict) and not item.get("trajectory")]
@@ -151,7 +151,7 @@ def _evaluated(evaluation: Any, earlier: Sequence[Stage]) -> Iterator[Stage]:
     yield from (other for other in earlier if other.get("kind") in _TRAINED and (other["name"] in named or not known))
 
 
-def _pairs(names: _Names, treatment: Any, baseline: Any) -> list[Any]:
+def _pairs(names: _Names, treatment: Yaml, baseline: Yaml) -> list[Yaml]:
     """Return the pairs of one entry; raises _Wrong where there are none."""
     if isinstance(treatment, str) and isinstance(baseline, str) and not _stands_for_several(names, treatment, baseline):
         return [{"treatment": treatment, "baseline": baseline}]
@@ -166,7 +166,7 @@ def _stands_for_several(names: _Names, *words: str) -> bool:
     return any(_MAGIC & set(word) or (word not in names.by_name and names.group(word)) for word in words)
 
 
-def _members(names: _Names, treatment: Any) -> list[str]:
+def _members(names: _Names, treatment: Yaml) -> list[str]:
     """Return the treatments: by name or pattern, or by labels inside a group."""
     if isinstance(treatment, str):
         return names.matching(treatment)
@@ -177,7 +177,7 @@ def _members(names: _Names, treatment: Any) -> list[str]:
     return [name for name in group if wanted.items() <= names.labels(name).items()]
 
 
-def _baselines(names: _Names, treatment: str, baseline: Any) -> list[str]:
+def _baselines(names: _Names, treatment: str, baseline: Yaml) -> list[str]:
     """Return what one treatment is compared with: what has the wanted labels, and else those of the treatment."""
     if isinstance(baseline, str) and names.group(baseline) and baseline not in names.by_name:
         baseline = {"group": baseline}
@@ -206,7 +206,7 @@ def _baselines(names: _Names, treatment: str, baseline: Any) -> list[str]:
     return found
 
 
-def _group(names: _Names, group: Any) -> list[str]:
+def _group(names: _Names, group: Yaml) -> list[str]:
     members = names.group(str(group))
     if not members:
         known = list(names.groups)
@@ -216,7 +216,7 @@ def _group(names: _Names, group: Any) -> list[str]:
     return members
 
 
-def _wanted(names: _Names, group: Sequence[str], given: dict[Any, Any]) -> dict[str, str]:
+def _wanted(names: _Names, group: Sequence[str], given: dict[Yaml, Yaml]) -> dict[str, str]:
     """Return the labels that ``given`` asks for, by the full names of axes; raises _Wrong for an unknown one."""
     axes = list(names.labels(group[0]))
     wanted: dict[str, str] = {}
@@ -236,7 +236,7 @@ def _wanted(names: _Names, group: Sequence[str], given: dict[Any, Any]) -> dict[
     return wanted
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: Yaml) -> list[Yaml]:
     return value if isinstance(value, list) else []
 
 
@@ -244,7 +244,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "none"
 
 
-def _short(value: Any) -> str:
+def _short(value: Yaml) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {item}" for key, item in value.items()) + "}"
     return repr(value)

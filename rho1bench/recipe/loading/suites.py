@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rho1bench.paper.suites import suites_called
 from rho1bench.recipe.loading.layers import Path_, RawRecipe
+from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap
 
 
 def expand_suites(raw: RawRecipe) -> None:
@@ -23,7 +23,7 @@ def expand_suites(raw: RawRecipe) -> None:
                 holder["choose_by"] = names[0]
 
 
-def _holders(stage: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path_]]:
+def _holders(stage: YamlMap) -> Iterator[tuple[YamlMap, Path_]]:
     """Yield every mapping of a stage that has a key ``suites``, with its key path."""
     if stage.get("kind") == "benchmark_texts":
         yield stage, ("stages", stage["name"])
@@ -43,8 +43,8 @@ def _full_names(word: str) -> list[str]:
     return [f"{head}{colon}{full}" for full in suites_called([name])]
 
 
-def _expanded(raw: RawRecipe, suites: list[Any], path: Path_) -> list[Any]:
-    found: list[tuple[Any, Path_]] = []
+def _expanded(raw: RawRecipe, suites: list[Yaml], path: Path_) -> list[Yaml]:
+    found: list[tuple[Yaml, Path_]] = []
     for index, word in enumerate(suites):
         place = raw.written((*path, str(index)))
         names = _full_names(word) if isinstance(word, str) else [word]

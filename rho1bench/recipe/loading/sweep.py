@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -20,7 +19,7 @@ from rho1bench.recipe.loading.labels import label_of
 from rho1bench.recipe.loading.layers import Origin, Path_, RawRecipe, nearest, yaml_words
 from rho1bench.recipe.loading.matrix import MAX_STAGES
 from rho1bench.recipe.loading.overrides import apply_override, assign
-from rho1bench.recipe.loading.yaml_text import parse_yaml
+from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap, parse_yaml
 
 _TRAINED = ("pretrain", "sft")
 _EXAMPLE = "stages.slm.selection.ratio=0.4,0.6 for example"
@@ -47,11 +46,11 @@ def read_seeds(text: str | None) -> list[int]:
 class _Axes:
     """New axes by stage; ``had_matrix`` are stages whose variants had names of their own before."""
 
-    by_stage: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    by_stage: dict[str, dict[str, list[Yaml]]] = field(default_factory=dict)
     inherited: dict[str, set[str]] = field(default_factory=dict)
     had_matrix: set[str] = field(default_factory=set)
 
-    def add(self, stage: str, axis: str, values: list[Any], *, inherited: bool = False) -> None:
+    def add(self, stage: str, axis: str, values: list[Yaml], *, inherited: bool = False) -> None:
         """Give ``stage`` an axis, once."""
         if axis not in self.by_stage.setdefault(stage, {}):
             self.by_stage[stage][axis] = values
@@ -83,7 +82,7 @@ def apply_sweep(raw: RawRecipe, sweep: Sweep, folder: Path) -> None:
         raw.data = {**raw.data, "name": f"{raw.data['name']}-sweep"}
 
 
-def _add_setting(raw: RawRecipe, axes: _Axes, stages: Sequence[dict[str, Any]], setting: str, folder: Path) -> None:
+def _add_setting(raw: RawRecipe, axes: _Axes, stages: Sequence[YamlMap], setting: str, folder: Path) -> None:
     """Add the axis of one ``KEY=a,b,c``; one value alone is a plain ``--set``."""
     label = f"--set {setting}"
     key, _, text = setting.partition("=")
@@ -108,7 +107,7 @@ def _add_setting(raw: RawRecipe, axes: _Axes, stages: Sequence[dict[str, Any]], 
         raw.origins["stages", parts[1], "matrix", axis] = Origin(label, folder)
 
 
-def _follow(axes: _Axes, stages: Sequence[dict[str, Any]]) -> None:
+def _follow(axes: _Axes, stages: Sequence[YamlMap]) -> None:
     """Give every stage the axes of what it reads."""
     for stage in stages:
         for _, text in _names(stage_node(stage["kind"]), stage):
@@ -125,7 +124,7 @@ def _follow(axes: _Axes, stages: Sequence[dict[str, Any]]) -> None:
                     axes.add(stage["name"], f"{read}.{axis}", labels, inherited=True)
 
 
-def _to_be_seeded(raw: RawRecipe, axes: _Axes, stages: Sequence[dict[str, Any]]) -> list[str]:
+def _to_be_seeded(raw: RawRecipe, axes: _Axes, stages: Sequence[YamlMap]) -> list[str]:
     """Return the training stages that are swept and what they are paired with; without a sweep all paired ones."""
     trained = [stage["name"] for stage in stages if stage["kind"] in _TRAINED]
     pairs = [
@@ -143,7 +142,7 @@ def _to_be_seeded(raw: RawRecipe, axes: _Axes, stages: Sequence[dict[str, Any]])
     return found
 
 
-def _write(raw: RawRecipe, axes: _Axes, stage: dict[str, Any], folder: Path) -> None:
+def _write(raw: RawRecipe, axes: _Axes, stage: YamlMap, folder: Path) -> None:
     """Write the axes of a stage into its matrix, and into what it reads."""
     name, top = stage["name"], ("stages", stage["name"])
     for path, text in list(_names(stage_node(stage["kind"]), stage)):
@@ -164,7 +163,7 @@ def _place(axes: _Axes, read: str, axis: str) -> str:
     return axis if axis == "seed" or axis in axes.inherited[read] else f"{read}.{axis}"
 
 
-def _names(node: Node, value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
+def _names(node: Node, value: Yaml, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
     """Yield every single name of a stage below ``value``; lists of names are left out."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
@@ -175,9 +174,9 @@ def _names(node: Node, value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, st
             yield below, inner
 
 
-def _is_known(stage: dict[str, Any]) -> bool:
+def _is_known(stage: YamlMap) -> bool:
     return isinstance(stage.get("name"), str) and stage.get("kind") in stage_models()
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: Yaml) -> list[Yaml]:
     return value if isinstance(value, list) else []

@@ -15,6 +15,10 @@ from typing import Any
 
 import yaml
 
+Yaml = Any
+"""A value as YAML gives it: anything, until the models of a recipe have looked at it."""
+YamlMap = dict[str, Yaml]
+
 _INT, _FLOAT, _BOOL = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool"))
 _RESOLVERS = (
     (_BOOL, r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -30,7 +34,7 @@ _RESOLVERS = (
 class _Constructor(yaml.constructor.SafeConstructor):
     """Makes values of nodes; a key that stands twice is an error."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Yaml]:
         """Return a mapping; raises ``ConstructorError`` for a key that stands twice, with both lines."""
         seen: dict[str, int] = {}
         for key_node, _ in node.value:
@@ -86,7 +90,7 @@ for _loader in {_PythonLoader, _Loader}:
     _loader.add_constructor(_INT, _Constructor.construct_int)  # type: ignore[type-var]  # the stubs know their own only
 
 
-def read_yaml(text: str) -> tuple[yaml.Node | None, Any]:
+def read_yaml(text: str) -> tuple[yaml.Node | None, Yaml]:
     """Read one YAML document as recipes are read, into its nodes (with their lines) and its value.
 
     Raises ``yaml.YAMLError``, ``ValueError`` or ``RecursionError``.
@@ -97,7 +101,7 @@ def read_yaml(text: str) -> tuple[yaml.Node | None, Any]:
         return _read(_PythonLoader, text)
 
 
-def _read(loader_class: type[yaml.SafeLoader | yaml.CSafeLoader], text: str) -> tuple[yaml.Node | None, Any]:
+def _read(loader_class: type[yaml.SafeLoader | yaml.CSafeLoader], text: str) -> tuple[yaml.Node | None, Yaml]:
     loader = loader_class(text)
     try:
         node = loader.get_single_node()
@@ -106,7 +110,7 @@ def _read(loader_class: type[yaml.SafeLoader | yaml.CSafeLoader], text: str) -> 
         loader.dispose()
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str) -> Yaml:
     """Return the value of one YAML document; raises as :func:`read_yaml` does."""
     return read_yaml(text)[1]
 
