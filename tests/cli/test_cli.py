@@ -43,7 +43,7 @@ def test_help_answers_in_under_half_a_second():
     libraries = "import typer.core, rich.console, rich.table"
     pairs = [(cpu_seconds("-m", "rho1bench", "--help"), cpu_seconds("-c", libraries)) for _ in range(4)]
     ours, theirs = map(min, zip(*pairs, strict=True))
-    assert ours < max(0.5, 3.25 * theirs)
+    assert ours < max(0.5, 2.5 * theirs)
 
 
 def test_help_imports_neither_heavy_packages_nor_the_schema():
