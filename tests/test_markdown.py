@@ -88,6 +88,7 @@ def command_line() -> tuple[Any, list[tuple[str, Mapping[str, Any]]]]:
     seen: list[tuple[str, Mapping[str, Any]]] = []
 
     def replace(command: Any, name: str) -> None:
+        command = getattr(command, "built", command)
         for word, part in getattr(command, "commands", {}).items():
             replace(part, f"{name} {word}".strip())
         if not getattr(command, "commands", None):

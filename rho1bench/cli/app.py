@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -18,6 +19,7 @@ from rho1bench.cli.evaluate import convert, evaluate
 from rho1bench.cli.grade import grade, replay
 from rho1bench.cli.inspect import inspect_app
 from rho1bench.cli.leaderboard import compare, leaderboard_app, verify
+from rho1bench.cli.named_commands import NamedCommands, Target
 from rho1bench.cli.plan import plan
 from rho1bench.cli.power import power
 from rho1bench.cli.recipe import init, recipes, schema, validate
@@ -31,18 +33,67 @@ from rho1bench.cli.usage import usage_message
 from rho1bench.errors import RunError, Stopped, UserError
 from rho1bench.system.disk_errors import REFUSED, reason
 
-app = typer.Typer(
-    name="rho1bench",
-    help="End-to-end benchmark suite for token selection in language-model training (Rho-1).",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
 INTERRUPTED = 130
 STOPPED = 75
 """EX_TEMPFAIL, try again: a scheduler's signal has ended a run, which has left a resume point."""
 _PATHS = (*REFUSED, errno.ENOENT, errno.EINVAL, errno.EBADF)
 """What the system says of paths that cannot be read or written."""
+
+
+def doctor(json_file: JsonFile = None) -> None:
+    """Check Python, packages, devices and the inference engine; say what to fix."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from rho1bench.cli.doctor import diagnose, print_findings
+
+    findings = list(diagnose())
+    show([asdict(finding) for finding in findings], json_file, lambda: print_findings(findings, Console()))
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+class Commands(NamedCommands):
+    """Every command by its name, as the help lists them."""
+
+    targets: ClassVar[Mapping[str, Target]] = {
+        "init": init,
+        "validate": validate,
+        "run": run,
+        "sweep": sweep,
+        "plan": plan,
+        "recipes": recipes,
+        "schema": schema,
+        "rules": rules,
+        "eval": evaluate,
+        "compare": compare,
+        "verify": verify,
+        "power": power,
+        "analyze": analyze,
+        "score": score,
+        "grade": grade,
+        "replay": replay,
+        "convert": convert,
+        "atlas": atlas,
+        "inspect": inspect_app,
+        "runs": runs_app,
+        "leaderboard": leaderboard_app,
+        "tasks": tasks_app,
+        "sandbox": sandbox_app,
+        "bench": bench_app,
+        "doctor": doctor,
+    }
+
+
+app = typer.Typer(
+    name="rho1bench",
+    cls=Commands,
+    help="End-to-end benchmark suite for token selection in language-model training (Rho-1).",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -62,47 +113,6 @@ def options(
         from rho1bench.sandbox import UNSAFE
 
         os.environ[UNSAFE] = "1"  # the processes that this one starts are to know as well
-
-
-def doctor(json_file: JsonFile = None) -> None:
-    """Check Python, packages, devices and the inference engine; say what to fix."""
-    from dataclasses import asdict
-
-    from rich.console import Console
-
-    from rho1bench.cli.doctor import diagnose, print_findings
-
-    findings = list(diagnose())
-    show([asdict(finding) for finding in findings], json_file, lambda: print_findings(findings, Console()))
-    if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(1)
-
-
-app.command()(init)
-app.command()(validate)
-app.command()(run)
-app.command()(sweep)
-app.command()(plan)
-app.command()(recipes)
-app.command()(schema)
-app.command()(rules)
-app.command(name="eval")(evaluate)
-app.command()(compare)
-app.command()(verify)
-app.command()(power)
-app.command()(analyze)
-app.command()(score)
-app.command()(grade)
-app.command()(replay)
-app.command()(convert)
-app.command()(atlas)
-app.add_typer(inspect_app, name="inspect")
-app.add_typer(runs_app, name="runs")
-app.add_typer(leaderboard_app, name="leaderboard")
-app.add_typer(tasks_app, name="tasks")
-app.add_typer(sandbox_app, name="sandbox")
-app.add_typer(bench_app, name="bench")
-app.command()(doctor)
 
 
 def main() -> None:

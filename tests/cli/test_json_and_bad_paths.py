@@ -6,14 +6,14 @@ import contextlib
 import inspect
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer
 from small_recipe import SMALL
 
-from rho1bench.cli.app import app, main
+from rho1bench.cli.app import Commands, main
 
 NO_TABLE = {
     "init", "validate", "schema", "analyze", "atlas", "score", "replay", "convert", "inspect answers", "runs prune",
@@ -22,19 +22,24 @@ NO_TABLE = {
 """Commands that list nothing; `schema` and `replay` and `sandbox run` print JSON as it is."""
 
 
-def commands(group: typer.Typer = app, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Every command with the options that it declares itself."""
-    for command in group.registered_commands:
-        name = command.name or command.callback.__name__
-        options = [
-            option
-            for parameter in inspect.signature(command.callback, eval_str=True).parameters.values()
-            for part in getattr(parameter.annotation, "__metadata__", ())
-            for option in (part.default, *(part.param_decls or ()))  # typer takes the first word for a default
-        ]
-        yield f"{prefix}{name}", options
-    for part in group.registered_groups:
-        yield from commands(part.typer_instance, f"{prefix}{part.name} ")
+def options_of(command: Callable[..., None]) -> list[str]:
+    """The options that a command declares itself."""
+    return [
+        option
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        for part in getattr(parameter.annotation, "__metadata__", ())
+        for option in (part.default, *(part.param_decls or ()))  # typer takes the first word for a default
+    ]
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command, those of groups included, with its options."""
+    for name, target in Commands.targets.items():
+        if not isinstance(target, typer.Typer):
+            yield name, options_of(target)
+            continue
+        for command in target.registered_commands:
+            yield f"{name} {command.name or command.callback.__name__}", options_of(command.callback)
 
 
 def called(*arguments: object) -> tuple[object, str, str]:
