@@ -20,6 +20,9 @@ STAMP := $(VENV)/.ready
 PYTEST_ARGS ?=
 RECIPE ?= quickstart
 
+# Tests start hundreds of processes, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help env quickstart record leaderboard test sweep lint format wheel clean
 
 help:
