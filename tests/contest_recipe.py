@@ -16,7 +16,7 @@ from small_recipe import SMALL, stage
 from rho1bench.pipeline.fingerprint import Fingerprint, stage_fingerprint
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.pipeline.runner import preview
-from rho1bench.recipe import EvalStage, PretrainStage, Recipe, ScoreStage, TrainStage
+from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, ScoreStage, TrainStage
 from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.recipe.loading.yaml_text import dump_yaml
 from rho1bench.recipe.texts import stages_read, text_of
@@ -101,14 +101,14 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
     folders = {one.name: folder / one.name for one in recipe.stages}
     for one in recipe.stages_of(TrainStage):
         tokens = one.max_steps * one.batch_size * 16
-        selected = tokens * 15 // 16 if one.selection is None else tokens * 6 // 10
-        facts = {"tokens": tokens, "selected_tokens": selected, "max_steps": one.max_steps, "num_parameters": 1000}
+        selected = tokens * 15 // 16 if one.selection is None else one.max_steps * (one.batch_size * 15 * 6 // 10)
+        facts = {"tokens": tokens, "selected_tokens": selected, "max_steps": one.max_steps, "num_parameters": 10_800}
         folders[one.name].mkdir(parents=True, exist_ok=True)
         facts |= {"init": one.init_stage or {}, "cost": _cost(one, recipe, tokens, selected)}
         (folders[one.name] / "training.json").write_text(json.dumps(facts))
     for score in recipe.stages_of(ScoreStage):
         folders[score.name].mkdir(parents=True, exist_ok=True)
-        cost = {"flops": 1e6, "seconds": 2.0, "hardware": "cpu"}
+        cost = {"flops": _scoring_flops(score, recipe), "seconds": 2.0, "hardware": "cpu"}
         (folders[score.name] / "scores.json").write_text(json.dumps({"cost": cost}))
     for name in evaluation.final_checkpoints:
         generator = np.random.default_rng([*name.encode()])
@@ -125,7 +125,9 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
         facts = {
             "stage": name,
             "weights_sha256": weights,
-            "engine_settings": {"max_model_len": evaluation.max_model_len},
+            "num_parameters": 10_800,
+            "code_sha256": "c" * 64,
+            "engine_settings": {"max_model_len": evaluation.max_model_len, "seed": recipe.seed_of(evaluation)},
         }
         if any(text_of(suite) for item in evaluation.evaluations for suite in item.suites):
             facts |= _write_texts(folders["eval"] / name, chance + shift, generator)
@@ -135,7 +137,8 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
         rule, setting = arm_of(name), "-".join(name.split("-")[2:4])
         loss = 2.0 - chance + (0.0 if setting == BEST.get(rule) else 0.3) + generator.normal(0.0, 0.01)
         losses = f'{{"step": 10, "validation_loss": 3.0}}\n{{"validation_loss": {loss}}}\n'
-        (folders[name] / "metrics.jsonl").write_text(losses)
+        measured = recipe.stage(name, PretrainStage).validation is not None
+        (folders[name] / "metrics.jsonl").write_text(losses if measured else "")
     return folders
 
 
@@ -181,10 +184,23 @@ def _cost(one: TrainStage, recipe: Recipe, tokens: int, selected: int) -> Json:
     return {"flops": flops, "seconds": 10.0, "hardware": "cpu"}
 
 
+def _scoring_flops(score: ScoreStage, recipe: Recipe) -> float:
+    corpus = recipe.stage(score.corpus, CorpusStage)
+    assert isinstance(score.reference, str)
+    shape, blocks, length = (
+        recipe.stage(score.reference, TrainStage).shape(recipe),
+        corpus.max_blocks,
+        corpus.block_size,
+    )
+    assert shape is not None
+    assert blocks is not None
+    return flops_of(shape, length, Work(forward_tokens=blocks * length, forward_rows=blocks * (length - 1)))
+
+
 def _write_checkpoints(
     folder: Path, name: str, answers: dict[str, list[float]], generator: np.random.Generator
 ) -> None:
-    for step in (5, 10, 15):
+    for step in (7, 13):  # as two checkpoints along 20 steps lie
         early = {
             task: (generator.random(10) < np.mean(values)).astype(float).tolist() for task, values in answers.items()
         }

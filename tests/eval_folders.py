@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rho1bench.paper.protocol import GREEDY
 from rho1bench.system.files import sha256_json
 
 
@@ -47,7 +48,7 @@ def write_label(
         "dtype": "float32",
         "device": "cpu",
         "engine_settings": {"max_model_len": 384},
-        "decoding": {"temperature": 0.0, "max_gen_toks": 96},
+        "decoding": GREEDY,
         "grader": 1,
         "grader_sha256": "b" * 64,
         "git": None,

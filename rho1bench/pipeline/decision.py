@@ -114,6 +114,7 @@ def _summary(made_of: Mapping[str, Any], now: Fingerprint) -> str:
     words += [f"input {name}" for name in _keys(made_of["inputs"], now.inputs)]
     if code := _keys(made_of["code"], now.code):
         words.append(f"its code ({len(code)} file{'s' if len(code) > 1 else ''})")
+    words = words or ["the fingerprint in its manifest"]  # whose parts are the same
     shown = [*words[:_SHOWN], *([f"{len(words) - _SHOWN} more"] if len(words) > _SHOWN else [])]
     *first, last = shown
     return f"{', '.join(first)} and {last} have changed" if first else f"{last} has changed"

@@ -8,7 +8,7 @@ import pytest
 
 from rho1bench.leaderboard.records import checks, pins
 
-_IN_FORCE = ("test_mutations", "test_add", "test_add_matrix")
+_IN_FORCE = ("test_mutations", "test_more_mutations", "test_add", "test_add_matrix")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,6 +16,8 @@ from rho1bench.pipeline.fingerprint import stage_fingerprint
 from rho1bench.pipeline.manifest import Attempt
 from rho1bench.recipe import PretrainStage, Recipe, references
 from rho1bench.recipe.loading.load import load_recipe
+from rho1bench.sizing.flops import Work, flops_of
+from rho1bench.sizing.shapes import ModelShape
 from rho1bench.system.files import read_json, write_json, write_jsonl
 
 ARMS = ["arm-full-seed1", "arm-full-seed2", "arm-random-seed1", "arm-random-seed2"]
@@ -36,6 +38,18 @@ def recipe(tmp_path: Path) -> Recipe:
     return load_recipe(str(path))
 
 
+def shape_of(stage: PretrainStage, recipe: Recipe) -> ModelShape:
+    shape = stage.shape(recipe)
+    assert shape is not None
+    return shape
+
+
+def flops(stage: PretrainStage, recipe: Recipe, selected: int) -> float:
+    tokens = stage.sizes(recipe).tokens
+    assert tokens is not None
+    return flops_of(shape_of(stage, recipe), 16, Work(tokens, selected))
+
+
 @pytest.fixture
 def run(recipe: Recipe, tmp_path: Path) -> Path:
     """A finished run: nothing was trained, but everything lies where a record is made from."""
@@ -44,17 +58,21 @@ def run(recipe: Recipe, tmp_path: Path) -> Path:
         place = folder / "stages" / one.name
         place.mkdir(parents=True)
         if isinstance(one, PretrainStage):
-            tokens = one.sizes(recipe).tokens or 0
+            predicted = one.max_steps * one.batch_size * 15
+            selected = predicted // 2 if one.selection else predicted
             facts = {
-                "num_parameters": 1000,
-                "tokens": tokens,
-                "selected_tokens": tokens // 2,
+                "num_parameters": shape_of(one, recipe).num_parameters,
+                "tokens": one.sizes(recipe).tokens,
+                "selected_tokens": selected,
                 "max_steps": one.max_steps,
+                "cost": {"flops": flops(one, recipe, selected), "seconds": 1.0, "hardware": "cpu"},
             }
             write_json(place / "training.json", facts | {"init": one.init_stage or {}})
             write_jsonl(place / "metrics.jsonl", [{"step": one.max_steps}])
         for seed, label in enumerate(ARMS if one.kind == "eval" else ()):
-            evaluated(place, label, seed=seed, stage=label)
+            parameters = shape_of(recipe.stage(label, PretrainStage), recipe).num_parameters
+            settings = {"max_model_len": 384, "seed": 3}
+            evaluated(place, label, seed=seed, stage=label, num_parameters=parameters, engine_settings=settings)
         inputs = {name: known[name] for _, name, _ in references(one)}
         known[one.name] = stage_fingerprint(one, recipe.seed_of(one), inputs)
         Attempt(place, known[one.name]).finish(one.name, one.kind)

@@ -15,13 +15,15 @@ from fake_records import write_results
 
 from rho1bench.comparison.contest.from_run import ContestRun, contest_of_run
 from rho1bench.comparison.observed_spread import observed_spread
+from rho1bench.errors import DataError
 from rho1bench.leaderboard.pages.build import CONTEST_SCHEMA_FILE, add_and_build, check_results
 from rho1bench.leaderboard.records.contest_checks import read_contests
 from rho1bench.leaderboard.records.contest_record import contest_fingerprint, held_again, rounded
 from rho1bench.leaderboard.records.record import record_sha256
+from rho1bench.pipeline.manifest import MANIFEST
 from rho1bench.recipe import CompareStage, EvalStage
 from rho1bench.rendering import numbers as fmt
-from rho1bench.system.files import read_json
+from rho1bench.system.files import content_hashes, read_json, read_jsonl, write_json, write_jsonl
 
 Json = dict[str, Any]
 ID = "contest/contest_small.contest.seed3"
@@ -222,3 +224,33 @@ def test_links_and_foreign_files_among_contests_are_refused(results: Path) -> No
     problems = read_contests(results, [])[1]
     assert any("link.json: is a link" in problem for problem in problems)
     assert any("notes.txt: is no record; only .json files belong here" in problem for problem in problems)
+
+
+def swap_answers(label: Path) -> None:
+    """One answer more and one fewer: the mean stays."""
+    path = label / "samples_task_a.jsonl"
+    rows = read_jsonl(path)
+    right, wrong = (next(row for row in rows if row["score"] == score) for score in (1.0, 0.0))
+    right["score"], wrong["score"] = 0.0, 1.0
+    write_jsonl(path, rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (swap_answers, r"samples_task_a\.jsonl: is missing or was changed after the evaluation wrote it"),
+        (lambda label: shutil.copytree(label, label.with_name("best")), "evaluates no checkpoint of this name"),
+    ],
+)
+def test_a_manifest_made_to_fit_hides_no_change(
+    run: Path, tmp_path: Path, change: Callable[[Path], object], expected: str
+) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    evaluated, results = folder / "stages/eval", write_results(tmp_path / "results", [])
+    change(evaluated / "arm-excess-lr2e-3-seed1")
+    names = {path.relative_to(evaluated).as_posix() for path in evaluated.rglob("*") if path.is_file()}
+    manifest = read_json(evaluated / MANIFEST) | {"files": content_hashes(evaluated, names - {MANIFEST})}
+    write_json(evaluated / MANIFEST, manifest)
+    with pytest.raises(DataError, match=expected):
+        add_and_build(folder, results)
+    assert not (results / "records" / "contest").exists()

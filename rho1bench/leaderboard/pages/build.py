@@ -9,20 +9,21 @@ from __future__ import annotations
 import difflib
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 from rho1bench.comparison.result_files import JsonObject
 from rho1bench.errors import DataError
-from rho1bench.leaderboard.pages.figures import contest_files, figure_files, map_files
+from rho1bench.leaderboard.pages.figures import FIGURES, contest_files, figure_files, map_files
 from rho1bench.leaderboard.pages.html import html_page
 from rho1bench.leaderboard.pages.markdown import markdown_page
 from rho1bench.leaderboard.records.add import add, all_or_nothing
-from rho1bench.leaderboard.records.checks import read_records
+from rho1bench.leaderboard.records.checks import PAPER_TABLES, read_records
 from rho1bench.leaderboard.records.contest_checks import read_contests
 from rho1bench.leaderboard.records.contest_record import json_schema as contest_json_schema
+from rho1bench.leaderboard.records.read import RECORDS, place_of
 from rho1bench.leaderboard.records.record import json_schema
 from rho1bench.leaderboard.tables.board import make_board
 from rho1bench.system.files import write_text
@@ -69,6 +70,7 @@ def write_pages(results: Path) -> list[Path]:
     if not results.is_dir():
         raise DataError(f"{results}: no such folder. Name the results folder of the checkout with --results.")
     texts, problems = pages(results)
+    problems += _in_the_way(results, texts)
     if problems:
         shown = "\n".join(f"  - {problem}" for problem in problems[:_PROBLEMS_SHOWN])
         more = f"\n  - and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
@@ -90,10 +92,13 @@ def add_and_build(folder: Path, results: Path, name: str | None = None) -> list[
 
 
 def check_results(results: Path) -> list[str]:
-    """Return every problem of the records and, for each stale page, what differs; empty where all is in order."""
+    """Return every problem of the records or, where these are in order, what differs in each stale page."""
     if not results.is_dir():
         raise DataError(f"{results}: no such folder. Name the results folder of the checkout with --results.")
     texts, problems = pages(results)
+    problems += _in_the_way(results, texts)
+    if problems:
+        return problems  # pages are made of the records that are in order
     for name, text in texts.items():
         present = _read(results / name)
         if present is None:
@@ -101,13 +106,33 @@ def check_results(results: Path) -> list[str]:
         elif present != text:
             problems.append(f"{name}: is not what the records give. `rho1bench leaderboard build` makes it anew.")
             problems += _diff(name, present, text)
-    return problems
+    return [*problems, *_strays(results, texts)]
+
+
+def _in_the_way(results: Path, names: Collection[str]) -> Iterator[str]:
+    """Yield folders in the place of pages, and files in the place of their folders."""
+    places = dict.fromkeys(part for name in names for part in (*Path(name).parents[:-1], Path(name)))
+    for place in places:
+        is_page = place.as_posix() in names
+        if (results / place).exists() and (results / place).is_dir() == is_page:
+            yield f"{place.as_posix()}: is {'a folder, not a file' if is_page else 'a file, not a folder'}; remove it"
+
+
+def _strays(results: Path, texts: Mapping[str, str]) -> Iterator[str]:
+    """Yield files in folders of the leaderboard's own that no record gives or names."""
+    records = [path.read_bytes() for path in (results / RECORDS).rglob("*.json") if path.is_file()]
+    for folder in (FIGURES, "recipes", "paper"):
+        for path in sorted((results / folder).rglob("*")):
+            place = place_of(path, results)
+            named = folder == "recipes" and any(f"results/{place} ".encode() in record for record in records)
+            if place not in texts and not named and place != PAPER_TABLES:
+                yield f"{place}: no record gives or names it; remove it"
 
 
 def _read(path: Path) -> str | None:
     try:
         return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError:
         return ""

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from rho1bench.errors import DataError
 from rho1bench.leaderboard.records import compare
 from rho1bench.leaderboard.records.contest_record import FOLDER
+from rho1bench.leaderboard.records.one_run import record_problems
 from rho1bench.leaderboard.records.origin import (
     declared_seeds,
     expected_baseline,
@@ -28,7 +29,7 @@ from rho1bench.leaderboard.records.origin import (
     seed_of_run,
     start_of,
 )
-from rho1bench.leaderboard.records.read import CLOSE, RECORDS, read_one
+from rho1bench.leaderboard.records.read import CLOSE, RECORDS, place_of, read_one
 from rho1bench.leaderboard.records.record import ComparisonRecord, Record, decode
 from rho1bench.leaderboard.records.record_summary import RecordSummary, summarize
 from rho1bench.paper.tables import TABLES_SHA256
@@ -48,12 +49,12 @@ def read_records(results: Path) -> tuple[list[RecordSummary], list[str]]:
     for path in sorted(_files(results / RECORDS), key=lambda path: path.as_posix()):
         if path.parent == results / RECORDS / FOLDER and not path.is_symlink():
             continue  # contests, of which `contest_checks` asks other things
-        place = path.relative_to(results).as_posix()
+        place = place_of(path, results)
         record, found = read_one(path, place)
         problems += [f"{place}: {problem}" for problem in found]
         if record is not None and not found:
             records.append(summarize(record, counts=not is_tuning_seed(record, results)))
-            problems += [f"{place}: {problem}" for problem in _recipe_problems(record, results)]
+            problems += dict.fromkeys(f"{place}: {problem}" for problem in _recipe_problems(record, results))
     return sorted(records, key=lambda one: one.id), problems + list(_among(records, results))
 
 
@@ -66,17 +67,17 @@ def _recipe_problems(record: Record, results: Path) -> Iterator[str]:
 def _files(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         yield from (Path(place, name) for name in files)
-        yield from (Path(place, name) for name in folders if Path(place, name).is_symlink())
+        yield from (path for name in folders if (path := Path(place, name)).is_symlink() or path.suffix == ".json")
 
 
 def _folder_problems(results: Path) -> Iterator[str]:
     """Yield links (git and pages would show what lies elsewhere) and changed tables of the paper."""
     for path in sorted(_files(results)):
-        place = path.relative_to(results).as_posix()
+        place = place_of(path, results)
         if path.is_symlink() and not place.startswith(f"{RECORDS}/"):
             yield f"{place}: is a link; results are files of their own"
     tables = results / PAPER_TABLES
-    if tables.is_file() and sha256_file(tables) != TABLES_SHA256:
+    if tables.parent.is_dir() and not (tables.is_file() and sha256_file(tables) == TABLES_SHA256):
         yield f"{PAPER_TABLES}: is not the file with the paper's numbers; restore it from the repository"
 
 
@@ -88,9 +89,11 @@ def _among(records: Iterable[RecordSummary], results: Path) -> Iterator[str]:
         columns[record.suite, record.scale, record.limit].append(record)
     for column in columns.values():
         yield from _unlike(column, results)
+        yield from _unlike_measures(column)
         yield from _twice(column)
         yield from _copied(column)
         yield from _missing_seeds(column, results)
+    yield from record_problems(by_id.values(), results)
     yield from _models_of_stages(by_id.values())
     yield from _costs_of_stages(by_id.values())
     for record in by_id.values():
@@ -105,6 +108,21 @@ def _unlike(column: list[RecordSummary], results: Path) -> Iterator[str]:
             whole = (Record.model_validate(read_json(results / RECORDS / f"{one.id}.json")) for one in (first, other))
             parts = "; ".join(list(compare.differing_parts(*whole))[:3])
             yield f"{RECORDS}/{other.id}.json: may not stand in one column with {first.id}, it differs in {parts}"
+
+
+def _unlike_measures(column: list[RecordSummary]) -> Iterator[str]:
+    """Yield tasks of which a record has other metrics, or verdicts of other judges, than the rest of its column."""
+    usual = {
+        name: Counter(record.tasks[name].measured for record in column if name in record.tasks).most_common(1)[0][0]
+        for name in column[0].tasks
+    }
+    for record in column:
+        for name, task in record.tasks.items():
+            if task.measured != usual.get(name, task.measured):
+                yield (
+                    f"{RECORDS}/{record.id}.json: tasks.{name} has {task.measured or 'no metrics and verdicts'}, the "
+                    f"other records of its column have {usual[name] or 'none'}"
+                )
 
 
 def _twice(column: list[RecordSummary]) -> Iterator[str]:
@@ -142,12 +160,17 @@ def _models_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
     models: dict[tuple[object, ...], RecordSummary] = {}
     stages: dict[tuple[object, ...], RecordSummary] = {}
     sizes: dict[str | None, RecordSummary] = {}
+    names: dict[tuple[object, ...], RecordSummary] = {}
     for record in records:
         training, model = record.training, record.model
         same = sizes.setdefault(model.weights_sha256, record)
         if model.weights_sha256 is not None and same.model.num_parameters != model.num_parameters:
             yield f"{RECORDS}/{record.id}.json: has the weights of {same.id}, but another number of parameters"
         if training is None:
+            name = (model.name, model.source, model.revision)
+            named = names.setdefault(name, record)
+            if named.model.weights_sha256 != model.weights_sha256:
+                yield f"{RECORDS}/{record.id}.json: has the name and source of {named.id}, but other weights"
             continue
         stage = (training.recipe_sha256, record.scale == "smoke", training.stage, training.seed)
         first = models.setdefault(stage, record)
@@ -185,7 +208,10 @@ def _missing_seeds(column: list[RecordSummary], results: Path) -> Iterator[str]:
         first = members[0]
         assert first.training is not None
         found = {seed_of_run(record.origin.command, record.training) for record in members}
-        missing = sorted(set(declared_seeds(first.origin.command, first.training, results)) - found)
+        own = f".seed{seed_of_run(first.origin.command, first.training)}"
+        declared = set(declared_seeds(first.origin.command, first.training, results)) - found
+        files = {seed: results / RECORDS / f"{first.id.replace(own, f'.seed{seed}')}.json" for seed in declared}
+        missing = sorted(seed for seed, path in files.items() if not path.exists())
         if missing:
             yield f"{RECORDS}/{first.id}.json: the seeds {missing} of its recipe have no record of this stage"
 
@@ -211,7 +237,7 @@ def _pair_problems(record: RecordSummary, by_id: Mapping[str, RecordSummary], re
     """Compute a record's comparison again and yield what differs."""
     place, comparison = f"{RECORDS}/{record.id}.json", record.comparison
     if comparison is None:
-        if record.training is not None and record.training.selection is not None:
+        if record.training is not None:
             expected_id = expected_baseline(_whole(results, record.id), results)
             if expected_id is not None:
                 yield f"{place}: its comparison with {expected_id}, which its recipe makes, is missing"

@@ -129,7 +129,7 @@ class ContestRecord(RecordModel):
     trials: list[TrialRecord]
     runs: list[RunRecord]
     costs: dict[str, StageCost]
-    """By stage; of runs with stages of earlier versions, those that are known."""
+    """By stage: what the runs needed."""
     result: ContestResult
     eval_fingerprint: Sha256
     sha256: Sha256

@@ -6,7 +6,7 @@ scores of those along its training (paper figure 1), its comparison that of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -134,10 +134,21 @@ def pack_run(run: Run) -> Iterator[Record]:
     check_run(run)
     for stage in run.recipe.stages_of(EvalStage):
         folder = run.stage_folder(stage.name)
+        _check_labels(folder, {name for item in stage.evaluations for name in item.checkpoints})
         elsewhere = run.recipe.only_in_contests
         found = [label for label in eval_results.labels(folder) if label.partition("@")[0] not in elsewhere]
         scores = {label: eval_results.read_label(folder, label) for label in found}
         yield from _pack_evaluation(run, stage, scores)
+
+
+def _check_labels(folder: Path, stages: Collection[str]) -> None:
+    """Raise DataError for a checkpoint that the recipe does not evaluate, or whose results say that they changed."""
+    for label in eval_results.labels(folder):
+        if label.partition("@")[0] not in stages:
+            raise DataError(f"{folder / label}: the run's recipe evaluates no checkpoint of this name. Remove it.")
+        results = eval_results.read_results(folder, label)
+        if results.samples_sha256:  # of texts alone there are none
+            eval_results.check_unchanged(folder / label, results)
 
 
 def _pack_evaluation(run: Run, stage: EvalStage, scores: Mapping[str, LabelScores]) -> Iterator[Record]:

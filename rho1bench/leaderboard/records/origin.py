@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from rho1bench.comparison.costs import StagesNeeded, models_from_elsewhere
+from rho1bench.leaderboard.records.evaluation_checks import evaluation_problems, protocol_problems, stage_problems
 from rho1bench.leaderboard.records.from_evaluation import evaluation_command, slug
 from rho1bench.leaderboard.records.from_run import (
     baselines_of,
@@ -26,13 +26,20 @@ from rho1bench.leaderboard.records.from_run import (
     shipped_part,
 )
 from rho1bench.leaderboard.records.record import Record, TrainingFacts, settings_sha256
-from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, TrainStage
-from rho1bench.sizing.cost import Cost
-from rho1bench.sizing.flops import Work, flops_of
+from rho1bench.leaderboard.records.training_checks import (
+    Trained,
+    cost_problems,
+    curve_problems,
+    overlap_problems,
+    own_flops_problems,
+    training_problems,
+)
+from rho1bench.recipe import EvalStage, Recipe, TrainStage
+from rho1bench.recipe.loading.yaml_text import parse_yaml
 
-_SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)?(?: --only ([\w.-]+))? --seed [0-9]+")
-_SEED = re.compile(r" --seed ([0-9]+)$")
-_KEPT = re.compile(r"rho1bench run results/(recipes/[a-z0-9._-]+\.yaml) --seed [0-9]+")
+_SHIPPED = re.compile(r"rho1bench run ([a-z0-9_-]+)( --scale smoke)?(?: --only ([\w.-]+))? --seed (?:0|[1-9][0-9]*)")
+_SEED = re.compile(r" --seed ([0-9]+)\Z")
+_KEPT = re.compile(r"rho1bench run results/(recipes/[a-z0-9._-]+\.yaml) --seed (?:0|[1-9][0-9]*)")
 
 
 def kept_recipe_problems(command: str, sha256: str, results: Path) -> Iterator[str]:
@@ -44,7 +51,7 @@ def kept_recipe_problems(command: str, sha256: str, results: Path) -> Iterator[s
         recipe = _parsed((results / match[1]).read_text(encoding="utf-8"))
         fits = settings_sha256(recipe) == sha256
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        yield f"its recipe {match[1]} cannot be read: {error}"
+        yield f"its recipe {match[1]} cannot be read: {_line(error)}"
         return
     if not fits:
         yield f"{match[1]} is not the recipe that it was made with"
@@ -52,7 +59,18 @@ def kept_recipe_problems(command: str, sha256: str, results: Path) -> Iterator[s
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> Any:
-    return yaml.safe_load(text)
+    """Parse a kept recipe; raises ValueError for aliases that stand for more than the text itself says."""
+    data = parse_yaml(text)
+    if not isinstance(data, dict):
+        raise ValueError("it is no mapping of a recipe's keys")
+    left, seen = [data], 0
+    while left:
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        seen += 1
+        if seen > len(text):
+            raise ValueError("its aliases repeat parts of it over and over")
+    return data
 
 
 @lru_cache(maxsize=64)
@@ -62,6 +80,8 @@ def _kept(text: str) -> Recipe:
 
 def origin_problems(record: Record, results: Path) -> Iterator[str]:
     """Yield where a record is not what its own command would make."""
+    yield from evaluation_problems(record.evaluation)
+    yield from protocol_problems(record.evaluation, [record.suite])
     if record.training is None:
         yield from _evaluation_problems(record)
         return
@@ -70,8 +90,10 @@ def origin_problems(record: Record, results: Path) -> Iterator[str]:
         yield recipe
         return
     yield from _name_problems(record, record.training, recipe)
-    yield from _training_problems(record.training, recipe)
+    yield from _training_problems(record, record.training, recipe)
     yield from _evaluated_problems(record, record.training, recipe)
+    yield from curve_problems(record, record.training, recipe)
+    yield from overlap_problems(record, record.training, recipe)
     yield from _cost_problems(record, record.training, recipe)
 
 
@@ -87,6 +109,8 @@ def _evaluation_problems(record: Record) -> Iterator[str]:
         yield f"its command is not the one that makes it: {command}"
     if record.comparison is not None or record.curve:
         yield "it is no record of a run, yet has a comparison or a curve"
+    if (record.code and record.code.training) or record.benchmark_overlap is not None:
+        yield "it is no record of a run, yet names the code of a training or what its corpora hold of benchmarks"
 
 
 def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe | str:
@@ -96,11 +120,13 @@ def _recipe_of(command: str, training: TrainingFacts, results: Path) -> Recipe |
 def recipe_of(command: str, name: str, sha256: str, results: Path) -> Recipe | str:
     """Return the recipe called ``name`` of a record that ``command`` makes, or what is wrong."""
     if match := _SHIPPED.fullmatch(command):
-        recipe = shipped(match[1], match[2] is not None)
-        if recipe is None:
+        found = _shipped_part(match[1], match[2] is not None, match[3] or "")
+        if found is None:
             return f"no recipe called {match[1]} ships"
-        recipe = shipped_part(recipe, match[3] or "")
-        if recipe_sha256(recipe) != sha256:
+        recipe, known = found
+        if match[3] is not None and known == _of_whole(match[1], match[2] is not None):
+            return f"its command names a part, --only {match[3]}, and its recipe is the whole one"
+        if known != sha256:
             return (
                 f"recipe_sha256 is not that of the shipped recipe {match[1]}. "
                 "If the recipe has changed since, run it again, or keep the old one under results/recipes."
@@ -112,8 +138,27 @@ def recipe_of(command: str, name: str, sha256: str, results: Path) -> Recipe | s
         return f"{match[1]} is not named after its recipe and hash"
     try:
         return _kept((results / match[1]).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, RecursionError, UnicodeDecodeError, ValidationError) as error:
-        return f"its recipe {match[1]} cannot be read: {str(error).splitlines()[0]}"
+    except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
+        return f"its recipe {match[1]} cannot be read: {_line(error)}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@lru_cache(maxsize=256)
+def _shipped_part(name: str, is_smoke: bool, only: str) -> tuple[Recipe, str] | None:
+    """Return what a command runs of a shipped recipe, with its hash; None for one that does not ship."""
+    recipe = shipped(name, is_smoke)
+    if recipe is None:
+        return None
+    part = shipped_part(recipe, only)
+    return part, recipe_sha256(part)
+
+
+def _of_whole(name: str, is_smoke: bool) -> str:
+    whole = _shipped_part(name, is_smoke, "")
+    return whole[1] if whole else ""
 
 
 def _name_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
@@ -146,7 +191,7 @@ def seed_of_run(command: str, training: TrainingFacts | None) -> int:
     return int(match[1]) if match else training.seed if training else 0
 
 
-def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
+def _training_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
     stages = {stage.name: stage for stage in recipe.stages_of(TrainStage)}
     stage = stages.get(training.stage)
     if stage is None:
@@ -157,33 +202,37 @@ def _training_problems(training: TrainingFacts, recipe: Recipe) -> Iterator[str]
         yield f"training.method is {training.method}, by its recipe {method}"
     if training.selection != selection_of(stage):
         yield "training.selection is not that of its recipe"
-    if training.step != stage.max_steps:
-        yield f"training.step is {training.step}, its recipe trains {stage.max_steps} steps"
-    tokens, selected = training.tokens, training.selected_tokens
-    if tokens is not None and selected is not None and selected > tokens:
-        yield f"selected_tokens are {selected}, more than the {tokens} tokens"
-    if isinstance(stage, PretrainStage):
-        expected = stage.max_steps * stage.batch_size * recipe.stage(stage.corpus, CorpusStage).block_size
-        if tokens != expected:
-            yield f"tokens are {tokens}, its recipe reads {expected}"
-        ratio = stage.selection.fixed_ratio if stage.selection else None
-        if ratio is not None and selected is not None and selected > ratio * expected:
-            yield f"selected_tokens are {selected}, more than {ratio:g} of {expected}"
+    if record.model.revision is not None:
+        yield f"model.revision is {record.model.revision}, a model that a recipe trains has none"
+    if record.code is not None and record.code.training is None:
+        yield "code.training is missing, of a model that a recipe trains it is known"
+    yield from training_problems(trained(record, training), recipe)
+
+
+def trained(record: Record, training: TrainingFacts) -> Trained:
+    """Return what a record says of its model's training."""
+    return Trained(
+        stage=training.stage,
+        step=training.step,
+        tokens=training.tokens,
+        selected_tokens=training.selected_tokens,
+        validation_loss=training.validation_loss,
+        num_parameters=record.model.num_parameters,
+        weights_sha256=record.model.weights_sha256,
+    )
 
 
 def _evaluated_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
     stages = recipe.stages_of(EvalStage)
-    asked = [one for stage in stages for one in stage.evaluations if training.stage in one.checkpoints]
-    limits = [one.limit for one in asked if record.suite in one.suites]
+    asked = [(stage, item) for stage in stages for item in stage.evaluations if training.stage in item.checkpoints]
+    of_suite = [(stage, item) for stage, item in asked if record.suite in item.suites]
+    limits = {item.limit for _, item in of_suite if not item.trajectory}
     if not limits:
         yield f"its recipe does not evaluate {training.stage} on {record.suite}"
-    elif None not in limits and record.limit is None:
-        yield f"its recipe asks for at most {max(filter(None, limits))} documents a task, and it has no limit"
-    elif set(limits) == {None} and record.limit is not None:
-        yield f"its recipe asks for all documents, and it has the limit {record.limit}"
-    lengths = {stage.max_model_len for stage in stages}
-    if record.evaluation.engine_settings.get("max_model_len") not in lengths:
-        yield "engine_settings.max_model_len is not that of its recipe"
+    elif record.limit not in limits:
+        yield f"its limit is {record.limit}, its recipe asks for {limit_words(limits)} documents a task"
+    if limits:
+        yield from stage_problems(record.evaluation, of_suite[0][0], seed_of_run(record.command, training))
     baselines = {pair for stage in stages for pair in baselines_of(recipe, stage.name).items()}
     expected = dict(baselines).get(training.stage)
     if record.comparison is not None:
@@ -192,13 +241,16 @@ def _evaluated_problems(record: Record, training: TrainingFacts, recipe: Recipe)
             yield f"its baseline is {record.comparison.baseline}, by its recipe {baseline or 'it has none'}"
 
 
-_FORWARD_PASSES = 2
-"""Further forward passes that a selection may take at most: a score-only pass, and one of a moving average."""
+def limit_words(limits: set[int | None]) -> str:
+    """Return the limits of a suite's evaluations in words."""
+    return " or ".join("all" if limit is None else f"at most {limit}" for limit in limits)
 
 
 def _cost_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> Iterator[str]:
     """Yield where what it cost is not that of its recipe's stages, or no training of its model and tokens can take."""
     cost = record.cost
+    if cost is None and record.code is not None:
+        yield "its cost is missing; all versions that name their code know it"
     if cost is None or training.stage not in {stage.name for stage in recipe.stages_of(TrainStage)}:
         return
     own, shared = stages_needed(recipe).of(training.stage)
@@ -206,30 +258,12 @@ def _cost_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
         kinds = ["training" if isinstance(recipe.stage(name), TrainStage) else "scoring" for name in names]
         if [(part.stage, part.kind) for part in parts] != list(zip(names, kinds, strict=True)):
             yield f"cost.{what} are {[part.stage for part in parts]}, by its recipe {names}"
+        yield from cost_problems((part for part in parts if part.stage in names), recipe)
     elsewhere = models_from_elsewhere(recipe, [*own, *shared])
     if cost.not_counted != elsewhere:
         yield f"cost.not_counted is {cost.not_counted}, by its recipe {elsewhere}"
-    if cost.own is not None and training.tokens is not None and training.selected_tokens is not None:
-        yield from flops_problems(cost.own, training.stage, training.tokens, training.selected_tokens, recipe)
-
-
-def flops_problems(cost: Cost, name: str, tokens: int, selected: int, recipe: Recipe) -> Iterator[str]:
-    """Yield where no training of the stage ``name`` on so many tokens can take so many operations."""
-    bounds = _flops_bounds(name, tokens, selected, recipe)
-    found = cost.flops
-    if bounds is not None and found is not None and not 0.98 * bounds[0] <= found <= 1.02 * bounds[1]:
-        yield f"its training took {found:.3g} operations, its model and tokens {bounds[0]:.3g} to {bounds[1]:.3g}"
-
-
-def _flops_bounds(name: str, tokens: int, selected: int, recipe: Recipe) -> tuple[float, float] | None:
-    """Return the fewest and the most operations of a pretraining stage; None where they do not follow."""
-    stage = recipe.stage(name, TrainStage)
-    shape = stage.shape(recipe) if isinstance(stage, PretrainStage) else None
-    if shape is None:
-        return None
-    length, passes = stage.sequence_length(recipe), _FORWARD_PASSES * tokens
-    least = flops_of(shape, length, Work(tokens, selected))
-    return least, flops_of(shape, length, Work(tokens, selected, passes, passes + tokens))
+    if cost.own is not None:
+        yield from own_flops_problems(cost.own, trained(record, training), recipe)
 
 
 def expected_baseline(record: Record, results: Path) -> str | None:

@@ -19,13 +19,15 @@ from rho1bench.leaderboard.records import record as rec
 from rho1bench.leaderboard.records.contest_record import ContestRecord
 from rho1bench.leaderboard.records.from_evaluation import scale_of
 from rho1bench.leaderboard.records.pins import pin_problems
-from rho1bench.leaderboard.records.record import Record
+from rho1bench.leaderboard.records.record import SCHEMA, Record
 from rho1bench.paper.suites import SUITES
 from rho1bench.sizing.cost import total_cost
 
 RECORDS = "records"
 CLOSE = 1e-9
 _SHOWN = 5
+_LINES = "generation_kwargs"
+"""Where texts may hold ends of lines: those at which generation stops."""
 
 
 _File = TypeVar("_File", Record, ContestRecord)
@@ -42,21 +44,31 @@ def read_file(
     """Read one file of a kind of record; ``own_problems`` says what is wrong with its content."""
     if path.is_symlink():
         return None, ["is a link; a record is a file of its own"]
-    if path.suffix != ".json":
+    if path.suffix != ".json" or not path.is_file():
         return None, ["is no record; only .json files belong here"]
     try:
-        data = strict_json(path.read_text(encoding="utf-8"))
-        record = model.model_validate(data)
+        text = path.read_text(encoding="utf-8")
+        data = strict_json(text)
+        if isinstance(data, dict) and type(data.get("schema")) is not int:
+            return None, [f"schema: should be the number {SCHEMA}"]
+        record = model.model_validate_json(text, strict=True)
+        problems = list(own_problems(record, data))
     except ValidationError as error:
         return None, list(schema_problems(error, _SHOWN))
     except RecursionError:
         return None, ["cannot be read: its JSON is nested too deeply"]
+    except OverflowError:
+        return None, ["cannot be read: its numbers are too large to add up"]
     except (OSError, ValueError) as error:
         return None, [f"cannot be read: {error}"]
-    problems = list(own_problems(record, data))
     if place != f"{RECORDS}/{record.id}.json":
         problems.append(f"its id is {record.id!r}, so it belongs in {RECORDS}/{record.id}.json")
     return record, problems
+
+
+def place_of(path: Path, results: Path) -> str:
+    """Return a file's place under results/ as messages name it: in ASCII, whatever its name holds."""
+    return ascii(path.relative_to(results).as_posix())[1:-1]
 
 
 def strict_json(text: str) -> Any:
@@ -83,6 +95,8 @@ def strict_json(text: str) -> Any:
             raise ValueError(f"the number {digits[:20]}... is too large")
         return int(digits)
 
+    if not text.strip():
+        raise ValueError("it is empty")
     return json.loads(text, object_pairs_hook=unique, parse_constant=no_number, parse_float=finite, parse_int=whole)
 
 
@@ -110,7 +124,8 @@ def _own_problems(record: Record, data: JsonObject) -> Iterator[str]:
 def strange_texts(value: object, place: str = "the record") -> Iterator[tuple[str, str]]:
     """Yield the texts (keys too) that are not plain ASCII: look-alike letters and right-to-left marks mislead."""
     if isinstance(value, str):
-        if not (value.isascii() and value.replace("\n", "").replace("\t", "").isprintable()):
+        text = value.replace("\n", "").replace("\t", "") if _LINES in place else value
+        if not (text.isascii() and text.isprintable()):
             yield place, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
@@ -125,6 +140,11 @@ def _task_problems(task: rec.TaskRecord) -> Iterator[str]:
     if len(task.scores) != task.n:
         yield f"n is {task.n}, but there are {len(task.scores)} scores"
         return
+    if isinstance(task.scores, list):
+        if is_answers(task.scores):
+            yield "its scores are all 0 or 1, and yet written as numbers"
+        elif not task.metrics and max(task.scores) > 1.0:
+            yield f"a document scores {max(task.scores):g}, more than 1"
     expected = rec.task_score(task.scores)
     if not close(task.score, expected):
         yield f"score {task.score} does not follow from its scores, which give {expected}"
@@ -135,6 +155,11 @@ def _task_problems(task: rec.TaskRecord) -> Iterator[str]:
     for judge, counts in (task.verdicts or {}).items():
         if sum(counts.values()) != task.n:
             yield f"the {judge} verdicts are {sum(counts.values())}, the documents {task.n}"
+
+
+def is_answers(scores: Iterable[float]) -> bool:
+    """Tell whether scores are right and wrong answers, which a record writes as digits."""
+    return set(scores) <= {0.0, 1.0}
 
 
 def _count_problems(task: rec.TaskRecord, limit: int | None) -> Iterator[str]:

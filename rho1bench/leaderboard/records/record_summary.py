@@ -29,8 +29,11 @@ from rho1bench.leaderboard.records.record import (
     task_interval,
     task_score,
 )
+from rho1bench.system.files import sha256_json
 
 _CODE_LENGTH = 12
+STAGE_FACTS = ("engine", "dtype", "grader", "grader_sha256", "decoding")
+"""What one ``eval`` stage uses for all its checkpoints; device, versions and commit may change where it is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class TaskSummary:
     ci: tuple[float, float]
     n: int
     is_binary: bool
+    measured: str
+    """Names of its further metrics and of the judges of its answers."""
     packed: bytes
     """The documents' scores: a bit each where all are 0 or 1, else float64."""
 
@@ -105,6 +110,11 @@ class RecordSummary:
     comparison: ComparisonRecord | None
     eval_fingerprint: str
     cost: CheckpointCost | None
+    facts_sha256: str
+    """Of how it was evaluated and what it cost, all of it: the same for one checkpoint on all suites."""
+    stage_facts_sha256: str
+    """Of what one ``eval`` stage uses for all of its checkpoints."""
+    training_code: str | None
     counts: bool = True
     """False: settings were chosen on its seed, so it is in no mean and no p over seeds."""
 
@@ -126,15 +136,29 @@ def summarize(record: Record, *, counts: bool = True) -> RecordSummary:
         comparison=record.comparison,
         eval_fingerprint=intern(record.eval_fingerprint),
         cost=record.cost,
+        facts_sha256=intern(_sha256_of_facts(record)),
+        stage_facts_sha256=intern(_sha256_of_stage(record)),
+        training_code=record.code.training if record.code else None,
         counts=counts,
     )
 
 
+def _sha256_of_facts(record: Record) -> str:
+    facts = record.model_dump(mode="json", include={"evaluation", "code", "cost", "benchmark_overlap"})
+    return sha256_json(facts)
+
+
+def _sha256_of_stage(record: Record) -> str:
+    facts = record.evaluation.model_dump(mode="json", include=set(STAGE_FACTS))
+    return sha256_json(facts | {"code": record.code.evaluation if record.code else None})
+
+
 def _task(task: TaskRecord) -> TaskSummary:
+    measured = intern(", ".join([*task.metrics, *(f"verdicts {judge}" for judge in task.verdicts or ())]))
     if isinstance(task.scores, str):
         bits = np.frombuffer(task.scores.encode("ascii"), dtype=np.uint8) & 1
-        return TaskSummary(task.score, task.ci, task.n, True, np.packbits(bits).tobytes())
-    return TaskSummary(task.score, task.ci, task.n, False, np.array(task.scores, dtype=np.float64).tobytes())
+        return TaskSummary(task.score, task.ci, task.n, True, measured, np.packbits(bits).tobytes())
+    return TaskSummary(task.score, task.ci, task.n, False, measured, np.array(task.scores, dtype=np.float64).tobytes())
 
 
 def _point(point: CurvePoint) -> PointSummary:
