@@ -14,8 +14,9 @@ from rho1bench.grading.strict.units import known_name
 _WINDOW = 400
 """Characters before the last digits that are looked at; an expression that is longer is no number."""
 _LAST_DIGITS = "0123456789½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+_ITEM = r"(?<![\w=+*/^}-])(?<!=\s)(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*"
 _LISTED = re.compile(
-    r"(?:(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*\s*(?:,|and|or|to)\s+){0,9}(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*\$?,?\s+(?:and|or|to)\s+(?:[A-Za-z]\s*=\s*)?$"
+    rf"(?:{_ITEM}\s*(?:,|and|or|to)\s+){{0,9}}{_ITEM}\$?,?\s+(?:and|or|to)\s+(?:[A-Za-z]\s*=\s*)?$"
     r"|(?:(?<=are|ere)\s|[=:]\s?|\d,\s+)(?:[-$]{0,2}\d[\d./]*\$?,\s+)+$"
 )
 _QUALIFIED = re.compile(
