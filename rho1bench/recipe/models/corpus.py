@@ -287,7 +287,7 @@ def named_files(place: str, suffixes: tuple[str, ...] = LOCAL_SUFFIXES) -> list[
         return sorted(found for found in _files_below(path) if found.name.endswith(suffixes))
     if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
         found = map(Path, sorted(glob(_pattern(path), recursive=True)))
-        return [file for file in found if file.is_file() and not _leads_back(file)]
+        return [file for file in found if file.is_file() and not ("**" in place and _leads_back(file))]
     return [path]
 
 
