@@ -222,7 +222,15 @@ def copy_pretrained(name: str, revision: str | None, target: Path) -> None:
 def _is_complete(source: Path) -> bool:
     """Tell whether the files name the end-of-text token, which GPT-2's leave to the class."""
     settings = source / "tokenizer_config.json"
-    return (source / "tokenizer.json").is_file() and settings.is_file() and bool(read_json(settings).get("eos_token"))
+    if not settings.is_file():
+        return False
+    try:
+        found = read_json(settings)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{settings}: cannot be read as JSON ({error}). Copy or download it again.") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{settings}: expected a JSON object with the tokenizer's settings. Copy or download it again.")
+    return (source / "tokenizer.json").is_file() and bool(found.get("eos_token"))
 
 
 def _complete(name: str, source: Path, target: Path) -> None:
@@ -264,11 +272,12 @@ def _check(name: str, folder: Path) -> None:
     try:
         special_tokens(folder)
         reader = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        difference = reading_difference(folder, reader)
     except DataError:
         raise
-    except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
+    except Exception as error:  # tokenizers raises bare Exception for a file it cannot read, and for a text
         raise DataError(f"{name}: the tokenizer cannot be loaded: {_first_line(error)}") from error
-    if difference := reading_difference(folder, reader):
+    if difference:
         raise DataError(
             f"{name}: training and inference would read text differently. {difference} Possible causes: a special "
             "token that spells a part of the prompt, a tokenizer_class that does not fit tokenizer.json, or an end "

@@ -17,16 +17,15 @@ from typing import Any
 
 from rho1bench.errors import CheckpointError
 from rho1bench.evaluation.checkpoint_settings import read_object, swap_key
+from rho1bench.modeling.weight_files import check_finite, check_stored, has_weights, weight_files
 from rho1bench.system.files import read_json, read_jsonl, sha256_file, sha256_json
 from rho1bench.system.hub import find_model
 
 ADAPTER = "adapter_config.json"
 """What PEFT writes beside the weights of an adapter."""
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _EXPECTED = "a Hugging Face model folder with config, safetensors weights and tokenizer"
 _TRAINING = "training.json"
 """What a training stage leaves beside its checkpoints."""
-_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,17 @@ class Checkpoint:
         if not self.folder.is_dir():
             what = "is a file" if self.folder.is_file() else "no such folder"
             raise CheckpointError(f"{self.folder}: {what}. Expected a checkpoint: {_EXPECTED}.")
-        self._check_pickles()
         self._check_adapter()
-        for names in (("config.json",), _WEIGHTS, ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        for names in (("config.json",), ("tokenizer.json", "tokenizer.model", "vocab.json")):
             if not any((self.folder / name).is_file() for name in names):
                 raise CheckpointError(
                     f"{self.folder}: not a checkpoint, {' or '.join(names)} is missing. Expected {_EXPECTED}."
                 )
-        read_object(self.folder / "config.json")
-        for path in self._shards():
-            _check_finite(path)
+        quantised = "quantization_config" in read_object(self.folder / "config.json")
+        for path in weight_files(self.folder):
+            if not quantised:
+                check_stored(path)
+            check_finite(path)
 
     def check_names_of_weights(self) -> None:
         """Raise :class:`CheckpointError` if the weights are not those of the model that ``config.json`` describes.
@@ -92,28 +92,6 @@ class Checkpoint:
         """True for the folder of a PEFT adapter, which holds no model of its own."""
         return (self.folder / ADAPTER).is_file() and not (self.folder / "config.json").is_file()
 
-    def _check_pickles(self) -> None:
-        if any((self.folder / name).is_file() for name in _WEIGHTS):
-            return
-        found = sorted(path.name for pattern in _PICKLES for path in self.folder.glob(pattern))
-        if found:
-            raise CheckpointError(
-                f"{self.folder}: the weights are only in {found[0]}, a pickle file, which can run code when it is "
-                "loaded, so it is not. Save the model again as safetensors (model.save_pretrained in transformers)."
-            )
-
-    def _shards(self) -> list[Path]:
-        """Files of the weights; an index names its shards, and each of them must be there."""
-        index = self.folder / "model.safetensors.index.json"
-        if not index.is_file():
-            return [self.folder / "model.safetensors"]
-        paths = [self.folder / name for name in sorted(set(read_object(index).get("weight_map", {}).values()))]
-        missing = [path.name for path in paths if not path.is_file()]
-        if missing or not paths:
-            fault = f"{len(missing)} of its {len(paths)} shards are missing ({missing[0]})" if missing else "empty"
-            raise CheckpointError(f"{index}: {fault}. Copy or download the checkpoint again.")
-        return paths
-
     @property
     def trained_here(self) -> bool:
         """True if the folder is part of a training stage's, as its last checkpoint or one along the way."""
@@ -122,7 +100,7 @@ class Checkpoint:
     @property
     def has_weights(self) -> bool:
         """False for a model that only a server knows."""
-        return any((self.folder / name).is_file() for name in _WEIGHTS)
+        return has_weights(self.folder)
 
     @property
     def identity(self) -> str:
@@ -137,7 +115,7 @@ class Checkpoint:
         """
         patterns = ("*.json", "*.model", "merges.txt", "vocab.txt")
         small = [path for pattern in patterns for path in self.folder.glob(pattern)]
-        return sha256_json({path.name: sha256_file(path) for path in [*self._shards(), *small]})
+        return sha256_json({path.name: sha256_file(path) for path in [*weight_files(self.folder), *small]})
 
     @cached_property
     def num_parameters(self) -> int:
@@ -145,33 +123,14 @@ class Checkpoint:
         from safetensors import safe_open
 
         total = 0
-        for path in self._shards():
+        for path in weight_files(self.folder):
             with safe_open(path, framework="numpy") as weights:
                 total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
         return total
 
     def swap_key(self) -> str:
         """Return a hash that two checkpoints share if one engine can serve both by exchanging the weights."""
-        return swap_key(self.folder, self._shards())
-
-
-def _check_finite(path: Path) -> None:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 (not a mapping)
-                tensor = weights.get_tensor(name)
-                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                    raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; training went wrong")
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    except Exception as error:
-        if type(error).__module__.startswith("safetensors") or "safetensors" in type(error).__name__.lower():
-            raise CheckpointError(
-                f"{path}: not a safetensors file, or not a whole one ({error}). Copy or download it again."
-            ) from error
-        raise
+        return swap_key(self.folder, weight_files(self.folder))
 
 
 def final_checkpoint(stage: str, folder: Path) -> Checkpoint:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-GRADER_VERSION = 2
+GRADER_VERSION = 3
 """Raised with every change after which some verdict may be another one: rows of two versions stand in no one column."""
 
 

@@ -7,11 +7,11 @@ Shapes: B sequences, T positions, C rows of a chunk, D hidden size, V vocabulary
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.chunked_logits import ChunkedLogits, OutputHead
 from rho1bench.modeling.library_internals import one_sequence_a_row
+from rho1bench.modeling.load_checks import LoadReport, check_files, check_report, check_tied, check_values, reason_of
 from rho1bench.system.files import sha256_file, sha256_json
 
 if TYPE_CHECKING:
@@ -46,9 +47,11 @@ def load_model(
 
     Raises:
         CheckpointError: it is no checkpoint; or its weights are not those of the model that its config.json describes,
-            so that some would be left random or left out.
+            so that some would be left random or left out; or they hold NaN or infinity.
     """
-    return _load(folder, dtype, name or str(folder), trust_remote_code)
+    model = _load(folder, dtype, name or str(folder), trust_remote_code)
+    check_values(name or str(folder), model)
+    return model
 
 
 def check_weights(folder: Path, *, name: str | None = None) -> None:
@@ -64,8 +67,7 @@ def _load(
 ) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{name}: holds no model checkpoint (config.json is missing).")
+    check_files(folder, name)
     quiet_transformers()
     try:
         found = AutoModelForCausalLM.from_pretrained(
@@ -78,56 +80,15 @@ def _load(
             ignore_mismatched_sizes=True,  # they are refused below, with their names
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # a configuration that no library has foreseen raises whatever it meets first
         raise CheckpointError(
-            f"{name}: these weights cannot be loaded: {reason}\nExpected config.json and *.safetensors. "
+            f"{name}: these weights cannot be loaded: {reason_of(error)}\nExpected config.json and *.safetensors. "
             "Code that a checkpoint brings along runs only from a folder, and only with `trust_remote_code: true`."
         ) from error
-    model, report = cast("tuple[PreTrainedModel, _LoadReport]", found)
-    _check_report(name, type(model).__name__, report)
+    model, report = cast("tuple[PreTrainedModel, LoadReport]", found)
+    check_report(name, type(model).__name__, report)
+    check_tied(name, folder, model)
     return model
-
-
-class _LoadReport(TypedDict):
-    """What transformers tells of loading weights."""
-
-    missing_keys: set[str]
-    """Weights of the model that the files do not hold."""
-    unexpected_keys: set[str]
-    """Weights in the files that the model has no place for."""
-    mismatched_keys: set[tuple[str, tuple[int, ...], tuple[int, ...]]]
-    """Name, shape in the files, shape in the model."""
-
-
-def _check_report(name: str, architecture: str, report: _LoadReport) -> None:
-    """Raise CheckpointError, with names, unless the files hold the model's weights, all of them and no others."""
-    missing, unexpected = report["missing_keys"], report["unexpected_keys"]
-    shapes = [f"{key} {list(found)} for {list(own)}" for key, found, own in report["mismatched_keys"]]
-    faults = []
-    if missing:
-        faults.append(f"{len(missing)} of its weights are missing ({_some(missing)})")
-    if unexpected:
-        faults.append(f"{len(unexpected)} weights have no place in it ({_some(unexpected)})")
-    if shapes:
-        faults.append(f"{len(shapes)} weights have another shape ({_some(shapes)})")
-    if not faults:
-        return
-    wrapped = next((word for word in _WRAPPERS if unexpected and all(key.startswith(word) for key in unexpected)), None)
-    advice = "See that config.json is the one of these weights, or save the model again with model.save_pretrained."
-    if wrapped is not None:
-        advice = f"The names begin with {wrapped!r}: the weights were saved from inside torch.compile or DDP. Save the "
-        advice += "model itself again (model.save_pretrained), or take that prefix off."
-    raise CheckpointError(f"{name}: these weights are not those of a {architecture}: {'; '.join(faults)}. {advice}")
-
-
-_WRAPPERS = ("_orig_mod.", "module.")
-"""What torch.compile and DDP put before the names of the weights of the model that they wrap."""
-
-
-def _some(names: Collection[str]) -> str:
-    shown = sorted(names)[:3]
-    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def weights_sha256(folder: Path) -> str:

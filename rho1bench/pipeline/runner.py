@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from rho1bench.errors import RunError
@@ -31,7 +30,7 @@ from rho1bench.pipeline.set_aside import set_aside
 from rho1bench.pipeline.stage import RunOptions, StageContext
 from rho1bench.pipeline.stage_children import Children, clear_launch, run_all
 from rho1bench.recipe import Recipe, StageBase, references
-from rho1bench.recipe.loading.yaml_text import dump_yaml, parse_yaml
+from rho1bench.recipe.loading.yaml_text import NOT_YAML, dump_yaml, parse_yaml
 from rho1bench.recipe.texts import stages_read
 from rho1bench.system.disk_errors import disk_errors
 from rho1bench.system.files import remove_temporaries, write_text
@@ -292,7 +291,7 @@ def _claim(recipe: Recipe, output: Path, before: str | None) -> bool:
 def _recipe_name(text: str | None) -> Any:
     try:
         data = parse_yaml(text or "")
-    except (yaml.YAMLError, ValueError):
+    except NOT_YAML:
         return None
     return data.get("name") if isinstance(data, dict) else None
 

@@ -21,6 +21,7 @@ from rho1bench.recipe.models.base import (
     Name,
     PositiveInt,
     PretrainedModel,
+    Seed,
     StageBase,
     StageLookup,
     StageRef,
@@ -119,10 +120,10 @@ class Recipe(Model):
 
     name: Name
     description: str = ""
-    seed: Annotated[int, Field(ge=0)] = 0
-    seeds: list[Annotated[int, Field(ge=0)]] = []
+    seed: Seed = 0
+    seeds: list[Seed] = []
     """Where given, the whole recipe runs once a seed, and the summary tells the spread."""
-    tuning_seeds: list[Annotated[int, Field(ge=0)]] = []
+    tuning_seeds: list[Seed] = []
     """Seeds on which the recipe's settings were chosen: they run and are shown, and are in no mean and no p."""
     scale: Literal["full", "smoke"] = "full"
     """``smoke``: made small by ``--scale smoke``; the numbers of such a run mean nothing."""
@@ -132,6 +133,8 @@ class Recipe(Model):
 
     @model_validator(mode="after")
     def _some_seed_counts(self) -> Recipe:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds}: each counts as one run of its own, so none may stand twice")
         unknown = [seed for seed in self.tuning_seeds if seed not in self.seeds]
         if self.seeds and unknown:
             raise ValueError(f"tuning_seeds {unknown} are not among the seeds {self.seeds}")

@@ -24,7 +24,8 @@ def markdown_page(view: Mapping[str, object]) -> str:
     """Return report.md; its figures are files in ``figures/`` beside it."""
     environment = markdown_environment(TEMPLATES)
     recipe_block = Markup(_fenced(str(view["recipe_yaml"])))
-    return environment.get_template("report.md.j2").render(**view, recipe_block=recipe_block)
+    page = environment.get_template("report.md.j2").render(**view, recipe_block=recipe_block)
+    return re.sub(r"\n{3,}", "\n\n", page)
 
 
 def _fenced(text: str) -> str:

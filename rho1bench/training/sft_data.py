@@ -44,10 +44,12 @@ Segment = tuple[str, str]
 """Role and text."""
 _PAIRS = (("query", "response"), ("question", "solution"), ("instruction", "output"))
 _SPEAKERS = {"human": "user", "gpt": "assistant", "bing": "assistant", "ipython": "tool", "function": "tool"}
-_NOT_SHOWN = ("tools", "functions", "history")
+_NOT_SHOWN = ("tools", "functions", "history", "image", "images", "audio", "audios", "video", "videos")
 """Fields of a row with chat turns that the template has no place for."""
 _NOT_WRITTEN = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "refusal", "audio")
 """The same of a message: what an assistant says beside its ``content``."""
+_LEARNT = ("weight", "train", "training")
+"""Fields by which other trainers leave a turn of the assistant out of the loss; here every turn is learnt."""
 _OUTPUT = re.compile(r"(?<=```output)(\n.*?\n```\n?)", re.DOTALL)
 """What stands between a model's opening fence of an output and the text with which it continues."""
 
@@ -204,6 +206,7 @@ def _segments(value: object, where: str) -> list[Segment]:
     for segment in value:
         if not isinstance(segment, dict) or segment.get("role") not in ROLES:
             raise BadRow("no_dialogue", where, f"every segment needs a role out of {', '.join(ROLES)} and a text.")
+        _refuse_fields(segment, _NOT_WRITTEN, where)
         segments.append((str(segment["role"]), _text(segment, "text", where)))
     return segments
 
@@ -224,6 +227,7 @@ def _messages(value: object, key: str, where: str) -> list[Segment]:
         if role not in (*ROLES, "system"):
             raise BadRow("no_dialogue", where, f"a message's role is {speaker!r}; expected system, {', '.join(ROLES)}.")
         _refuse_fields(message, _NOT_WRITTEN, where)
+        _refuse_unlearnt(message, role, where)
         field = "content" if message.get("content") is not None or "value" not in message else "value"
         if _is_blank(message.get(field)) and role in ("system", "tool"):
             messages += [("tool", "")] if role == "tool" else []  # a program may print nothing
@@ -248,6 +252,18 @@ def _refuse_fields(fields: Mapping[str, object], names: Sequence[str], where: st
             where,
             f"has {name!r}, which the paper's template cannot show. Write it into the turns' text, or remove it.",
         )
+
+
+def _refuse_unlearnt(message: Mapping[str, object], role: str, where: str) -> None:
+    """Raise BadRow for a turn of the assistant that a row wants out of the loss."""
+    for name in _LEARNT if role == "assistant" else ():
+        if message.get(name) is not None and not message[name]:
+            raise BadRow(
+                "not_learnt",
+                where,
+                f"an assistant's message has {name!r}: {message[name]!r}, but every turn of the assistant is learnt. "
+                "Remove the turn, or write the row as `segments`, where text of the role user is not learnt.",
+            )
 
 
 def _is_blank(value: object) -> bool:

@@ -45,6 +45,23 @@ def gpt2_like(tmp_path_factory: pytest.TempPathFactory, word_tokenizer: Path) ->
     return folder
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[]", "expected a JSON object"),
+        ("\ufeff{}", "cannot be read as JSON"),
+        ('{"eos_token": "</s>", "tokenizer_class": "BertTokenizerFast"}', "cannot be loaded"),
+    ],
+)
+def test_settings_that_are_none_are_told(gpt2_like: Path, tmp_path: Path, settings: str, words: str) -> None:
+    shutil.copytree(gpt2_like, tmp_path / "broken")
+    (tmp_path / "broken" / "tokenizer_config.json").write_text(settings, encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        take(str(tmp_path / "broken"), tmp_path / "taken")
+    assert not (tmp_path / "taken" / "tokenizer" / "tokenizer_config.json").exists() or "class" in settings
+
+
 def test_files_are_copied_as_they_are(word_tokenizer: Path, tmp_path: Path) -> None:
     taken = take(str(word_tokenizer / "tokenizer"), tmp_path)
     assert tokenizer_sha256(taken) == tokenizer_sha256(word_tokenizer / "tokenizer")

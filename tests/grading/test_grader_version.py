@@ -11,6 +11,7 @@ from rho1bench.system.files import sha256_json
 VERDICTS = {
     1: "e8b11bb8533af154757b0007fececdd3026340dc098230385976cdb74c5f374f",
     2: "ae0e08db9b2e686799c1bea01499234424d3ce5d833eb81e68996d8ed35288a9",
+    3: "a75a5c5cae06af835b110508677d85ad46fb61478ae9e59221eb048c16b71ec6",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def prefixed(prefix: str) -> Callable[[Weights], Weights]:
         (without("embed_tokens"), ["model.embed_tokens.weight"]),
         (prefixed("_orig_mod."), ["21 weights have no place", "'_orig_mod.'", "torch.compile"]),
         (prefixed("module."), ["21 weights have no place", "'module.'", "take that prefix off"]),
+        (prefixed("base_model.model."), ["'base_model.model.'", "PEFT"]),
+        (prefixed("module._orig_mod."), ["'module._orig_mod.'"]),
         (lambda weights: {**weights, "model.layers.2.mlp.up_proj.weight": torch.zeros(2)}, ["1 weights have no place"]),
         (
             lambda weights: {**weights, "lm_head.weight": torch.zeros(3, 16)},
@@ -100,6 +103,91 @@ def test_a_config_of_another_model_is_refused(folder: Path, fields: dict[str, An
     change_config(folder, **fields)
     for check in (load_model, check_weights):
         with pytest.raises(CheckpointError, match=word):
+            check(folder)
+
+
+def stored_as(dtype: torch.dtype) -> Callable[[Weights], Weights]:
+    return lambda weights: {**weights, "lm_head.weight": (100 * weights["lm_head.weight"]).to(dtype)}
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_weights_that_are_no_floating_point_numbers_are_refused(folder: Path, dtype: torch.dtype) -> None:
+    change_weights(folder, stored_as(torch.float64))
+    load_model(folder)
+    change_weights(folder, stored_as(dtype))
+    for check in (load_model, check_weights):
+        with pytest.raises(CheckpointError, match=r"tensor lm_head\.weight is stored as"):
+            check(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder: Path, value: float) -> None:
+    change_weights(folder, lambda weights: {**weights, "model.norm.weight": weights["model.norm.weight"] * value})
+    with pytest.raises(CheckpointError, match=r"mine: the weight model\.norm\.weight holds NaN"):
+        load_model(folder, name="mine")
+
+
+def test_a_head_beside_tied_embeddings_must_be_the_same(folder: Path) -> None:
+    change_config(folder, tie_word_embeddings=True)
+    for check in (load_model, check_weights):
+        with pytest.raises(CheckpointError, match="tie_word_embeddings: true, but the files hold an output head"):
+            check(folder)
+    change_weights(folder, lambda weights: {**weights, "lm_head.weight": weights["model.embed_tokens.weight"].clone()})
+    for check in (load_model, check_weights):
+        check(folder)
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut off": (lambda data: data[:-9], "not a whole one"),
+    "longer": (lambda data: data + b"more", "not a whole one"),
+    "empty": (lambda data: b"", "not a whole one"),
+    "a pointer to a large file": (lambda data: b"version https://git-lfs.github.com/spec/v1", "not a safetensors file"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_are_told_by_name(folder: Path, damage: str) -> None:
+    change, words = DAMAGES[damage]
+    path = folder / "model.safetensors"
+    path.write_bytes(change(path.read_bytes()))
+    for check in (load_model, check_weights):
+        with pytest.raises(CheckpointError, match=words) as caught:
+            check(folder)
+        assert str(path) in str(caught.value)
+
+
+def test_files_that_are_not_one_set_of_weights_are_refused(folder: Path, tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    load_model(folder).save_pretrained(shards, max_shard_size="8KB")
+    index = shards / "model.safetensors.index.json"
+    whole = json.loads(index.read_text())
+    shutil.copy(folder / "model.safetensors", shards)
+    with pytest.raises(CheckpointError, match=r"and the \d shards that .* names"):
+        load_model(shards)
+    (shards / "model.safetensors").unlink()
+    load_model(shards)
+    outside = {**whole["weight_map"], "lm_head.weight": "../model/model.safetensors"}
+    for found, words in (
+        ({"weight_map": outside}, "which is no file of its folder"),
+        ({"weight_map": {"lm_head.weight": "model-9.safetensors"}}, r"1 of its 1 shards are missing \(model-9"),
+        ({}, "has no weight_map"),
+        ([], "has no weight_map"),
+    ):
+        index.write_text(json.dumps(found))
+        with pytest.raises(CheckpointError, match=words):
+            load_model(shards)
+    index.unlink()
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors\.index\.json that names its shards"):
+        load_model(shards)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"hidden_size": "16"}, {"num_attention_heads": 0}, {"hidden_act": "no"}, {"rope_parameters": "x"}]
+)
+def test_a_config_that_no_library_has_foreseen_is_told(folder: Path, fields: dict[str, Any]) -> None:
+    change_config(folder, **fields)
+    for check in (load_model, check_weights):
+        with pytest.raises(CheckpointError, match=r"these weights cannot be loaded: [A-Z][A-Za-z]+Error: "):
             check(folder)
 
 

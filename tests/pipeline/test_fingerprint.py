@@ -176,3 +176,16 @@ def test_brackets_in_the_names_of_folders_are_letters(tmp_path: Path):
     assert named_files(str(folder / "*.jsonl")) == [folder / "a.jsonl", folder / "b.jsonl"]
     assert named_files(str(folder / "[ab].jsonl")) == [folder / "a.jsonl", folder / "b.jsonl"]
     assert named_files(str(folder)) == [folder / "a.jsonl", folder / "b.jsonl"]
+
+
+def test_folders_are_searched_through_links_but_not_in_circles(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    folder = tmp_path / "text"
+    for file in (elsewhere / "b.jsonl", folder / "a.jsonl"):
+        file.parent.mkdir()
+        file.write_text('{"text": "a"}\n')
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "circle").symlink_to(folder)
+    found = [folder / "a.jsonl", folder / "linked" / "b.jsonl"]
+    assert named_files(str(folder)) == found
+    assert named_files(str(folder / "**" / "*.jsonl")) == found

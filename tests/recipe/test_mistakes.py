@@ -20,6 +20,19 @@ CASES = {
         lambda data: data.update(seeds=[1, 2], tuning_seeds=[0, 1]),
         ("tuning_seeds [0] are not among the seeds [1, 2]",),
     ),
+    "a seed twice": (lambda data: data.update(seeds=[1, 2, 1]), ("seeds [1, 2, 1]", "none may stand twice")),
+    "a seed of more bits than generators take": (
+        lambda data: data.update(seed=2**32),
+        ("seed: expected a whole number at least 0 and at most 4e+09, got 4294967296",),
+    ),
+    "more threads than a machine starts": (
+        lambda data: stage(data, "clm").update(num_threads=1_000_000, loader_workers=100_000),
+        ("stages.clm.num_threads", "at most 1024", "stages.clm.loader_workers"),
+    ),
+    "a number as a key": (
+        lambda data: stage(data, "slm")["selection"].update({6: None}),
+        ("stages.slm.selection.6: unknown key 6, a number; valid keys here: score",),
+    ),
     "no seed that counts": (
         lambda data: data.update(seeds=[1, 2], tuning_seeds=[2, 1]),
         ("all seeds [1, 2] are tuning_seeds, so none counts",),
@@ -94,7 +107,10 @@ CASES = {
         lambda data: stage(data, "clm").update(batch_size=10**20),
         ("stages.clm.batch_size", "a whole number at least 1 and at most 1e+07"),
     ),
-    "negative seed": (lambda data: data.update(seed=-1), ("seed: expected a whole number at least 0, got -1",)),
+    "negative seed": (
+        lambda data: data.update(seed=-1),
+        ("seed: expected a whole number at least 0 and at most 4e+09, got -1",),
+    ),
     # --- rules between stages
     "missing stage": (
         lambda data: stage(data, "slm").update(corpus="wed"),

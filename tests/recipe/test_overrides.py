@@ -61,6 +61,10 @@ def test_a_wrong_override_is_told(override, part):
     assert part in problems(SMALL, override)
 
 
+def test_a_value_nested_without_end_is_told():
+    assert "the value is not YAML: nested too deeply" in problems(SMALL, "seed=" + "[" * 3000)
+
+
 def test_seed_replaces_seed_and_seeds(recipe_file):
     path = recipe_file(lambda data: data.update(seeds=[1, 2]))
     assert load_recipe(str(path)).seeds == [1, 2]

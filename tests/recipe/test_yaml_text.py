@@ -60,6 +60,28 @@ def test_depth_without_end_is_an_error_and_no_crash(text):
         parse_yaml(text)
 
 
+def test_aliases_of_aliases_without_end_are_an_error() -> None:
+    lines = ["a0: &a0 [x, x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
+    assert parse_yaml("\n".join(lines[:5]))["a4"][2][2][2][2] == ["x", "x", "x"]
+    with pytest.raises(yaml.YAMLError, match="more than 2000000 values"):
+        parse_yaml("\n".join(lines))
+
+
+def test_halves_of_a_character_are_joined_and_one_alone_is_an_error() -> None:
+    assert parse_yaml('"\\ud83d\\ude00"') == "\U0001f600"
+    for text in ('"\\ud83d"', '"a\\ude00\\ud83d"', '{"\\ud83d": 1}'):
+        with pytest.raises(yaml.YAMLError, match="half of a character"):
+            parse_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "what"), [("~", "nothing"), ("", "nothing"), ("true", "truth"), ("2024-01-01", "date")]
+)
+def test_keys_that_are_no_names_are_an_error(key: str, what: str) -> None:
+    with pytest.raises(yaml.YAMLError, match=f"read as a? ?{what}"):
+        parse_yaml(f"b: 1\n? {key}\n: 1\n")
+
+
 @pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
 def test_recipes_are_read_by_libyaml():
     assert issubclass(yaml_text._Loader, yaml.CSafeLoader)

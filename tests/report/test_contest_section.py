@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -64,6 +65,12 @@ def test_every_number_of_the_contest_is_on_both_pages(report: Path, summary: Run
         assert "3 seeds are too few for an exact p over seeds alone" in text
         assert "reference was trained once: its own spread over seeds is not in the interval" in text
         assert "The best control is picked on the same answers, which favours it." in text
+
+
+def test_headings_of_the_markdown_page_stand_alone(report: Path) -> None:
+    text = (report / "report.md").read_text(encoding="utf-8")
+    assert text.count("\n### ") >= 2
+    assert not re.search(r"[^\n]\n#+ |\n{3}", text)
 
 
 def test_the_forest_plot_is_a_file_too_and_draws_every_difference(report: Path, summary: RunSummary) -> None:

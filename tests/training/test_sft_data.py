@@ -201,6 +201,8 @@ UNFIT: dict[str, tuple[dict[str, Any], str, str]] = {
     "a call beside text": ({"role": "assistant", "content": "so:", "tool_calls": [CALL]}, "not_shown", "'tool_calls'"),
     "a call without text": ({"role": "assistant", "content": None, "tool_calls": [CALL]}, "not_shown", "'tool_calls'"),
     "thoughts": ({"role": "assistant", "content": "r", "reasoning_content": "hm"}, "not_shown", "'reasoning_content'"),
+    "left out of the loss": ({"role": "assistant", "content": "r", "weight": 0}, "not_learnt", "'weight': 0"),
+    "not trained on": ({"role": "assistant", "content": "r", "train": False}, "not_learnt", "'train': False"),
     "null": ({"role": "assistant", "content": None}, "no_text", "field 'content' must be a non-empty string"),
     "an empty turn": ({"role": "user", "content": " "}, "no_text", "field 'content' must be a non-empty string"),
     "an image": ({"role": "user", "content": [*PARTS, {"type": "image_url"}]}, "no_text", "parts of the type 'text'"),
@@ -222,6 +224,8 @@ def test_messages_that_the_template_cannot_show_are_bad_rows(name: str) -> None:
     [
         ({"instruction": "q", "output": "r", "history": [["a", "b"]]}, "has 'history'"),
         ({"messages": [{"role": "user", "content": "q"}, ASSISTANT], "tools": [CALL]}, "has 'tools'"),
+        ({"messages": [{"role": "user", "content": "q"}, ASSISTANT], "images": ["a.png"]}, "has 'images'"),
+        ({"segments": [{"role": "assistant", "text": "r", "tool_calls": [CALL]}]}, "has 'tool_calls'"),
         ({"prompt": [{"role": "user", "content": "q"}], "completion": [ASSISTANT]}, "field 'prompt' must be a string"),
         ({"instruction": "q", "input": 5, "output": "r"}, "field 'input'"),
         ({"instruction": "q", "output": "\ud800"}, "lone surrogate"),

@@ -160,7 +160,8 @@ def coverage(result: ContestResult, suite: ContestSuite) -> list[str]:
     """Return what intervals and p of a suite speak of, and what keeps them from saying more."""
     terms = result.terms
     covers = {value.covers for one in suite.arms for value in one.against.values()}
-    documents = f"{fmt.count(suite.num_documents)} documents in {len(suite.tasks)} tasks"
+    tasks = "one task" if len(suite.tasks) == 1 else f"{len(suite.tasks)} tasks"
+    documents = f"{fmt.count(suite.num_documents)} documents in {tasks}"
     if "seeds and documents" in covers:
         seeds = ", ".join(map(str, terms.seeds))
         words = [f"Intervals and p speak of other training seeds ({seeds} were run) and other documents ({documents})."]

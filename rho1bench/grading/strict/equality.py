@@ -18,12 +18,22 @@ from rho1bench.grading.strict.structures import (
     has_matrix,
     is_relation,
     is_set_like,
+    joined_otherwise,
     named_value,
     read_assignments,
     read_collection,
     sides,
 )
-from rho1bench.grading.strict.text_answers import clock_time, is_text, option_letter, same_ratio, same_text, symbol_of
+from rho1bench.grading.strict.text_answers import (
+    clock_time,
+    date,
+    is_text,
+    is_word_of_capitals,
+    option,
+    same_ratio,
+    same_text,
+    symbol_of,
+)
 from rho1bench.grading.strict.units import Unit, ratio, split_unit
 from rho1bench.paper.protocol import CHOICE_TASKS
 
@@ -70,7 +80,7 @@ def same(left: str, right: str, algebra: Algebra, depth: int = 0) -> bool:
         return bare != ("", "") and same(*bare, algebra, depth + 1)
     left, right = _bare_equation(left), _bare_equation(right)
     left, right = _number_for_words(left, right), _number_for_words(right, left)
-    if is_text(left) or is_text(right):
+    if is_text(left) or is_text(right) or (is_word_of_capitals(left) and is_word_of_capitals(right)):
         return _same_list_of_text(left, right) or same_text(left, right)
     if (decided := _assignments(left, right, algebra, depth)) is not None:
         return decided
@@ -83,8 +93,10 @@ def same(left: str, right: str, algebra: Algebra, depth: int = 0) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    """Return whether a text is a value, or several of one name (``x=1`` or ``x=2``), and no relation."""
-    return not is_relation(text) or ((parts := read_collection(text)) is not None and parts.name != "")
+    """Return whether a text is a value, several of one name (``x=1`` or ``x=2``) or by cases, and no relation."""
+    return not is_relation(text) or (
+        (parts := read_collection(text)) is not None and (parts.name != "" or parts.ordered)
+    )
 
 
 def _has_letters(text: str) -> bool:
@@ -143,11 +155,11 @@ def _identical(left: str, right: str) -> bool | None:
 
 
 def _options(left: str, right: str) -> bool | None:
-    """Compare ``(C)`` with ``C``; only where one of them is written as an option."""
-    letters = option_letter(left), option_letter(right)
-    if None in letters or ")" not in left + right:
+    """Compare ``(C)`` with ``C`` or ``(C) 12``; only where one of them is written as an option."""
+    one, other = option(left), option(right)
+    if one is None or other is None or ")" not in left + right or (one[1] and other[1]):
         return None
-    return letters[0] == letters[1]
+    return one[0] == other[0]
 
 
 def _clock_times(left: str, right: str) -> bool | None:
@@ -156,6 +168,11 @@ def _clock_times(left: str, right: str) -> bool | None:
         return None
     (left_time, left_half), (right_time, right_half) = one, other
     return left_time == right_time and (not left_half or not right_half or left_half == right_half)
+
+
+def _dates(left: str, right: str) -> bool | None:
+    one, other = date(left), date(right)
+    return None if one is None or other is None else one == other
 
 
 def _ratios(left: str, right: str) -> bool | None:
@@ -194,6 +211,7 @@ _DECIDING_RULES: tuple[Callable[[str, str], bool | None], ...] = (
     _identical,
     _options,
     _clock_times,
+    _dates,
     _ratios,
     _quantities,
     _bases,
@@ -210,6 +228,7 @@ def _same_list_of_text(left: str, right: str) -> bool:
         or one.kind != other.kind
         or one.kind != "set"
         or len(one.items) != len(other.items)
+        or joined_otherwise(left, right)
     ):
         return False
     rest = list(other.items)
@@ -224,6 +243,8 @@ def _same_list_of_text(left: str, right: str) -> bool:
 def _assignments(left: str, right: str, algebra: Algebra, depth: int) -> bool | None:
     """Compare values of several variables (``x=2, y=7``) with each other, or in the variables' order with a tuple."""
     one, other = read_assignments(left), read_assignments(right)
+    if (one or other) and (" or " in left) != (" or " in right):
+        return False
     if one and other:
         return one.keys() == other.keys() and all(same(one[name], other[name], algebra, depth + 1) for name in one)
     named, plain = (one, right) if one else (other, left)
@@ -236,7 +257,7 @@ def _assignments(left: str, right: str, algebra: Algebra, depth: int) -> bool | 
 
 def _same_structure(left: str, right: str, algebra: Algebra, depth: int) -> bool:
     one, other = read_collection(left), read_collection(right)
-    if one is not None and other is not None and one.kind == other.kind and _same_items(one, other, algebra, depth):
+    if one and other and not joined_otherwise(left, right) and _same_items(one, other, algebra, depth):
         return True
     if is_set_like(left) or is_set_like(right):
         return algebra(left, right)
@@ -257,7 +278,7 @@ def _states_value(chain: list[str], value: str, algebra: Algebra, depth: int) ->
 
 
 def _same_items(left: Collection, right: Collection, algebra: Algebra, depth: int) -> bool:
-    if len(left.items) != len(right.items) or len(left.items) > MAX_ITEMS:
+    if left.kind != right.kind or len(left.items) != len(right.items) or len(left.items) > MAX_ITEMS:
         return False
     if left.name and right.name and left.name != right.name:
         return False

@@ -98,7 +98,7 @@ def _box(completion: str, start: int) -> tuple[str, int]:
         return inside, start + len(inside)
     depth = 0
     for place, char in enumerate(rest):
-        depth += (char == "{") - (char == "}")
+        depth += 0 if rest[place - 1 : place] == "\\" else (char == "{") - (char == "}")
         if depth == 0:
             return rest[1:place], start + place + 1
     inside = rest[1:].partition("\n")[0].rstrip("$. ")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from rho1bench.grading.strict.number_words import NUMBER_WORDS
 from rho1bench.grading.strict.unicode_math import as_latex
 
 _FUNCTION_WORDS = (
@@ -28,17 +29,28 @@ _REWRITES = tuple(
     (re.compile(pattern), template)
     for pattern, template in (
         (r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|split|displaymath|math)\*?\}", " "),
+        (
+            r"\\left\s*\\\{\s*\\begin\{array\}\s*\{[^}]*\}(.*)\\end\{array\}\s*\\right\s*\.",
+            r"\\begin{cases}\1\\end{cases}",
+        ),
         (r"\\begin\{array\}\{[^}]*\}", r"\\begin{pmatrix}"),
+        (r"\\begin\{vmatrix\}", r"\\det \\begin{pmatrix}"),
         (r"\\(begin|end)\{(?:array|[bvB]?matrix|smallmatrix)\}", r"\\\1{pmatrix}"),
+        (r"\\begin\{cases\}([^&]*)\\end\{cases\}", lambda match: match.group(1).replace(r"\cr", ", ")),
         (r"(?<![\\\w)}])\*\*(?=\S)([^*]+?)(?<=\S)\*\*(?![\w(])|(?<!\w)__(?=\S)([^_]+?)(?<=\S)__(?!\w)", r"\1\2"),
         (r"(?<![\\\w)}*])\*(?=\S)([^*]+?)(?<=\S)\*(?![\w(*])", r"\1"),
         (r"\{\s*\\(?:rm|bf|it|sf|tt|boldmath)(?![A-Za-z])\s*([^{}]*)\}", r" \1 "),
         (r"`+([^`]*)`+", r"\1"),
         (r"\\!\s*", ""),
         (r"\{,\}", ","),
+        (r"(?<![\w.])\d{1,3}(?:_\d{3})+(?!\w)", lambda match: match.group().replace("_", "")),
         (r"\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])\s*\.?(?=[^\d.]|$)", ""),
         (r"\\(?:middle)(?![A-Za-z])", ""),
         (r"\\[{}]", lambda match: {r"\{": r"\lbrace ", r"\}": r"\rbrace "}[match.group()]),
+        (r"\\langle(?![A-Za-z])", "("),
+        (r"\\rangle(?![A-Za-z])", ")"),
+        (r"(^|\\(?:cup|in))\s*\](?=[^\[\]]+,)", r"\1 ("),
+        (r"(?<=[^\s,])\s*\[\s*($|\\cup)", r")\1"),
         (r"\\(?:lvert|rvert|vert)(?![A-Za-z])", "|"),
         (r"\\\$|(?<![A-Za-z])(?:US|CA|AU|NZ|HK)\\?\$(?=\s?\d)", r"\\dollar "),
         (r"\$\$?|\\[()\[\]]", " "),
@@ -60,6 +72,7 @@ _REWRITES = tuple(
         (r"\\(?:" + _STYLES + r")\s*\{", r"\\text{"),
         (r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 "),
         (r"\\text\s*\{([^{}]*)\}", r" \1 "),
+        (r",?\s*&\s*(?:if|for|when)(?![A-Za-z])", "&"),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])|<=|=<", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])|>=", r"\\ge "),
         (r"\\neq(?![A-Za-z])|!=|\\not\s*=", r"\\ne "),
@@ -110,12 +123,15 @@ _REWRITES = tuple(
         (r"([_^])\s*([0-9A-Za-z])", r"\1{\2}"),
         (r"\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\\overline{\1\2\3}"),
         (r"(?<![\d.])\.(?=\d|\\overline|\\bar)", "0."),
+        (r"^\s*(?:[Nn]egative|[Mm]inus)\s+(?=[\d\\]|(?:" + "|".join(NUMBER_WORDS) + r")\b)", "-"),
     )
 )
 _PLAIN_BUILDER = re.compile(r"\{\s*[A-Za-z]\s*(?:\\in [^|:{}]*(?:\{\w\})?\s*)?(?:\||:|\\mid)[^{}]*\}")
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}\s*", re.DOTALL)
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!\d|,\d)")
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,/])(\d{1,3}(?: \d{3})+)(?![\d/]|,\d)")
+_DOTTED_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?(?![\d.,])")
+"""Two dots and more, which no decimal has; a comma behind them is the decimal point."""
 _LEAD = re.compile(r"(?:\\approx|\\sim(?!eq)|=|:|,|\.(?!\d)|\\dots|\\therefore|\\implies|\\Rightarrow)(?![A-Za-z])\s*")
 
 
@@ -142,6 +158,7 @@ def _single_backslashes(text: str) -> str:
 
 def _joined_thousands(text: str) -> str:
     """Drop the separators of thousands; inside brackets only where items are set apart by a comma and a space."""
+    text = _DOTTED_THOUSANDS.sub(lambda match: match.group().replace(".", "").replace(",", "."), text)
     if not re.search(r"[(\[]|\\lbrace", text):
         text = _SPACED_THOUSANDS.sub(lambda match: match.group().replace(" ", ""), text)
     elif not re.search(r",\s", text):

@@ -48,6 +48,8 @@ def number(words: list[str]) -> Fraction | None:
     part = _part(words)
     if part is not None:
         return part
+    if words[-1:] and words[-1] in SCALES and (head := number(words[:-1])) is not None and head.denominator > 1:
+        return head * SCALES[words[-1]]
     for place, word in enumerate(words):
         if word == "and" and (fraction := _part(words[place + 1 :])) is not None:
             whole = _cardinal(words[:place])

@@ -71,8 +71,9 @@ def read_quantity(text: str) -> Quantity | None:
     if money := signed.group("money"):
         if quantity.unit is not None and quantity.unit.dimensions is not None:
             return None
+        currency = read_unit("rupee" if money.startswith("Rs") else re.sub("[A-Z]+(?=.*dollar)", "", money))
         quantity = replace(
-            quantity, unit=read_unit("rupee" if money.startswith("Rs") else re.sub("[A-Z]+(?=.*dollar)", "", money))
+            quantity, unit=replace(currency, nouns=quantity.unit.nouns if quantity.unit else frozenset())
         )
     negative = (signed.group("sign") == "-") != (signed.group("inner") == "-")
     return replace(quantity, value=-quantity.value) if negative else quantity
@@ -114,7 +115,8 @@ def _compound(text: str) -> Quantity | None:
         one.dimensions != other.dimensions or one.factor <= other.factor for one, other in itertools.pairwise(units)
     ):
         return None
-    return _exact(sum((value * unit.factor / units[-1].factor for value, unit in steps), Fraction(0)), units[-1])
+    told_in = units[0] if units[0] == read_unit("dollar") else units[-1]  # where a bare number answers: 1.50, but 90
+    return _exact(sum((value * unit.factor / told_in.factor for value, unit in steps), Fraction(0)), told_in)
 
 
 def _number(text: str) -> Fraction:
@@ -230,4 +232,5 @@ def stands_for(decimal: Quantity, value: Fraction) -> bool:
     """Return whether ``decimal`` is ``value`` cut or rounded to its last place, with at least six digits."""
     if decimal.digits is None or decimal.digits < MIN_DIGITS or value.denominator == 1:
         return False
-    return abs(decimal.value - value) < decimal.step
+    missing = abs(value) - abs(decimal.value)
+    return decimal.value * value > 0 and -decimal.step / 2 <= missing < decimal.step

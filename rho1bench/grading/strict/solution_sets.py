@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from rho1bench.grading.magnitude import Expression
 from rho1bench.grading.strict.exact import same_expression, same_number
-from rho1bench.grading.strict.structures import encloses, is_name, split_outside
+from rho1bench.grading.strict.structures import both_signs, encloses, is_name, split_outside
 
 Read = Callable[[str], Expression | None]
 _SIGNS = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|<|>|=)")
@@ -96,10 +96,13 @@ def _is_real(value: Expression) -> bool:
 
 
 def _relations(text: str, read: Read) -> Expression | None:
-    """Return the solutions of a chain (``1<x\\le 2``) or a list (``x\\ne 1, x\\ne 2``) of relations in one variable."""
+    """Return the solutions of a chain (``1<x\\le 2``) or a list (``x\\ne 1, 2``) of relations in one variable."""
     from sympy import Intersection, Union
 
     parts = split_outside(text, (",", ";"))
+    if excluded := re.match(r".*\\ne(?![A-Za-z])", parts[0]):
+        parts = [part if _SIGNS.search(part) else f"{excluded.group()} {part}" for part in parts]
+        parts = [sign for part in parts for sign in both_signs(part)]
     sets = [_chain(part, read) if len(parts) == 1 else _solutions(part, read) for part in parts]
     if any(found is None for found in sets):
         return None

@@ -21,6 +21,7 @@ _LIST_MARK = re.compile(r"(?:[-•*+]\s+|\(?\d{1,2}[.)]\s+)(?=\S)")
 _LEADING_MARKS = re.compile(r"(?:[\s:>*_~`…]|\\\s|\.\.\.)*")
 _EMPHASIS = re.compile(
     r"(?<![\w)}*])\*{1,3}(?=\S)|(?<=\S)\*{2,3}(?![\w(*])|(?<=\S)\*(?=[\s.,;!?]|$)|(?<!\w)__|__(?!\w)|(?<=[\w)])_(?=[\s.,;!?]|$)|`"
+    r"|</?(?:b|i|em|strong)>"
 )
 
 _STOP = re.compile(r"[.!?](?=\s|$|[A-Z])|;(?=\s+[A-Za-z]{2})|\n")
@@ -32,9 +33,9 @@ _ABBREVIATED_UNIT = re.compile(r"\b(?:in|ft|yd|mi|cm|mm|km|min|sec|hr|oz|lbs?|no
 """Before a full stop that ends a sentence only if a capital letter follows."""
 
 _LEAD_INS = re.compile(
-    r"(?:(?:is|are|was|were|equals?|be|to|approximately|approx\.?|about|around|roughly|nearly|exactly|simply|just|"
-    r"precisely|therefore|thus|hence|then|now|indeed|clearly|equal to|equivalent to|given by|found to be|either|both|"
-    r"only|an? (?:total|maximum|minimum|average|value) of|of|"
+    r"(?:(?:of course,?|is|are|was|were|equals?|be|to|approximately|approx\.?|about|around|roughly|nearly|exactly|"
+    r"simply|just|precisely|therefore|thus|hence|then|now|indeed|clearly|equal to|equivalent to|given by|found to be|"
+    r"either|both|only|an? (?:total|maximum|minimum|average|value) of|of|"
     r"the (?:value|number|expression|fraction|integer|set|interval|point|function|equation)|that|it is|it's|"
     r"there (?:are|is|were|was|will be)|we (?:get|have|find|obtain)|"
     r"(?:he|she|they|it|you) (?:has|have|had|gets?|got|needs?|needed|will have|earns?|paid|pays?|makes?|can)|"
@@ -43,10 +44,11 @@ _LEAD_INS = re.compile(
 _TRAILING_CLAUSE = re.compile(
     r",?\s+(?:because|since|as (?:the|it|we|this|there|required|desired|shown|stated|claimed)|which|"
     r"so (?:the|that|we|it|he|she|they)|where|when|whenever|if|while|but|thus|therefore|hence|meaning|that is|"
-    r"given|assuming|after|before|by|using|from|provided|according|rounded|as (?:a|an) |"
+    r"given|assuming|after|before|by(?! \d)|using|from|provided|according|rounded|thanks to|as (?:a|an) |"
     r"in (?:total|all|simplest|this case|lowest|terms)|due to|for (?:this|the|all|each|every|any)|"
     r"more (?:precisely|exactly)|"
-    r"or (?:about|approximately|roughly|equivalently)|on (?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|"
+    r"or (?:about|approximately|roughly|equivalently|\S+ as an? (?:decimal|fraction|percentage|mixed number))|"
+    r"on (?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|"
     r"of (?:it|them|all|the|this|that|these|those|his|her|its|their)|and (?:we|this|that|the|so|it|he|she)|"
     r"(?:and |but )?not|who|whose)\b.*"
     r"|,?\s+i\.e\..*|,\s+(?:in|so|the|this|we|it|he|she|as|to|i|(?:and|or)(?=\s[a-z]{2}))\s.*"
@@ -54,7 +56,9 @@ _TRAILING_CLAUSE = re.compile(
     re.DOTALL,
 )
 _BEHIND_A_NUMBER = re.compile(
-    r"(?:,\s+(?!(?:and|or)\b)[A-Za-z]{2,}(?!\w*\s*[=_])|:\s+[A-Za-z]{2}|\s-\s+[A-Za-z]{2}|\s+with\s).*", re.DOTALL
+    r"(?:,\s+(?!(?:and|or)\b)[A-Za-z]{2,}(?!\w*\s*[=_])|:\s+[A-Za-z]{2}|\s-\s+[A-Za-z]{2}|"
+    r"\s+with\s(?!(?:a )?remainder)).*",
+    re.DOTALL,
 )
 """A clause that only ends an answer that begins with a number or a formula; names may go on behind a comma."""
 _FORMULA = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
@@ -62,7 +66,9 @@ _WORDS_IN_FORMULA = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*[}(])")
 _VALUE = re.compile(r"-?(?:\\?\$)?-?\d[\d,]*(?:\.\d+)?(?:\s\d+/\d+|/\d+)?(?:\s?\\?%)?(?:[²³½¼¾]|\^\{?\d+\}?)?")
 _STATES_A_VALUE = re.compile(
     r"(?:\b(?:is|are|was|were|be|has|have|had|gets?|got|needs?|needed|earns?|earned|pays?|paid|spends?|spent|makes?|made|"
-    r"costs?|sold|sells?|takes?|took|equals?|contains?|bought|buys?|saves?|saved|ate|eats?|ran|runs?|of|about|only|exactly)"
+    r"costs?|sold|sells?|takes?|took|equals?|contains?|bought|buys?|saves?|saved|ate|eats?|ran|runs?|about|only|exactly|"
+    r"(?:total|amount|value|average|mean|maximum|minimum|profit|cost|price|length|width|height|distance|area|volume|"
+    r"speed|weight|score|age) of)"
     r"|[:=])\s*$"
 )
 _CHANGES_THE_VALUE = re.compile(

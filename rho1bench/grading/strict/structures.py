@@ -8,9 +8,9 @@ from dataclasses import dataclass
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|in|to|equiv|sim|mid)(?![A-Za-z])")
 _SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![A-Za-z])|\\mathbb\{|\\lbrace.*(?:\\mid|:)")
 _NAME = re.compile(
-    r"(?:(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\?[A-Za-z]+(?:_\{\w+\})?'?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3}|P\s*\([^()]*\)|\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))"
+    r"(?:(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\?[A-Za-z]+(?:_\{\w+\})?(?:'|\^\{-1\})?(?:\s*\(\s*[A-Za-z]\s*\))?|[A-Z]{1,3}|P\s*\([^()]*\)|\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))"
 )
-_MATRIX = re.compile(r"[(\[]?\s*\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\s*[)\]]?", re.DOTALL)
+_TABLE = re.compile(r"[(\[]?\s*\\begin\{(pmatrix|cases)\}(.*)\\end\{\1\}\s*[)\]]?", re.DOTALL)
 _OPENING, _CLOSING = "([{", ")]}"
 _LBRACE, _RBRACE = r"\lbrace", r"\rbrace"
 _PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])")
@@ -49,6 +49,12 @@ def is_set_like(text: str) -> bool:
     return _SET_OPERATION.search(text) is not None or re.search(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])", text) is not None
 
 
+def joined_otherwise(left: str, right: str) -> bool:
+    """Tell whether conditions or names are joined by "and" on one side and by "or" on the other; numbers may be."""
+    strict = (is_set_like(left) and is_set_like(right)) or not re.search(r"\d", left + right)
+    return strict and any(" and " in one and " or " in other for one, other in ((left, right), (right, left)))
+
+
 def has_matrix(text: str) -> bool:
     """Return whether a tidy text holds a matrix, alone or inside an expression."""
     return r"\begin{pmatrix}" in text
@@ -84,14 +90,16 @@ def is_name(text: str) -> bool:
 
 def read_collection(text: str) -> Collection | None:
     """Read a tidy text as a collection at its top level; None for a single value."""
-    if matrix := _matrix(text):
-        return matrix
+    if table := _table(text):
+        return table
     unions = split_outside(text, (r"\cup",))
     if len(unions) > 1:
         return Collection("union", tuple(sorted(unions)))
     if text.startswith(_LBRACE) and text.endswith(_RBRACE) and text.count(_LBRACE) == 1:
         inside = _set(text[len(_LBRACE) : -len(_RBRACE)])
         return Collection("set", tuple(dict.fromkeys(inside.items)), inside.name)
+    if encloses(text) and len(signs := both_signs(text)) > 1:
+        return Collection("set", tuple(signs))
     if encloses(text):
         items = split_outside(text[1:-1], (",",))
         return Collection(text[0] + text[-1], tuple(items)) if len(items) > 1 else None
@@ -105,7 +113,7 @@ def _set(inside: str) -> Collection:
     name = named.group(1) if named else ""
     if name:  # x=1,2 and x=1, x=2: the name is given once or every time
         items = [re.sub(rf"^{re.escape(name)}\s*=\s*", "", item) for item in items]
-    return Collection("set", tuple(sign for item in items for sign in _both_signs(item) if sign), name)
+    return Collection("set", tuple(sign for item in items for sign in both_signs(item) if sign), name)
 
 
 def read_assignments(text: str) -> dict[str, str]:
@@ -118,20 +126,22 @@ def read_assignments(text: str) -> dict[str, str]:
     return values if len(values) == len(pairs) else {}
 
 
-def _both_signs(item: str) -> list[str]:
+def both_signs(item: str) -> list[str]:
+    r"""Return what an item with one ``\pm`` stands for, other items as they are."""
     if len(_PLUS_MINUS.findall(item)) != 1:
         return [item]
     left, right = _PLUS_MINUS.split(item)
     return [f"{left}+{right}".lstrip("+ ").strip(), f"{left}-{right}".strip()]
 
 
-def _matrix(text: str) -> Collection | None:
-    match = _MATRIX.fullmatch(text)
-    if match is None or r"\begin" in match.group(1):
+def _table(text: str) -> Collection | None:
+    """Read a matrix, or the values and conditions of a function by cases, row by row."""
+    match = _TABLE.fullmatch(text)
+    if match is None or r"\begin" in match.group(2):
         return None
-    rows = [row.split("&") for row in re.split(r"\\cr(?![A-Za-z])", match.group(1)) if row.strip()]
+    rows = [row.split("&") for row in re.split(r"\\cr(?![A-Za-z])", match.group(2)) if row.strip()]
     shape = "x".join(str(len(row)) for row in rows)
-    return Collection(f"matrix {shape}", tuple(entry.strip() for row in rows for entry in row))
+    return Collection(f"{match.group(1)} {shape}", tuple(entry.strip(" ,.") for row in rows for entry in row))
 
 
 def encloses(text: str) -> bool:

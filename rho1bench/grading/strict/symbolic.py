@@ -19,9 +19,10 @@ from rho1bench.grading.strict.structures import is_set_like, sides
 DECIMALS = 6
 PRECISION = 15
 _TRIGONOMETRIC = re.compile(
-    r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])\s*(?:\^\s*\{[^{}]*\}\s*)?(?:\([^()]*\)|\{[^{}]*\}|[^()+\-=,]*)"
+    r"(\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])\s*(?:\^\s*\{[^{}]*\}\s*)?)(\([^()]*\)|\{[^{}]*\}|[^()+\-=,]*)"
 )
 _DEGREES = re.compile(r"((?:\d+(?:\.\d+)?|[A-Za-z]|\\[a-z]+|\\frac\{\d+\}\{\d+\}|\)))\s*\^\\circ\s*")
+_PRIMES = re.compile(r"(?<=[A-Za-z])'+")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{(\d+)\}")
 _DECIMAL = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?![\d.])")
 
@@ -35,8 +36,13 @@ def same_by_algebra(left: str, right: str) -> bool:
 
 def _readings(text: str) -> tuple[str, str]:
     """Write degrees inside functions as radians; those outside count as bare numbers, or as radians too."""
-    inside = _TRIGONOMETRIC.sub(lambda match: _in_radians(match.group()), text)
+    inside = _TRIGONOMETRIC.sub(_with_radians, text)
     return inside.replace(r"^\circ", " "), _in_radians(inside)
+
+
+def _with_radians(match: re.Match[str]) -> str:
+    """Write a function of degrees as one of radians, in brackets, without which products are read wrongly."""
+    return f"{match[1]}({_in_radians(match[2])})" if r"^\circ" in match[2] else match.group()
 
 
 def _in_radians(text: str) -> str:
@@ -121,6 +127,7 @@ def _for_parser(text: str) -> str:
     """Write decimals as exact fractions, and what math-verify would read otherwise than mathematicians do."""
     # math-verify reads 1000(26) as a mixed number, 1000 + 26, and not every product of brackets as one.
     text = re.sub(r"(?<=[\d)])\s*(?=\()", r"\\cdot ", text)
+    text = _PRIMES.sub(lambda match: "_{" + r"\prime" * len(match.group()) + "}", text)  # which would be dropped
     text = _REPEATING.sub(_repeating_fraction, text)
     text = _DECIMAL.sub(lambda match: rf"\frac{{{match[1]}{match[2]}}}{{{10 ** len(match[2])}}}", text)
     text = re.sub(r"(?<=[\d}])\s+(?=\\frac\{\d+\}\{10+\})", r"\\cdot ", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from fractions import Fraction
 
@@ -22,6 +23,12 @@ _CLOCK = re.compile(
     re.IGNORECASE,
 )
 _FULL_HOUR = re.compile(r"(?:at )?(\d{1,2})\s*(?:([ap])\.?\s?m\b\.?|o'?\s?clock)", re.IGNORECASE)
+_NAMED_HOUR = re.compile(r"(?:at )?(?:12(?::00)? )?(noon|midnight)", re.IGNORECASE)
+_DATE = re.compile(
+    r"(?:(?:the )?(?P<day>\d{1,2})(?:st|nd|rd|th)?(?: of)? (?P<month>[A-Za-z]{3,9})\.?"
+    r"|(?P<month_first>[A-Za-z]{3,9})\.? (?:the )?(?P<day_behind>\d{1,2})(?:st|nd|rd|th)?)(?:,? ?(?P<year>\d{4}))?"
+)
+_MONTHS = [name.lower() for name in calendar.month_name]
 _RATIO = re.compile(r"\d{1,40}(?:\s*(?::|\\colon|to)\s*\d{1,40})+")
 _PHRASES = {
     r"\emptyset": "no solution|no solutions|there is no solution|there are no solutions|the empty set|empty set",
@@ -36,6 +43,11 @@ def is_text(text: str) -> bool:
     """Return whether a tidy answer is language: a word of four letters that is no function, or a known short word."""
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", re.sub(r"\\(?:begin|end|mathbb)\{\w+\}", "", text))
     return any((len(word) > 3 and word.lower() not in FUNCTIONS) or word.lower() in _SHORT_WORDS for word in words)
+
+
+def is_word_of_capitals(text: str) -> bool:
+    """Return whether a text is several capitals: an arrangement, a Roman numeral, a point's or a figure's name."""
+    return re.fullmatch(r"[A-Z]{2,}", text) is not None
 
 
 def symbol_of(text: str) -> str:
@@ -65,15 +77,17 @@ def _without_letter_a(text: str) -> str:
     return re.sub(r"(?<=\w )A\b|\bA(?= (?:and|or)\b)|\bA$", "letter-a", text)
 
 
-def option_letter(text: str) -> str | None:
-    """Return the letter of ``(C)``, ``C)`` or ``C``; None for anything else."""
-    match = re.fullmatch(r"\(?\s*([A-J])\s*\)?", text)
-    return match.group(1) if match else None
+def option(text: str) -> tuple[str, str] | None:
+    """Read ``(C)``, ``C)``, ``C`` or ``(C) 12`` as a letter and its text (or ``""``); None for anything else."""
+    match = re.fullmatch(r"\(?\s*([A-J])\s*(?:\)(?:\s+(\S.*))?)?", text)
+    return (match.group(1), match.group(2) or "") if match else None
 
 
 def clock_time(text: str) -> tuple[tuple[int, int, int], str] | None:
     """Read ``3:15 P.M.`` as (hour, minute, second) and half of day (``""`` where unsaid); None for anything else."""
     text = text.strip()
+    if match := _NAMED_HOUR.fullmatch(text):
+        return (12, 0, 0), "p" if match.group(1).lower() == "noon" else "a"
     if match := _FULL_HOUR.fullmatch(text):
         hour, minute, second, half = match.group(1), "0", "0", match.group(2)
     elif match := _CLOCK.fullmatch(text):
@@ -85,6 +99,16 @@ def clock_time(text: str) -> tuple[tuple[int, int, int], str] | None:
     if int(hour) > 12:
         return (int(hour) - 12, int(minute), int(second or 0)), "p"
     return (int(hour), int(minute), int(second or 0)), (half or "").lower()
+
+
+def date(text: str) -> tuple[str, int, str] | None:
+    """Read ``July 4th, 1776`` or ``4 July`` as (month, day, year or ``""``); None for anything else."""
+    match = _DATE.fullmatch(text)
+    if match is None:
+        return None
+    word = (match["month"] or match["month_first"]).lower()
+    month = next((name for name in _MONTHS[1:] if word in (name, name[:3], name[:4])), None)
+    return (month, int(match["day"] or match["day_behind"]), match["year"] or "") if month else None
 
 
 def same_ratio(left: str, right: str) -> bool | None:

@@ -62,20 +62,23 @@ _SYMBOLS = {"\\dollar": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥
 _FILLER_WORDS = "of the a an in total all altogether each per"
 _FILLERS = frozenset(_FILLER_WORDS.split())
 _UNIT = re.compile(
-    r"(?:\^\\circ|\\dollar|[€£$¥₹¢/])?\s*(?:[A-Za-z][A-Za-z.,/' -]*)?(?:\^\{-?[123]\})?(?:\s*(?:/|per\b)\s*)?[A-Za-z ]*"
-    r"(?:\^\{-?[123]\})?"
+    r"(?:\^\\circ|\\dollar|[€£$¥₹¢/])?\s*(?:[A-Za-z][A-Za-z.,/' -]*)?(?:\^\{-?[123]\})?(?:\s*(?:/|per\b|\\cdot)\s*)?"
+    r"[A-Za-z ]*(?:\^\{-?[123]\})?"
 )
 _UNIT_AT_END = re.compile(
-    r"(.*[\w)\]}])\s+((?:[A-Za-z]+\.? )?[A-Za-z]{2,}(?:\s*\^\{[23]\})?(?:\s*(?:/|per)\s*[A-Za-z]+(?:\^\{[23]\})?)?"
+    r"(.*?[\w)\]}])\s+((?:[A-Za-z]+\.? )?[A-Za-z]{2,}(?:\s*\^\{[23]\})?(?:\s*(?:/|per)\s*[A-Za-z]+(?:\^\{[23]\})?)?"
     r"|[mgsh](?:\s*\^\{[23]\})?(?:/[a-z]+(?:\^\{[23]\})?)?)",
     re.DOTALL,
 )
 _OTHER_WORDS = (
     "or and to plus minus times over out more less fewer than not twice thrice double triple half third quarter "
     "squared factorial remainder by am pm is are was if because since when where negative root power base choose mod "
-    "modulo between through until versus vs past"
+    "modulo between through until versus vs past divided multiplied added subtracted taken increased decreased reduced "
+    "raised most least"
 )
-_NOT_A_UNIT = frozenset((*_OTHER_WORDS.split(), *NUMBER_WORDS, *SCALES, *PARTS, *(f"{part}s" for part in PARTS)))
+_NOT_A_UNIT = frozenset(
+    (*_OTHER_WORDS.split(), *(f"{word}{end}" for word in (*NUMBER_WORDS, *SCALES, *PARTS) for end in ("", "s")))
+)
 """Words behind a number that make it another number, or no number at all."""
 
 _LONGEST_SYMBOL = 3
@@ -84,7 +87,10 @@ _LONGEST_SYMBOL = 3
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of measure: powers of base dimensions and size in them, or (``dimensions`` None) the words of a noun."""
+    """A unit of measure: powers of base dimensions and size in them, or (``dimensions`` None) the words of a noun.
+
+    Prices have both: ``$5 per ticket``.
+    """
 
     dimensions: tuple[tuple[str, int], ...] | None
     factor: Fraction
@@ -194,16 +200,19 @@ def ratio(left: Unit | None, right: Unit | None) -> Fraction | None:
     if left is None or right is None:
         return Fraction(1)
     if left.dimensions is None or right.dimensions is None:
-        named = left.nouns and right.nouns
-        return Fraction(1) if named and (left.nouns <= right.nouns or right.nouns <= left.nouns) else None
+        return Fraction(1) if left.nouns and right.nouns and _fit(left.nouns, right.nouns) else None
     if left.is_generic or right.is_generic:
         powers = [sum(power for _, power in unit.dimensions or ()) for unit in (left, right)]
         bases = {base for unit in (left, right) for base, _ in unit.dimensions or ()}
         return Fraction(1) if powers[0] == powers[1] and bases <= {"unit", "length"} else None
     if left.dimensions == right.dimensions:
-        return left.factor / right.factor
+        return left.factor / right.factor if _fit(left.nouns, right.nouns) else None
     degrees = {unit.dimensions[0][0] for unit in (left, right) if len(unit.dimensions or ()) == 1 and unit.dimensions}
     return Fraction(1) if "angle" in degrees and degrees & {"celsius", "fahrenheit"} else None
+
+
+def _fit(left: frozenset[str], right: frozenset[str]) -> bool:
+    return left <= right or right <= left
 
 
 def unit_behind(as_written: str) -> Unit | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from rho1bench.errors import RecipeError
-from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap, read_yaml
+from rho1bench.recipe.loading.yaml_text import NOT_YAML, Yaml, YamlMap, read_yaml
 
 Path_ = tuple[str, ...]
 
@@ -109,9 +109,7 @@ def _read_layer(path: Path) -> RawRecipe:
         raise RecipeError(f"{path}: not UTF-8 text (byte {error.start}); a recipe is a YAML file.") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}. Give a recipe's name or a YAML file.") from None
-    except RecursionError:
-        raise RecipeError(f"{path}: nested too deeply, or an alias that holds itself.") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except NOT_YAML as error:
         raise RecipeError(f"{_yaml_position(path, error)}: not valid YAML: {yaml_words(error)}") from None
     if not isinstance(data, dict):
         what = "is empty" if data is None else f"holds {type(data).__name__} at its top"
@@ -224,6 +222,8 @@ def _yaml_position(path: Path, error: Exception) -> str:
 
 
 def yaml_words(error: Exception) -> str:
-    """Return what is wrong with a text that is not YAML."""
+    """Return what is wrong with a text that is not YAML: one of the errors of ``NOT_YAML``."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply, or an alias that holds itself"
     parts = (getattr(error, "context", None), getattr(error, "problem", None))
     return ", ".join(str(part) for part in parts if part) or str(error).splitlines()[0]

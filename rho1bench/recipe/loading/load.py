@@ -185,6 +185,8 @@ def _word(detail: Mapping[str, Yaml], node: Node, data: Yaml) -> tuple[tuple[str
     if kind == "extra_forbidden":
         valid = parent.keys
         return path, f"unknown key {path[-1]!r}{nearest(path[-1], valid)}; valid keys here: {', '.join(valid)}"
+    if kind == "invalid_key":
+        return path, f"unknown key {detail['input']}, a number; valid keys here: {', '.join(parent.keys)}"
     if kind == "missing":
         return path, f"missing; expected {place.expectation()}"
     if kind in LOW_LEVEL_TYPES and isinstance(value, dict | str) and place.resolve(value).schema != place.schema:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
-
 from rho1bench.recipe.loading.json_schema import stage_models, stage_node
 from rho1bench.recipe.loading.layers import Origin, Path_, RawRecipe, nearest, yaml_words
-from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap, parse_yaml
+from rho1bench.recipe.loading.yaml_text import NOT_YAML, Yaml, YamlMap, parse_yaml
 
 _MAGIC = frozenset("*?[")
 
@@ -28,7 +26,7 @@ def apply_override(raw: RawRecipe, override: str, folder: Path) -> None:
         return
     try:
         value = parse_yaml(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except NOT_YAML as error:
         raw.problems.append(f"{origin.label}: the value is not YAML: {yaml_words(error)}")
         return
     paths, complaint = _meant(raw.data, path)

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from rho1bench.errors import RecipeError
 from rho1bench.recipe.loading.json_schema import Node, stage_models, stage_node
 from rho1bench.recipe.loading.labels import label_of
 from rho1bench.recipe.loading.layers import Origin, Path_, RawRecipe, nearest, yaml_words
 from rho1bench.recipe.loading.matrix import MAX_STAGES
 from rho1bench.recipe.loading.overrides import apply_override, assign
-from rho1bench.recipe.loading.yaml_text import Yaml, YamlMap, parse_yaml
+from rho1bench.recipe.loading.yaml_text import NOT_YAML, Yaml, YamlMap, parse_yaml
 
 _TRAINED = ("pretrain", "sft")
 _EXAMPLE = "stages.slm.selection.ratio=0.4,0.6 for example"
@@ -88,7 +86,7 @@ def _add_setting(raw: RawRecipe, axes: _Axes, stages: Sequence[YamlMap], setting
     key, _, text = setting.partition("=")
     try:
         values = parse_yaml(f"[{text}]")
-    except (yaml.YAMLError, ValueError) as error:
+    except NOT_YAML as error:
         raw.problems.append(f"{label}: the values are not YAML: {yaml_words(error)}")
         return
     parts, names = key.strip().split("."), [stage["name"] for stage in stages]

@@ -15,6 +15,12 @@ from rho1bench.sizing.shapes import ModelShape, find_shape
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 PositiveInt = Annotated[int, Field(gt=0)]
+MAX_SEED = 4_000_000_000
+"""Generators of random numbers (numpy's, vLLM's) take 32 bits."""
+MAX_WORKERS = 1024
+"""Threads or processes of one stage; a system ends a process that asks for more than it allows."""
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Workers = Annotated[int, Field(gt=0, le=MAX_WORKERS)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 STAGE_KINDS_KEY = "x-stage-kinds"
 LOCAL_KEY = "x-local"
@@ -156,7 +162,7 @@ class StageBase(Model):
 
     name: Name
     kind: str
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Seed | None = None
     """Random seed of this stage; default: the recipe's."""
     variant: Annotated[Variant | None, Operational("what the stage is called beside others")] = None
     """Given to stages that a ``matrix`` expands into; no result depends on it."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rho1bench.recipe.models.base import METRICS, Model, Name, StageBase, StageRef, references
+from rho1bench.recipe.models.base import METRICS, Model, Name, Seed, StageBase, StageRef, references
 
 VALIDATION_LOSS = "validation_loss"
 Role = Literal["full", "random", "rule", "control"]
@@ -37,7 +37,7 @@ class Contest(Model):
     """Axis whose value is chosen for each arm, ``optimizer.learning_rate`` for example."""
     choose_by: str = VALIDATION_LOSS
     """``validation_loss`` (the last one of the stage, lower is better), or a suite of documents that are not tested."""
-    tuning_seeds: list[Annotated[int, Field(ge=0)]] = []
+    tuning_seeds: list[Seed] = []
     """Seeds on which values are chosen; they never count."""
     suites: list[str] = []
     """Suites of the contest; default: all on which every arm is evaluated, but for ``choose_by``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from glob import escape, glob, has_magic
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -23,6 +24,7 @@ from rho1bench.recipe.models.base import (
     StageRef,
     StageSizes,
     StageSpec,
+    Workers,
 )
 from rho1bench.sizing.shapes import find_shape
 
@@ -234,7 +236,7 @@ class CorpusStage(TextStage):
     """Keep this many blocks; an error if the sources give fewer."""
     num_tokens: PositiveInt | None = None
     """The same as a number of tokens, in place of ``num_blocks``: rounded up to whole blocks."""
-    num_workers: Annotated[PositiveInt, Operational("the same bytes whatever their number")] = 1
+    num_workers: Annotated[Workers, Operational("the same bytes whatever their number")] = 1
     """Processes that tokenise; the corpus is the same, byte for byte, whatever their number."""
     at_most: bool = False
     """The budget is a limit: where the sources hold less, or one of a mixture is used up, what there is is kept."""
@@ -278,14 +280,33 @@ def _num_documents(sources: list[Source]) -> int | None:
 def named_files(place: str, suffixes: tuple[str, ...] = LOCAL_SUFFIXES) -> list[Path]:
     """Return the files that a path, folder or glob names, in the order of their names; a missing file is returned too.
 
-    A folder is searched to any depth for ``suffixes``.
+    A folder is searched to any depth for ``suffixes``, through links too, but not through one that leads back.
     """
     path = Path(os.path.expanduser(place))
     if os.path.isdir(path):  # unlike Path's, false for names that no disk can hold
-        return sorted(found for found in path.rglob("*") if found.is_file() and found.name.endswith(suffixes))
+        return sorted(found for found in _files_below(path) if found.name.endswith(suffixes))
     if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
-        return [found for found in map(Path, sorted(glob(_pattern(path), recursive=True))) if found.is_file()]
+        found = map(Path, sorted(glob(_pattern(path), recursive=True)))
+        return [file for file in found if file.is_file() and not ("**" in place and _leads_back(file))]
     return [path]
+
+
+def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yield the files in a folder and in those below, each folder once on the way from the first one."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for found in folder.iterdir():
+        if found.is_dir():
+            yield from _files_below(found, (*above, real))
+        elif found.is_file():
+            yield found
+
+
+def _leads_back(file: Path) -> bool:
+    """Tell whether the way to a file goes through one folder twice: through a link to a folder above it."""
+    ways = [folder.resolve() for folder in file.parents if folder.name]
+    return len(set(ways)) < len(ways)
 
 
 def _pattern(path: Path) -> str:

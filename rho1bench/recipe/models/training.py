@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from rho1bench.recipe.models.base import (
     CHECKPOINT,
+    MAX_WORKERS,
     METRICS,
     SUM_ORDER,
     Distributed,
@@ -22,6 +23,7 @@ from rho1bench.recipe.models.base import (
     StageRef,
     StageSizes,
     StageSpec,
+    Workers,
 )
 from rho1bench.recipe.models.corpus import CorpusStage, SampleSource, TextStage, TokenizerStage
 from rho1bench.recipe.models.selection import Selection
@@ -108,7 +110,7 @@ class TrainStage(StageBase):
     micro_batch_size: Annotated[PositiveInt | None, Operational(SUM_ORDER)] = None
     """Blocks in one forward pass; default: the whole batch. With ``scope: micro_batch`` it is what is ranked among."""
     max_steps: PositiveInt
-    num_threads: Annotated[PositiveInt | None, Operational(SUM_ORDER)] = None
+    num_threads: Annotated[Workers | None, Operational(SUM_ORDER)] = None
     """CPU threads of torch; in the recipe because sums in another order differ in their last bits."""
     num_checkpoints: Annotated[int, Field(ge=0)] = 0
     """Evenly spaced model checkpoints to keep along the way for evaluation, besides the last."""
@@ -119,7 +121,9 @@ class TrainStage(StageBase):
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """Of a step whose loss or gradient is not finite: ``stop`` ends training before the optimizer; ``skip`` leaves the
     weights as they are and goes on, up to ten times in a row. Skipped steps are counted in the metrics."""
-    loader_workers: Annotated[int | None, Field(ge=0), Operational("the same batches, read ahead")] = None
+    loader_workers: Annotated[int | None, Field(ge=0, le=MAX_WORKERS), Operational("the same batches, read ahead")] = (
+        None
+    )
     """Processes that read batches ahead, in each rank; default: 2 where there is a GPU, else none."""
     logging_steps: Annotated[PositiveInt, Operational("how often training tells of itself")] = 10
     precision: Literal["fp32", "bf16"] = "fp32"
