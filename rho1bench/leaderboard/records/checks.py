@@ -170,7 +170,7 @@ def _models_of_stages(records: Iterable[RecordSummary]) -> Iterator[str]:
             name = (model.name, model.source, model.revision)
             named = names.setdefault(name, record)
             if named.model.weights_sha256 != model.weights_sha256:
-                yield f"{RECORDS}/{record.id}.json: has the name and source of {named.id}, but other weights"
+                yield f"{RECORDS}/{record.id}.json: has name and source of {named.id}, but other weights; give a --name"
             continue
         stage = (training.recipe_sha256, record.scale == "smoke", training.stage, training.seed)
         first = models.setdefault(stage, record)

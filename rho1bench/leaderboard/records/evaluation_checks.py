@@ -35,7 +35,8 @@ def evaluation_problems(evaluation: EvaluationFacts) -> Iterator[str]:
             yield f"evaluation.{name} is empty"
     packages = _PACKAGES.get(evaluation.engine, ())
     known = [evaluation.versions[name] for name in packages if name in evaluation.versions]
-    if known and evaluation.engine_version not in known:
+    releases = {version.partition("+")[0] for version in known}  # what follows names a build
+    if known and evaluation.engine_version.partition("+")[0] not in releases:
         yield f"evaluation.engine_version is {evaluation.engine_version}, by its versions {known[0]}"
 
 
