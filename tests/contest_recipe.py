@@ -31,6 +31,8 @@ SKILL = {"full": 0.4, "random": 0.41, "excess": 0.55, "reference": 0.7, "filtere
 """True accuracy of each arm, the same on every task."""
 BEST = {"full": "lr2e-3", "random": "lr1e-3", "excess": "lr2e-3"}
 """The setting with the lowest validation loss."""
+NUM_BLOCKS = 8
+"""Of the corpus ``web``."""
 RULES = {
     "full": None,
     "random": {"score": "random", "ratio": 0.6},
@@ -142,15 +144,15 @@ def write_run(folder: Path, recipe: Recipe, rows: int = 60, skill: Json | None =
     return folders
 
 
-def _write_texts(folder: Path, chance: float, generator: np.random.Generator, rows: int = 12) -> Json:
+def _write_texts(folder: Path, chance: float, generator: np.random.Generator) -> Json:
     """Write bits per byte of the corpus ``web`` and of gold answers: the better a model answers, the fewer."""
 
-    def bits(place: int) -> list[float]:
+    def bits(place: int, rows: int = 12) -> list[float]:
         ease = np.random.default_rng([98, place]).normal(0.0, 0.2, size=rows)
         return [round(50.0 * value, 4) for value in 2.0 - chance + ease + generator.normal(0.0, 0.02, size=rows)]
 
     answers = {task: write_bits(folder, "gold_answers", task, bits(place)) for place, task in enumerate(TASKS)}
-    return {"corpora": {"web": write_bits(folder, "corpus", "web", bits(9))}, "gold_answers": answers}
+    return {"corpora": {"web": write_bits(folder, "corpus", "web", bits(9, NUM_BLOCKS))}, "gold_answers": answers}
 
 
 def finished_run(folder: Path, edit: Edit) -> Path:

@@ -127,7 +127,7 @@ def test_refuses_another_fingerprint_and_names_the_part(evaluation: Path, tmp_pa
     decoding = {"temperature": 0.7, "max_gen_toks": 96}
     write_label(evaluation, "clm", scores(2, 0.0), SUITES, eval_fingerprint="e" * 64, decoding=decoding)
     message = refusal(evaluation, tmp_path)
-    assert "decoding: {'temperature': 0.0" in message
+    assert "decoding: {'strategy': 'greedy', 'temperature': 0.0" in message
     assert "eval_fingerprint:" not in message
 
 
