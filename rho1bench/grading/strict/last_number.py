@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import re
 
+from rho1bench.grading.strict.units import known_name
+
 _WINDOW = 400
 """Characters before the last digits that are looked at; an expression that is longer is no number."""
 _LAST_DIGITS = "0123456789½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+_ITEM = r"(?<![\w=+*/^}-])(?<!=\s)(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*"
 _LISTED = re.compile(
-    r"(?:(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*\s*(?:,|and|or|to)\s+){0,9}(?:[A-Za-z]\s*=\s*)?[-$]{0,2}\d[\d.,/]*\$?,?\s+(?:and|or|to)\s+(?:[A-Za-z]\s*=\s*)?$"
+    rf"(?:{_ITEM}\s*(?:,|and|or|to)\s+){{0,9}}{_ITEM}\$?,?\s+(?:and|or|to)\s+(?:[A-Za-z]\s*=\s*)?$"
     r"|(?:(?<=are|ere)\s|[=:]\s?|\d,\s+)(?:[-$]{0,2}\d[\d./]*\$?,\s+)+$"
 )
 _QUALIFIED = re.compile(
-    r"\b(?:not|at (?:least|most)|(?:less|more|fewer|greater|smaller|larger) than|times|twice|half(?: of)?|"
-    r"(?:\d+ )?(?:out of\s|\\?p?mod(?:ulo)?[\s{]))\s*$"
+    r"\b(?:not|at (?:least|most)|(?:less|more|fewer|greater|smaller|larger) than(?: or equal to)?|"
+    r"under|over|above|below|twice|half|base|(?:half|root|square|cube|log(?:arithm)?|reciprocal|opposite) of|"
+    r"(?:\d+ )?(?:out of\s|times|\\?p?mod(?:ulo)?[\s{])|"
+    r"\d+ (?:plus|minus|over|by|in|choose|(?:divided|multiplied) by))\s*$|\\?[A-Za-z]+$"
 )
-"""Words before a number that make it another one, or a bound of it."""
+"""Words before a number that make it another one, or a bound of it; letters that it is a part of."""
 _FORMULA = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _WORDS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
 _FUNCTION_BEFORE = re.compile(
@@ -75,7 +80,8 @@ def _expression(line: str, digit: int) -> str:
         before, (start, end) = line[: formula.start()], formula.span(formula.lastindex or 0)
     listed = _LISTED.search(before) or _QUALIFIED.search(before)
     minus = "-" if re.search(r"\b(?:minus|negative)\s+$", before) else ""
-    return (listed.group() if listed else minus) + _value(line[start:end]) + _tail(line[end:])
+    value = line[start:end] if listed and "=" in listed.group() else _value(line[start:end])
+    return (listed.group() if listed else minus) + value + _tail(line[end:])
 
 
 def _formula_around(line: str, digit: int) -> re.Match[str] | None:
@@ -130,7 +136,11 @@ def _value(expression: str) -> str:
 
 
 def _tail(rest: str) -> str:
-    """Return letters attached to the number or a scale word behind it; other words are left out: a unit is optional."""
+    """Return letters attached to the number, a scale word or a unit behind it; other words are left out."""
     attached = re.match(r"(?!st\b|nd\b|rd\b|th\b)[A-Za-z]{1,3}\b", rest)
-    scale = re.match(r"\s(?:hundred|thousand|million|billion|trillion|percent|squared|cubed|factorial)\b", rest)
-    return (attached.group() if attached else "") or (scale.group() if scale else "")
+    scale = re.match(
+        r"\s(?:hundred|thousand|million|billion|trillion|percent|squared|cubed|factorial|below zero)\b", rest
+    )
+    unit = re.match(r"\s([A-Za-z]{4,})\b", rest)
+    known = unit.group() if unit and known_name(unit.group(1)) else ""
+    return (attached.group() if attached else "") or (scale.group() if scale else known)

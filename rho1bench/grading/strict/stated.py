@@ -44,7 +44,7 @@ _LEAD_INS = re.compile(
 _TRAILING_CLAUSE = re.compile(
     r",?\s+(?:because|since|as (?:the|it|we|this|there|required|desired|shown|stated|claimed)|which|"
     r"so (?:the|that|we|it|he|she|they)|where|when|whenever|if|while|but|thus|therefore|hence|meaning|that is|"
-    r"given|assuming|after|before|by|using|from|provided|according|rounded|thanks to|as (?:a|an) |"
+    r"given|assuming|after|before|by(?! \d)|using|from|provided|according|rounded|thanks to|as (?:a|an) |"
     r"in (?:total|all|simplest|this case|lowest|terms)|due to|for (?:this|the|all|each|every|any)|"
     r"more (?:precisely|exactly)|"
     r"or (?:about|approximately|roughly|equivalently|\S+ as an? (?:decimal|fraction|percentage|mixed number))|"
