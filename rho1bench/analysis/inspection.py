@@ -15,7 +15,7 @@ from rho1bench.analysis.agreement import ranks
 from rho1bench.analysis.text import shown_texts
 from rho1bench.corpus.tokenizer import load_raw_tokenizer, special_tokens
 from rho1bench.errors import CheckpointError, DataError
-from rho1bench.modeling.causal_lm import context_length, load_model
+from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
 from rho1bench.recipe.models.rule_specs import ENTROPIES, LOSS_RANKS, LOSSES, stored_part
 from rho1bench.recipe.models.score_names import known_score
 from rho1bench.selection.dataset_scores import score_rows
@@ -100,6 +100,11 @@ def _tokens(text: str, folder: Path) -> list[int]:
 def _scores(folder: Path, ids: Sequence[int]) -> Floats:
     """Return loss and entropy of tokens 1 to the last, (S, 2); what is too long is read in parts that share a token."""
     model = load_model(folder).eval()
+    if max(ids) >= vocabulary_size(model):
+        raise CheckpointError(
+            f"{folder}: the text has the token id {max(ids)}, but the model knows {vocabulary_size(model)} tokens: its "
+            "tokenizer.json has tokens that it was not trained with. Take the model's own tokenizer, or another text."
+        )
     length = context_length(model) or _WINDOW
     rows = [list(ids[start : start + length]) for start in range(0, len(ids) - 1, length - 1)]
     found = np.concatenate(score_rows(model, rows, 8))

@@ -127,10 +127,17 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load_raw_tokenizer(folder: Path) -> Tokenizer:
-    """Load ``tokenizer.json`` for training text: a special token spelled out inside a text is read as plain text."""
+    """Load ``tokenizer.json`` for training text: a special token spelled out inside a text is read as plain text.
+
+    Raises DataError if there is none that can be read.
+    """
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    file = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises nothing else
+        raise DataError(f"{file}: the tokenizer cannot be loaded: {_first_line(error)}. Copy it again.") from error
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -159,7 +166,7 @@ class SpecialTokens:
 def special_tokens(folder: Path) -> SpecialTokens:
     """Return the special tokens of the tokenizer in ``folder``; raises DataError if it has no end-of-text token."""
     tokenizer = load_raw_tokenizer(folder)
-    settings = read_json(folder / "tokenizer_config.json")
+    settings = _settings(folder)
     ids = {name: _special_id(tokenizer, settings.get(f"{name}_token")) for name in ("bos", "eos", "pad")}
     eos = ids["eos"]
     if eos is None:
@@ -167,6 +174,18 @@ def special_tokens(folder: Path) -> SpecialTokens:
     example = tokenizer.encode("a")
     begin = takewhile(lambda pair: pair[1] == 1, zip(example.ids, example.special_tokens_mask, strict=True))
     return SpecialTokens(tuple(token for token, _ in begin), ids["bos"], eos, eos if ids["pad"] is None else ids["pad"])
+
+
+def _settings(folder: Path) -> dict[str, object]:
+    """Return what ``tokenizer_config.json`` says; raises DataError if it is no JSON object."""
+    file = folder / "tokenizer_config.json"
+    try:
+        found = read_json(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read as JSON ({error}). Copy it again.") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{file}: expected a JSON object with the tokenizer's settings. Copy it again.")
+    return found
 
 
 def _special_id(tokenizer: Tokenizer, token: object) -> int | None:
@@ -207,6 +226,8 @@ def copy_pretrained(name: str, revision: str | None, target: Path) -> None:
             "(AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER) writes one), or with GPT-2's vocab.json and "
             "merges.txt."
         )
+    if (source / "tokenizer.json").is_file():
+        load_raw_tokenizer(source)
     with TemporaryDirectory() as folder:
         made = Path(folder)
         if not _is_complete(source):
@@ -221,16 +242,9 @@ def copy_pretrained(name: str, revision: str | None, target: Path) -> None:
 
 def _is_complete(source: Path) -> bool:
     """Tell whether the files name the end-of-text token, which GPT-2's leave to the class."""
-    settings = source / "tokenizer_config.json"
-    if not settings.is_file():
+    if not (source / "tokenizer_config.json").is_file():
         return False
-    try:
-        found = read_json(settings)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{settings}: cannot be read as JSON ({error}). Copy or download it again.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{settings}: expected a JSON object with the tokenizer's settings. Copy or download it again.")
-    return (source / "tokenizer.json").is_file() and bool(found.get("eos_token"))
+    return (source / "tokenizer.json").is_file() and bool(_settings(source).get("eos_token"))
 
 
 def _complete(name: str, source: Path, target: Path) -> None:

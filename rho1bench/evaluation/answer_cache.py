@@ -16,7 +16,7 @@ from typing import Any
 
 from rho1bench.errors import RunError
 from rho1bench.evaluation.engines import EngineFacts
-from rho1bench.system.files import jsonl_line, open_to_append, read_json, read_jsonl, sha256_json, write_json
+from rho1bench.system.files import jsonl_line, open_to_append, read_jsonl, read_own_json, sha256_json, write_json
 
 FILE = "answers.jsonl"
 FACTS_FILE = "engine.json"
@@ -77,7 +77,7 @@ class AnswerCache:
     def note_engine(self, facts: EngineFacts) -> None:
         """Keep what the engine decided for itself when it loaded the checkpoint."""
         path = self.path.with_name(FACTS_FILE)
-        known: dict[str, list[EngineFacts]] = read_json(path) if path.exists() else {}
+        known: dict[str, list[EngineFacts]] = read_own_json(path) if path.exists() else {}
         earlier = known.get(self._identity, [])
         if facts not in earlier:
             write_json(path, known | {self._identity: [*earlier, facts]})
@@ -92,7 +92,7 @@ class AnswerCache:
 def engine_facts(folder: Path, identity: Mapping[str, object]) -> EngineFacts:
     """Return what the engines that answered decided for themselves; where they differ, one value after the other."""
     path = folder / FACTS_FILE
-    found: list[EngineFacts] = read_json(path).get(sha256_json(identity), []) if path.exists() else []
+    found: list[EngineFacts] = read_own_json(path).get(sha256_json(identity), []) if path.exists() else []
     names = dict.fromkeys(name for facts in found for name in facts)
     values = {name: list(dict.fromkeys(facts[name] for facts in found if name in facts)) for name in names}
     return {name: one[0] if len(one) == 1 else ", ".join(map(str, one)) for name, one in values.items()}

@@ -27,7 +27,7 @@ from rho1bench.evaluation.harness.lm_eval_types import EvalTask, LMRequest
 from rho1bench.evaluation.tasks.gold_answers import GoldAnswer, gold_answers
 from rho1bench.modeling.build import check_tokenizer
 from rho1bench.recipe.texts import TextKind
-from rho1bench.system.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
+from rho1bench.system.files import read_jsonl, read_own_json, sha256_file, sha256_json, write_json, write_jsonl
 
 Rows = list[JsonObject]
 """One a block or document: ``doc_id``, ``bits``, ``num_bytes``, ``truncated``; of a block also ``num_tokens``."""
@@ -62,7 +62,7 @@ class TextUnit:
     @property
     def done(self) -> bool:
         """True if the files are there and were made from the same."""
-        return self.path.exists() and read_json(self.path).get("fingerprint") == self.fingerprint
+        return self.path.exists() and read_own_json(self.path).get("fingerprint") == self.fingerprint
 
     def run(self, model: CachedModel, tick: Tick) -> TextBits | None:
         """Measure and write the files; None where there is nothing to measure (a task without gold answers)."""
@@ -81,7 +81,7 @@ def finished_texts(folder: Path) -> dict[TextKind, dict[str, TextBits]]:
     """Return what all finished texts in a checkpoint's folder came to, by kind and name."""
     found: dict[TextKind, dict[str, TextBits]] = {"corpus": {}, "gold_answers": {}}
     for path in sorted(folder.glob("bits_*.json")):
-        unit = read_json(path)
+        unit = read_own_json(path)
         if unit["result"] is not None:
             found[unit["kind"]][unit["name"]] = TextBits.model_validate(unit["result"])
     return found

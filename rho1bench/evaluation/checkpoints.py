@@ -18,7 +18,7 @@ from typing import Any
 from rho1bench.errors import CheckpointError
 from rho1bench.evaluation.checkpoint_settings import read_object, swap_key
 from rho1bench.modeling.weight_files import check_finite, check_stored, has_weights, weight_files
-from rho1bench.system.files import read_json, read_jsonl, sha256_file, sha256_json
+from rho1bench.system.files import read_jsonl, read_own_json, sha256_file, sha256_json
 from rho1bench.system.hub import find_model
 
 ADAPTER = "adapter_config.json"
@@ -136,7 +136,7 @@ class Checkpoint:
 def final_checkpoint(stage: str, folder: Path) -> Checkpoint:
     """Return the last checkpoint of the training stage in ``folder``."""
     training = folder / _TRAINING
-    facts: dict[str, Any] = read_json(training) if training.exists() else {}
+    facts: dict[str, Any] = read_own_json(training) if training.exists() else {}
     return Checkpoint(
         stage, folder / "checkpoint", stage, facts.get("max_steps"), facts.get("tokens"), facts.get("selected_tokens")
     )

@@ -34,7 +34,7 @@ from rho1bench.pipeline.inputs import check_made_by_stage
 from rho1bench.recipe.texts import text_of
 from rho1bench.system.data_root import use_data_folder
 from rho1bench.system.disk_errors import disk_errors
-from rho1bench.system.files import read_json, write_json
+from rho1bench.system.files import read_own_json, write_json
 from rho1bench.system.hub import public_name
 from rho1bench.system.progress import Progress
 
@@ -189,9 +189,10 @@ def _folders(output: Path, checkpoints: Sequence[Checkpoint]) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             locks.enter_context(run_lock(folder))
             owner = {"model": checkpoint.source, "revision": checkpoint.revision, "identity": checkpoint.identity}
-            if (folder / OWNER).exists() and read_json(folder / OWNER)["identity"] != owner["identity"]:
+            before = read_own_json(folder / OWNER) if (folder / OWNER).exists() else owner
+            if before["identity"] != owner["identity"]:
                 raise RunError(
-                    f"{folder} holds the evaluation of another checkpoint ({read_json(folder / OWNER)['model']}, other "
+                    f"{folder} holds the evaluation of another checkpoint ({before['model']}, other "
                     "weights or tokenizer). Give another folder with --output, or remove this one."
                 )
             if not os.access(folder, os.W_OK):

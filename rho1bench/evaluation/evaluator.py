@@ -35,7 +35,7 @@ from rho1bench.pipeline.fingerprint import code_hash
 from rho1bench.recipe import EvalStage
 from rho1bench.recipe.texts import MAX_BLOCKS
 from rho1bench.sandbox import isolation_in_force
-from rho1bench.system.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
+from rho1bench.system.files import read_own_json, sha256_file, sha256_json, write_json, write_jsonl
 from rho1bench.system.progress import Progress
 
 
@@ -85,7 +85,7 @@ class Unit:
     @property
     def done(self) -> bool:
         """True if the unit's files are there and were made from the same."""
-        return self.path.exists() and read_json(self.path).get("fingerprint") == self.fingerprint
+        return self.path.exists() and read_own_json(self.path).get("fingerprint") == self.fingerprint
 
 
 @dataclass
@@ -214,7 +214,7 @@ class Evaluator:
         self._warn(unit, place, rows)
         seconds = time.monotonic() - began
         if model.num_computed == computed_before and unit.path.exists():  # only graded again
-            seconds += read_json(unit.path)["seconds"]
+            seconds += read_own_json(unit.path)["seconds"]
         record = unit_record(tasks, benchmarks, result, rows, seconds)
         write_json(unit.path, {"fingerprint": unit.fingerprint, "suite": unit.suite, "limit": unit.limit, **record})
 
@@ -250,10 +250,10 @@ class Evaluator:
         folder = self.folder / job.checkpoint.label
         paths = [unit.path for unit in units]
         others = [path for path in sorted(folder.glob("unit_*.json")) if path not in paths]
-        kept = [UnitRecord.model_validate(read_json(path)) for path in others]
+        kept = [UnitRecord.model_validate(read_own_json(path)) for path in others]
         suites = [self.suites[name] for name in job.limits]
         suites += self.tasks.suites([unit.suite for unit in kept])
-        records = [*kept, *(UnitRecord.model_validate(read_json(path)) for path in paths)]
+        records = [*kept, *(UnitRecord.model_validate(read_own_json(path)) for path in paths)]
 
         def samples_sha256(task: str) -> str:
             return sha256_file(folder / f"samples_{task}.jsonl")

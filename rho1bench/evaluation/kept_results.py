@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rho1bench.comparison.eval_results import EARLIER, SETTINGS
-from rho1bench.system.files import read_json, sha256_json, write_json
+from rho1bench.system.files import read_own_json, sha256_json, write_json
 
 _UNKNOWN = "unknown"
 _FILES = ("samples_*.jsonl", "bits_*.jsonl", "bits_*.json", "unit_*.json", "results.json", SETTINGS)
@@ -22,7 +22,7 @@ _FILES = ("samples_*.jsonl", "bits_*.jsonl", "bits_*.json", "unit_*.json", "resu
 def select_settings(folder: Path, settings: Mapping[str, object]) -> None:
     """Leave in ``folder`` the results of ``settings`` alone; a move that was killed is completed by the next call."""
     wanted = _name(settings)
-    present = _name(read_json(folder / SETTINGS)) if (folder / SETTINGS).is_file() else _UNKNOWN
+    present = _name(read_own_json(folder / SETTINGS)) if (folder / SETTINGS).is_file() else _UNKNOWN
     if present != wanted:
         _move(folder, folder / EARLIER / present)
         write_json(folder / SETTINGS, settings)

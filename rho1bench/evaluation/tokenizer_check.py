@@ -38,9 +38,16 @@ def check_tokenizer(checkpoint: Checkpoint) -> Codec:
     codec = Codec(folder)
     if not (folder / "tokenizer.json").is_file():
         return codec
-    raw = load_raw_tokenizer(folder)
-    difference = reading_difference(folder, codec.tokenizer) if checkpoint.trained_here else _difference(raw, codec)
-    if difference := difference or _written_difference(raw, codec):
+    try:
+        raw = load_raw_tokenizer(folder)
+        difference = reading_difference(folder, codec.tokenizer) if checkpoint.trained_here else _difference(raw, codec)
+        difference = difference or _written_difference(raw, codec)
+    except Exception as error:  # tokenizers raises bare Exception for a text that a file's model cannot read
+        raise CheckpointError(
+            f"{folder}: the tokenizer cannot be used ({error}). See that the tokenizer_class in tokenizer_config.json "
+            "is that of tokenizer.json."
+        ) from error
+    if difference:
         raise CheckpointError(
             f"{folder}: the engine would read or write text otherwise than training. {difference} transformers uses "
             f"{type(codec.tokenizer).__name__} for the folder. Correct tokenizer_config.json (its tokenizer_class, "

@@ -16,6 +16,8 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
+from rho1bench.errors import DataError
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -60,6 +62,15 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """Read one JSON file; what it holds is for the caller to check."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_own_json(path: Path) -> Any:
+    """Read a JSON file that an earlier command has written; raises DataError if it was damaged since."""
+    try:
+        return read_json(path)
+    except ValueError as error:
+        what = f"was written whole, and is damaged now ({error})"
+        raise DataError(f"{path}: {what}. Restore it, or give another folder with --output.") from error
 
 
 def write_jsonl(path: Path, rows: Iterable[object]) -> None:

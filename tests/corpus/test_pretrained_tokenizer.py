@@ -59,7 +59,16 @@ def test_settings_that_are_none_are_told(gpt2_like: Path, tmp_path: Path, settin
     (tmp_path / "broken" / "tokenizer_config.json").write_text(settings, encoding="utf-8")
     with pytest.raises(DataError, match=words):
         take(str(tmp_path / "broken"), tmp_path / "taken")
-    assert not (tmp_path / "taken" / "tokenizer" / "tokenizer_config.json").exists() or "class" in settings
+    assert (tmp_path / "taken").exists() == ("Bert" in settings)
+
+
+def test_nothing_of_a_torn_file_is_copied(gpt2_like: Path, tmp_path: Path) -> None:
+    shutil.copytree(gpt2_like, tmp_path / "torn")
+    file = tmp_path / "torn" / "tokenizer.json"
+    file.write_text(file.read_text()[:400])
+    with pytest.raises(DataError, match=r"torn/tokenizer\.json: the tokenizer cannot be loaded"):
+        take(str(tmp_path / "torn"), tmp_path / "taken")
+    assert not (tmp_path / "taken").exists()
 
 
 def test_files_are_copied_as_they_are(word_tokenizer: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from eval_cli import CommandLine
 
+from rho1bench.errors import DataError
 from rho1bench.evaluation.kept_results import select_settings
 from rho1bench.leaderboard.records.add import add
 from rho1bench.system.files import read_json, read_jsonl, write_json
@@ -74,3 +75,9 @@ def test_a_move_that_was_killed_is_completed(tmp_path: Path) -> None:
     (tmp_path / "settings.json").unlink()  # as an older version leaves a folder
     select_settings(tmp_path, other)
     assert {path.name for path in (tmp_path / "earlier/unknown").iterdir()} == set(names)
+
+
+def test_damaged_settings_are_told_by_their_name(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"limit": ')
+    with pytest.raises(DataError, match=r"settings\.json: was written whole, and is damaged now"):
+        select_settings(tmp_path, {"limit": 1})

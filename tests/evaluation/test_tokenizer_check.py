@@ -75,6 +75,12 @@ def test_a_tokenizer_that_cannot_be_loaded_is_one_message(tmp_path: Path):
         check_tokenizer(found)
 
 
+def test_a_class_that_cannot_read_is_one_message(tmp_path: Path):
+    found = checkpoint(tmp_path, "gpt2", trained_here=False, tokenizer_class="BertTokenizerFast")
+    with pytest.raises(CheckpointError, match=r"the tokenizer cannot be (used|loaded)"):
+        check_tokenizer(found)
+
+
 def test_a_class_that_writes_other_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found = checkpoint(tmp_path, "byte-level with bos", trained_here=False)
     decode = Codec.decode

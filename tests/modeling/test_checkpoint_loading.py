@@ -191,6 +191,14 @@ def test_a_config_that_no_library_has_foreseen_is_told(folder: Path, fields: dic
             check(folder)
 
 
+def test_tokens_that_a_model_does_not_know_are_told(folder: Path) -> None:
+    from rho1bench.analysis.inspection import _scores
+
+    assert len(_scores(folder, [1, 59])) == 1
+    with pytest.raises(CheckpointError, match="token id 60, but the model knows 60 tokens"):
+        _scores(folder, [1, 60])
+
+
 def test_whole_checkpoints_load(folder: Path, tmp_path: Path) -> None:
     model = load_model(folder)
     model.save_pretrained(tmp_path / "shards", max_shard_size="8KB")

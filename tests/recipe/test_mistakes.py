@@ -175,6 +175,12 @@ CASES = {
         lambda data: stage(data, "slm").update(max_steps=10**12),
         ("stages.slm.max_steps", "4e+12 samples", "at most 1e+11"),
     ),
+    "a schedule that never comes to select": (
+        lambda data: stage(data, "slm")["selection"].update(
+            ratio={"schedule": "full_then", "ratio": 0.5, "steps": 20},
+        ),
+        ("stages.slm.selection.ratio.steps", "fewer than max_steps (20), got 20: nothing would ever be selected"),
+    ),
     "too many checkpoints": (
         lambda data: stage(data, "slm").update(num_checkpoints=20),
         ("stages.slm.num_checkpoints", "fewer than max_steps (20)"),

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from rho1bench.recipe.models.rule_specs import EARLIER, ENTROPIES
-from rho1bench.recipe.models.selection import Selection
+from rho1bench.recipe.models.selection import RatioSchedule, Selection
 from rho1bench.recipe.models.training import PretrainStage, SFTStage, TrainStage
 from rho1bench.recipe.rules.rule import Earlier, Problems, rule
 from rho1bench.recipe.rules.training import score_stages, selections
+
+
+@rule(TrainStage)
+def schedules_come_to_select(stage: TrainStage, earlier: Earlier) -> Problems:
+    """What keeps every token at first has steps left to select in; else the stage is CLM by another name."""
+    for key, selection in selections(stage):
+        combined = "all_of" if selection.all_of else "any_of" if selection.any_of else None
+        for place, part in enumerate(selection.parts):
+            steps = part.ratio.steps if isinstance(part.ratio, RatioSchedule) else None
+            if steps is not None and steps >= stage.max_steps:
+                inner = (combined, str(place)) if combined else ()
+                yield (
+                    (key, *inner, "ratio", "steps"),
+                    f"expected fewer than max_steps ({stage.max_steps}), got {steps}: nothing would ever be selected",
+                )
 
 
 @rule(PretrainStage)
