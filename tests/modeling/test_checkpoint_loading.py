@@ -141,7 +141,10 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut off": (lambda data: data[:-9], "not a whole one"),
     "longer": (lambda data: data + b"more", "not a whole one"),
     "empty": (lambda data: b"", "not a whole one"),
-    "a pointer to a large file": (lambda data: b"version 1\noid sha256:0123456789abcdef\nsize 4096\n", "not a safetensors file"),
+    "a pointer to a large file": (
+        lambda data: b"version 1\noid sha256:0123456789abcdef\nsize 4096\n",
+        "not a safetensors file",
+    ),
 }
 
 
