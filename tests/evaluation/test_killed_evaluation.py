@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import killed_worker
+import pytest
 
 from rho1bench.system.files import read_json, read_jsonl
 
 
+@pytest.mark.sweep
 def test_ten_kills_cost_a_batch_each_at_most(
     checkpoints: dict[str, Path], prompts: list[dict[str, Any]], process_environment: dict[str, str], tmp_path: Path
 ):
