@@ -27,7 +27,7 @@ from rho1bench.corpus.sources.reader import read_documents
 from rho1bench.errors import DataError
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TokenizerStage
-from rho1bench.system.files import atomic_path, read_json, sha256_file, write_text
+from rho1bench.system.files import atomic_path, read_object, sha256_file, write_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -178,14 +178,7 @@ def special_tokens(folder: Path) -> SpecialTokens:
 
 def _settings(folder: Path) -> dict[str, object]:
     """Return what ``tokenizer_config.json`` says; raises DataError if it is no JSON object."""
-    file = folder / "tokenizer_config.json"
-    try:
-        found = read_json(file)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as JSON ({error}). Copy it again.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{file}: expected a JSON object with the tokenizer's settings. Copy it again.")
-    return found
+    return read_object(folder / "tokenizer_config.json", DataError)
 
 
 def _special_id(tokenizer: Tokenizer, token: object) -> int | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rho1bench.errors import CheckpointError
-from rho1bench.system.files import read_json, sha256_file, sha256_json
+from rho1bench.system import files
+from rho1bench.system.files import sha256_file, sha256_json
 
 _CONTEXT_KEYS = (
     "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "max_sequence_length",
@@ -26,13 +27,7 @@ _WITHOUT_EFFECT = ("_name_or_path", "name_or_path", "transformers_version", "_fr
 
 def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in ``path``; raises CheckpointError if it holds none."""
-    try:
-        value = read_json(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}). Copy or download it again.") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: a JSON object was expected. Copy or download it again.")
-    return value
+    return files.read_object(path, CheckpointError)
 
 
 def model_context(folder: Path) -> int | None:

@@ -14,7 +14,7 @@ import torch
 
 from rho1bench.errors import CheckpointError
 from rho1bench.modeling.weight_files import check_stored, read_weights, weight_files
-from rho1bench.system.files import read_json
+from rho1bench.system.files import read_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,13 +25,7 @@ def check_files(folder: Path, name: str) -> None:
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{name}: holds no model checkpoint (config.json is missing).")
     files = weight_files(folder)
-    try:
-        config = read_json(folder / "config.json")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'config.json'}: cannot be read as JSON ({error}). Copy it again.") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{folder / 'config.json'}: a JSON object was expected. Copy it again.")
-    if "quantization_config" not in config:
+    if "quantization_config" not in read_object(folder / "config.json", CheckpointError):
         for path in files:
             check_stored(path)
 

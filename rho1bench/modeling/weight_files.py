@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rho1bench.errors import CheckpointError
-from rho1bench.system.files import read_json
+from rho1bench.system.files import read_object
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,11 +98,7 @@ def _why_none(folder: Path) -> str:
 
 def _indexed(index: Path) -> list[str]:
     """Return the names of the shards that an index lists, in order; raises CheckpointError for what is no index."""
-    try:
-        found = read_json(index)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{index}: cannot be read as JSON ({error}). {_AGAIN}") from error
-    places = found.get("weight_map") if isinstance(found, dict) else None
+    places = read_object(index, CheckpointError).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise CheckpointError(f"{index}: has no weight_map that says which shard holds which weight. {_AGAIN}")
     names = set(places.values())

@@ -16,7 +16,7 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
-from rho1bench.errors import DataError
+from rho1bench.errors import DataError, UserError
 
 
 @contextmanager
@@ -62,6 +62,17 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """Read one JSON file; what it holds is for the caller to check."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_object(path: Path, error: type[UserError]) -> dict[str, Any]:
+    """Read the JSON object of a file that came from elsewhere; raises ``error`` if it holds none."""
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as reason:
+        raise error(f"{path}: cannot be read as JSON ({reason}). Copy or download it again.") from reason
+    if not isinstance(found, dict):
+        raise error(f"{path}: expected a JSON object. Copy or download it again.")
+    return found
 
 
 def read_own_json(path: Path) -> Any:
