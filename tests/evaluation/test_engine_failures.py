@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -89,20 +90,33 @@ def test_messages_for_the_user_and_interrupts_pass_through(tmp_path: Path):
     assert not (tmp_path / "log").exists()
 
 
+@pytest.mark.parametrize("place", ["before", "engine"])
 def test_a_model_that_cannot_be_loaded_ends_the_command_without_a_traceback(
-    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    checkpoints: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    place: str,
 ):
-    folder = tmp_path / "odd"
+    folder, log = tmp_path / "odd", tmp_path / "evals" / "odd" / "engine.log"
     shutil.copytree(checkpoints["early"], folder)
-    change_config(folder, hidden_act="no such function")
+    if place == "before":
+        change_config(folder, hidden_act="no such function")
+    else:
+        monkeypatch.setattr("rho1bench.evaluation.engines.hf.load_model", lambda *_: {}["no such function"])
     ended = CommandLine(monkeypatch, capsys)(
         "eval", folder, "--engine", "hf", "--tasks", "mini_sat", "--limit", "1", "--output", tmp_path / "evals"
     )
     assert ended.code == 2
-    assert "hf cannot load" in ended.err
-    assert "engine.log" in ended.err
+    assert re.search("KeyError:? 'no such function'", ended.err)
     assert "Traceback" not in ended.err
-    assert "Traceback" in (tmp_path / "evals" / "odd" / "engine.log").read_text()
+    if place == "before":
+        assert "these weights cannot be loaded" in ended.err
+        assert not log.exists()
+    else:
+        assert "hf cannot load" in ended.err
+        assert str(log) in ended.err
+        assert "Traceback" in log.read_text()
 
 
 def change_config(folder: Path, **fields: Any) -> None:
