@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rho1bench.corpus.tokenizer import PROBE, load_raw_tokenizer, reading_difference
-from rho1bench.errors import CheckpointError
+from rho1bench.errors import CheckpointError, DataError
 from rho1bench.evaluation.checkpoints import Checkpoint
 from rho1bench.evaluation.engines.codec import Codec
 
@@ -33,6 +33,7 @@ def check_tokenizer(checkpoint: Checkpoint) -> Codec:
 
     Raises:
         CheckpointError: it cannot be loaded, or gives other ids or another text than training's.
+        DataError: its tokenizer.json cannot be read.
     """
     folder = checkpoint.folder
     codec = Codec(folder)
@@ -42,6 +43,8 @@ def check_tokenizer(checkpoint: Checkpoint) -> Codec:
         raw = load_raw_tokenizer(folder)
         difference = reading_difference(folder, codec.tokenizer) if checkpoint.trained_here else _difference(raw, codec)
         difference = difference or _written_difference(raw, codec)
+    except DataError:
+        raise
     except Exception as error:  # tokenizers raises bare Exception for a text that a file's model cannot read
         raise CheckpointError(
             f"{folder}: the tokenizer cannot be used ({error}). See that the tokenizer_class in tokenizer_config.json "

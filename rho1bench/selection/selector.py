@@ -19,10 +19,10 @@ from rho1bench.errors import TrainingError
 from rho1bench.modeling.distributed import all_rows, in_group, own_rows
 from rho1bench.recipe import Selection
 from rho1bench.recipe.models.rule_specs import ENTROPIES, MODEL_INPUTS, Parameters
-from rho1bench.recipe.models.selection import BlockScope, RatioSchedule
+from rho1bench.recipe.models.selection import BlockScope, RatioSchedule, num_to_keep
 from rho1bench.selection.score_functions import ScoreFunction, ScoreInputs, score_function
 from rho1bench.selection.score_store import TokenScores
-from rho1bench.selection.top_k import Scope, num_selected, num_to_keep, top_k
+from rho1bench.selection.top_k import Scope, num_selected, top_k
 
 TokenInputs = Mapping[str, Tensor]
 """Inputs by name, shape (B, S) each; ``eligible`` (bool: the positions that have a target) is always among them."""

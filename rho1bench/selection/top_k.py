@@ -13,14 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from rho1bench.recipe.models.selection import num_to_keep
+
 Scope = Literal["sequence", "micro_batch", "global", "document"]
-
-
-def num_to_keep(num_eligible: int, ratio: float) -> int:
-    """Return how many of ``num_eligible`` tokens a ratio in (0, 1] keeps."""
-    if num_eligible == 0:
-        return 0
-    return max(1, int(Fraction(repr(ratio)) * num_eligible))
 
 
 def num_selected(eligible_BT: Tensor, ratio: float, scope: Scope, documents_BT: Tensor | None = None) -> Tensor:

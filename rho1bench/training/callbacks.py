@@ -19,6 +19,7 @@ from rho1bench.modeling.distributed import is_main, num_processes, wait_for_ever
 from rho1bench.modeling.weights import save_model
 from rho1bench.pipeline.stage import StageContext
 from rho1bench.recipe import TrainStage
+from rho1bench.recipe.models.training import checkpoint_steps
 from rho1bench.sizing.cost import Cost, total_cost
 from rho1bench.sizing.flops import ModelSize, flops_of, flops_per_token, peak_of_run
 from rho1bench.system.files import append_jsonl, read_jsonl, write_jsonl
@@ -33,12 +34,6 @@ MAX_SKIPPED_IN_A_ROW = 10
 """Steps that ``on_nonfinite: skip`` leaves out one after the other; weights that give nothing finite will not mend."""
 Hook = Callable[[int], None]
 """Something to do at a step; called with the number of finished steps."""
-
-
-def checkpoint_steps(max_steps: int, num_checkpoints: int) -> list[int]:
-    """Return the evenly spaced steps of the checkpoints along the way; the last step is not among them."""
-    steps = {round(max_steps * index / (num_checkpoints + 1)) for index in range(1, num_checkpoints + 1)}
-    return sorted(step for step in steps if 0 < step < max_steps)
 
 
 def cut_rows(path: Path, step: int | None) -> None:

@@ -13,9 +13,9 @@ from rule_cases import made_up
 from torch import Tensor
 
 from rho1bench.recipe import Selection
+from rho1bench.recipe.models.selection import num_to_keep
 from rho1bench.selection.score_functions import score_function, score_function_names
 from rho1bench.selection.selector import Selector, TokenInputs
-from rho1bench.selection.top_k import num_to_keep
 
 RANKING = [name for name in score_function_names() if score_function(name).gives == "scores"]
 READ = tuple(sorted({read for name in RANKING for read in score_function(name).inputs}))

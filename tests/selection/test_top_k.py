@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rho1bench.recipe import Selection
+from rho1bench.recipe.models.selection import num_to_keep
 from rho1bench.selection.score_functions import ScoreFunction, ScoreInputs, register, score_function
 from rho1bench.selection.selector import Selector, TokenInputs
-from rho1bench.selection.top_k import Scope, num_selected, num_to_keep, top_k
+from rho1bench.selection.top_k import Scope, num_selected, top_k
 
 RATIOS = st.sampled_from([0.01, 0.1, 0.29, 0.3, 0.5, 0.6, 0.7, 0.95, 1.0]) | st.floats(0.001, 1.0)
 SCOPES = st.sampled_from(["sequence", "micro_batch", "global"])

@@ -19,10 +19,10 @@ from rho1bench.leaderboard.records.training_checks import (
     Trained,
     cost_problems,
     own_flops_problems,
-    steps_along,
     training_problems,
 )
 from rho1bench.recipe import CompareStage, CorpusStage, EvalStage, Recipe, TrainStage
+from rho1bench.recipe.models.training import checkpoint_steps
 from rho1bench.recipe.texts import MAX_BLOCKS, text_of
 
 
@@ -127,7 +127,7 @@ def _late_problems(run: RunRecord, contest: ContestRecord, evaluation: EvalStage
             if one.trajectory and run.stage in one.checkpoints and suite in one.suites
         ]
         stage = recipe.stage(run.stage, TrainStage)
-        steps = steps_along(stage.max_steps, stage.num_checkpoints) if asked else []
+        steps = checkpoint_steps(stage.max_steps, stage.num_checkpoints) if asked else []
         if len(points) != len(steps[-LATE:]):
             yield f"late.{suite} has {len(points)} checkpoints, by its recipe {len(steps[-LATE:])}"
         for task, facts in contest.suites[suite].tasks.items() if asked else ():

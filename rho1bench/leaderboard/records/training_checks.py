@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 from rho1bench.comparison.costs import StageCost
 from rho1bench.leaderboard.records.record import CurvePoint, Record, TrainingFacts
 from rho1bench.recipe import CorpusStage, EvalStage, PretrainStage, Recipe, ScoreStage, TrainStage
-from rho1bench.recipe.models.selection import RatioSchedule, Selection
-from rho1bench.recipe.models.training import ModelConfig
+from rho1bench.recipe.models.selection import RatioSchedule, Selection, num_to_keep
+from rho1bench.recipe.models.training import ModelConfig, checkpoint_steps
 from rho1bench.recipe.part import part_of
 from rho1bench.sizing.cost import Cost
 from rho1bench.sizing.flops import Work, flops_of
@@ -101,16 +100,10 @@ def _of_one_step(selection: Selection, eligible: int, step: int, total_steps: in
     kept = []
     for part in selection.parts:
         ratio = part.ratio.at(step, total_steps) if isinstance(part.ratio, RatioSchedule) else part.ratio
-        kept.append(max(1, int(Fraction(repr(ratio)) * eligible)))  # as `selection.top_k`, which needs torch
+        kept.append(num_to_keep(eligible, ratio))
     if selection.any_of is not None:
         return max(kept), min(sum(kept), eligible)
     return max(0, sum(kept) - (len(kept) - 1) * eligible), min(kept)
-
-
-def steps_along(max_steps: int, num_checkpoints: int) -> list[int]:
-    """Return the steps of the checkpoints along a training, as ``training`` keeps them."""
-    steps = {round(max_steps * index / (num_checkpoints + 1)) for index in range(1, num_checkpoints + 1)}
-    return sorted(step for step in steps if 0 < step < max_steps)
 
 
 def _loss_problems(loss: float | None, stage: TrainStage) -> Iterator[str]:
@@ -129,7 +122,7 @@ def curve_problems(record: Record, training: TrainingFacts, recipe: Recipe) -> I
     if stage is None:
         return
     steps: list[int] = []
-    kept = steps_along(stage.max_steps, stage.num_checkpoints)
+    kept = checkpoint_steps(stage.max_steps, stage.num_checkpoints)
     for evaluation in recipe.stages_of(EvalStage):
         of_suite = [item for item in evaluation.evaluations if record.suite in item.suites]
         final = {name for item in of_suite if not item.trajectory for name in item.checkpoints}

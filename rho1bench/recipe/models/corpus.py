@@ -286,8 +286,10 @@ def named_files(place: str, suffixes: tuple[str, ...] = LOCAL_SUFFIXES) -> list[
     if os.path.isdir(path):  # unlike Path's, false for names that no disk can hold
         return sorted(found for found in _files_below(path) if found.name.endswith(suffixes))
     if has_magic(str(path)) and not os.path.exists(path) and "\0" not in place:
-        found = map(Path, sorted(glob(_pattern(path), recursive=True)))
-        return [file for file in found if file.is_file() and not ("**" in place and _leads_back(file))]
+        found = list(map(Path, sorted(glob(_pattern(path), recursive=True))))
+        folders = {file.parent for file in found} if "**" in place else set()
+        again = {folder for folder in folders if _leads_back(folder)}
+        return [file for file in found if file.is_file() and file.parent not in again]
     return [path]
 
 
@@ -303,9 +305,9 @@ def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield found
 
 
-def _leads_back(file: Path) -> bool:
-    """Tell whether the way to a file goes through one folder twice: through a link to a folder above it."""
-    ways = [folder.resolve() for folder in file.parents if folder.name]
+def _leads_back(folder: Path) -> bool:
+    """Tell whether the way to a folder goes through one twice: through a link to a folder above it."""
+    ways = [part.resolve() for part in (folder, *folder.parents) if part.name]
     return len(set(ways)) < len(ways)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fractions
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -29,6 +30,13 @@ from rho1bench.recipe.models.score_names import known_score, rule_spec
 BYTES_PER_SCORE = 2
 ScoreName = Annotated[str, AfterValidator(known_score)]
 ScoreRef = Annotated[Name, StageRef(("score",), None)]
+
+
+def num_to_keep(num_eligible: int, ratio: float) -> int:
+    """Return how many of ``num_eligible`` tokens a ratio in (0, 1] keeps."""
+    if num_eligible == 0:
+        return 0
+    return max(1, int(fractions.Fraction(repr(ratio)) * num_eligible))
 
 
 class RatioSchedule(Model):

@@ -98,6 +98,12 @@ class Optimizer(Model):
         return self
 
 
+def checkpoint_steps(max_steps: int, num_checkpoints: int) -> list[int]:
+    """Return the evenly spaced steps of the checkpoints along the way; the last step is not among them."""
+    steps = {round(max_steps * index / (num_checkpoints + 1)) for index in range(1, num_checkpoints + 1)}
+    return sorted(step for step in steps if 0 < step < max_steps)
+
+
 class TrainStage(StageBase):
     """What pretraining and SFT share."""
 
