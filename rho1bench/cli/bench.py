@@ -112,6 +112,29 @@ def bench_train(
     _show(result, train_matrix.report, json_file)
 
 
+@bench_app.command("stages")
+def bench_stages(
+    device: Annotated[
+        Literal["cuda", "cpu"] | None,
+        typer.Option(help="The 1.1B shape on a GPU, or a tiny one on the CPU; default: cuda where there is a GPU."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of each training stage.")] = 40,
+    output: Annotated[
+        Path | None, typer.Option(help="Keep the run in this folder, which must be new or empty; default: keep none.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Seconds of training stages beside those of their steps, in bf16 and compiled, and their attention kernels.
+
+    Runs a recipe of a reference, its scores, CLM and SLM on random words, then profiles the trained model.
+    """
+    from rho1bench.bench.stages import report, run
+    from rho1bench.system.packages import missing_packages
+
+    with missing_packages("`rho1bench bench stages`"):
+        _show(run(device, steps, output), report, json_file)
+
+
 @bench_app.command("eval")
 def bench_eval(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder.")],
