@@ -95,6 +95,10 @@ def test_no_more_of_a_long_text_is_packed_and_scored_than_the_steps_read(tmp_pat
         stage = recipe.stage(trained)
         assert recipe.stage(corpus).max_blocks == stage.max_steps * stage.batch_size
         assert recipe.stage(corpus).at_most
+    measured = len(range(0, recipe.stage("slm").max_steps + 1, recipe.stage("slm").validation_steps))
+    held_out = recipe.stage("held-out")
+    assert held_out.at_most
+    assert measured * held_out.max_blocks <= 2 * recipe.stage("text").max_blocks
 
 
 @pytest.mark.parametrize(
