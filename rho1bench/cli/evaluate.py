@@ -47,7 +47,10 @@ TaskFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder o
 Chat = Annotated[bool, typer.Option("--chat-template", help="Prompts are chats in the checkpoint's own template.")]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Prompts in work at once; default: 256, with vllm on a GPU what its memory holds."),
+    typer.Option(
+        min=1,
+        help="Prompts in work at once; default: 256, with vllm on a GPU what its memory holds, with openai 64.",
+    ),
 ]
 Base = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Model under an adapter; default: the one that it names.")

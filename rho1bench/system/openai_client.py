@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from openai.types import Completion, Model
 
 CONCURRENCY = 64
-"""Requests that wait for the server at once; it makes its own batches of them."""
+"""Requests that wait for the server at once where nobody says; it makes its own batches of them."""
+MOST_CONNECTIONS = 1000
+"""What the client keeps open at once."""
 NUM_RETRIES = 5
 """How often a request is made again when the server does not answer; the pauses grow from half a second to eight."""
 SECONDS_FOR_AN_ANSWER = 600.0
@@ -46,15 +48,17 @@ class CompletionOptions(TypedDict, total=False):
 class CompletionsServer:
     """One server; ``option`` is the command line's name for its address, ``needed_for`` the feature that uses it.
 
+    ``concurrency`` requests wait for it at once; default: :data:`CONCURRENCY`.
     Raises EngineError if no server answers or it speaks another protocol, MissingPackageError without ``openai``.
     """
 
-    def __init__(self, base_url: str, option: str, needed_for: str) -> None:
+    def __init__(self, base_url: str, option: str, needed_for: str, concurrency: int | None = None) -> None:
         try:
             import openai
         except ModuleNotFoundError as error:
             raise MissingPackageError("openai", needed_for, "pip install 'rho1bench[openai]'") from error
         self.base_url = base_url
+        self.concurrency = min(concurrency or CONCURRENCY, MOST_CONNECTIONS)
         self._option = option
         self._openai = openai
         self.Error: type[Exception] = openai.OpenAIError
@@ -125,13 +129,13 @@ class CompletionsServer:
         )
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[int, R]]:
-        """Yield ``(index, work(item))`` as each is done, ``CONCURRENCY`` at a time.
+        """Yield ``(index, work(item))`` as each is done, ``concurrency`` at a time.
 
         If the server goes away, the finished items are yielded before the error is raised.
         """
         failure: BaseException | None = None
         broken = Event()
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
+        with ThreadPoolExecutor(self.concurrency) as pool:
             futures = {pool.submit(_unless, broken, work, item): index for index, item in enumerate(items)}
             try:
                 for future in as_completed(futures):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +21,8 @@ from rho1bench.system import openai_client
 from rho1bench.system.files import read_json, read_jsonl
 
 
-def engine_at(base_url: str, folder: Path, tmp_path: Path) -> Any:
-    settings = EngineSettings(256, 64, tmp_path / "log", base_url=base_url, served_model="model")
+def engine_at(base_url: str, folder: Path, tmp_path: Path, batch_size: int | None = None) -> Any:
+    settings = EngineSettings(256, batch_size, tmp_path / "log", base_url=base_url, served_model="model")
     engine = make_engine("openai", settings)
     engine.load(Checkpoint("tiny", folder, "tiny"))
     return engine
@@ -210,18 +211,37 @@ def test_a_server_with_a_short_context_is_told_what_fits(checkpoints: dict[str, 
     assert [body["max_tokens"] for body in asked if body["prompt"] == "short"] == [32, 1, 12]
 
 
+def test_as_many_requests_wait_at_once_as_the_batch_size_says(checkpoints: dict[str, Path], tmp_path: Path):
+    waiting: set[int] = set()
+    seen: list[int] = []
+
+    def answer(_: dict[str, Any]) -> Reply:
+        waiting.add(threading.get_ident())
+        seen.append(len(waiting))
+        time.sleep(0.2)
+        waiting.remove(threading.get_ident())
+        return says("x")
+
+    with small_server(answer) as (base_url, asked):
+        engine = engine_at(base_url, checkpoints["early"], tmp_path, batch_size=3)
+        list(engine.stream([Request(str(number), (), 4) for number in range(9)]))
+    assert len(asked) == 9
+    assert max(seen) == engine.settings.batch_size == 3
+    with small_server(lambda _: says("x")) as (base_url, _):
+        assert engine_at(base_url, checkpoints["early"], tmp_path).settings.batch_size == openai_client.CONCURRENCY
+
+
 def test_what_was_finished_before_an_error_is_handed_out(
     checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr(openai_client, "NUM_RETRIES", 0)
-    monkeypatch.setattr(openai_client, "CONCURRENCY", 1)
     handed: list[int] = []
 
     def hear(engine: Any) -> None:
         handed.extend(place for place, _ in engine.stream([Request(str(number), (), 4) for number in range(9)]))
 
     with small_server(lambda body: says("x") if body["prompt"] != "3" else (500, {})) as (base_url, asked):
-        engine = engine_at(base_url, checkpoints["early"], tmp_path)
+        engine = engine_at(base_url, checkpoints["early"], tmp_path, batch_size=1)
         with pytest.raises(EngineError, match="which continues"):
             hear(engine)
     assert set(handed) >= {0, 1, 2}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -21,9 +22,7 @@ from rho1bench.evaluation.engines import (
     cut_at,
     fit,
     too_long,
-    with_batch_size,
 )
-from rho1bench.system import openai_client
 from rho1bench.system.openai_client import CompletionOptions, CompletionsServer
 
 if TYPE_CHECKING:
@@ -43,9 +42,9 @@ class OpenAIEngine:
 
     def __init__(self, settings: EngineSettings, extra_body: Mapping[str, object] | None = None) -> None:
         assert settings.base_url is not None
-        self._server = CompletionsServer(settings.base_url, "--base-url", "--engine openai")
+        self._server = CompletionsServer(settings.base_url, "--base-url", "--engine openai", settings.batch_size)
         self.boots = 0
-        self.settings = with_batch_size(settings)
+        self.settings = replace(settings, batch_size=self._server.concurrency)
         self._extra_body = extra_body
         self._model = ""
         self._tokenizer_folder = Path()
@@ -58,7 +57,7 @@ class OpenAIEngine:
         if self._lm is None:
             from rho1bench.evaluation.engines.openai_lm import ServedLM
 
-            self._lm = ServedLM(self._echo, self._tokenizer_folder, self._context, openai_client.CONCURRENCY)
+            self._lm = ServedLM(self._echo, self._tokenizer_folder, self._context, self._server.concurrency)
         return self._lm
 
     @property

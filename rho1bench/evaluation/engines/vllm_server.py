@@ -31,6 +31,7 @@ from rho1bench.evaluation.engines import (
     with_batch_size,
 )
 from rho1bench.evaluation.engines.codec import Codec
+from rho1bench.evaluation.engines.device_sizes import EngineSizes
 from rho1bench.evaluation.engines.failures import one_message
 from rho1bench.evaluation.engines.openai import OpenAIEngine
 from rho1bench.evaluation.engines.vllm import scheduler_sizes
@@ -123,19 +124,25 @@ class ServedVLLM:
         """Start a server for ``checkpoint`` in place of the last one."""
         self.close()
         checkpoint.check_names_of_weights()
-        with one_message(self.name, f"load {checkpoint.folder}", self.settings.log):
-            self._server = VLLMServer(checkpoint.folder, self._options(checkpoint.folder), self.settings.log)
+        folder, sizes = checkpoint.folder, scheduler_sizes(checkpoint.folder, self.settings, self.dtype)
+        with one_message(self.name, f"load {folder}", self.settings.log):
+            self._server = VLLMServer(folder, self._options(folder, sizes), self.settings.log)
         self.boots += 1
-        settings = replace(self.settings, base_url=self._server.base_url, served_model=_NAME)
-        self._client = OpenAIEngine(settings, _as_in_process(checkpoint.folder))
+        settings = replace(
+            self.settings,
+            base_url=self._server.base_url,
+            served_model=_NAME,
+            batch_size=sizes.max_num_seqs * self.settings.data_parallel_size,  # as many as the copies work on
+        )
+        self._client = OpenAIEngine(settings, _as_in_process(folder))
         self._client.load(checkpoint)
 
     def facts(self) -> EngineFacts:
         """See :class:`rho1bench.evaluation.engines.Engine`; what only the server knows stands in its log."""
         return self._facts
 
-    def _options(self, folder: Path) -> list[str]:
-        settings, sizes = self.settings, scheduler_sizes(folder, self.settings, self.dtype)
+    def _options(self, folder: Path, sizes: EngineSizes) -> list[str]:
+        settings = self.settings
         self._facts = {"max_num_seqs": sizes.max_num_seqs}
         options = ["--dtype", self.dtype, "--seed", str(settings.seed)]
         options += ["--enable-prefix-caching" if settings.prefix_caching else "--no-enable-prefix-caching"]
