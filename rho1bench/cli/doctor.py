@@ -84,12 +84,13 @@ def _antlr() -> Finding:
 
 def _sandbox() -> Finding:
     try:
-        isolation = isolation_in_force()
+        found = isolation_in_force()
     except SandboxError as error:
         return Finding("sandbox", "problem", "model-written programs cannot be isolated here", str(error))
-    if isolation == "none":
+    if found.isolation == "none":
         return Finding("sandbox", "note", "model-written programs run WITHOUT isolation (--unsafe-code-execution)")
-    return Finding("sandbox", "ok", f"model-written programs are isolated by {isolation}")
+    memory = "counted and held by the kernel (cgroup 2)" if found.memory_groups else "counted, no cgroup 2 to hold it"
+    return Finding("sandbox", "ok", f"model-written programs are isolated by {found.isolation}; memory: {memory}")
 
 
 def _companions() -> Iterator[Finding]:

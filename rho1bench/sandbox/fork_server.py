@@ -23,8 +23,9 @@ from rho1bench.errors import SandboxError
 from rho1bench.sandbox.capture import STOP_SECONDS, Capture
 from rho1bench.sandbox.inside import messages, supervisor
 from rho1bench.sandbox.inside.checker import Checks
-from rho1bench.sandbox.inside.server_main import READY, Settings
+from rho1bench.sandbox.inside.server_main import READY, READY_IN_GROUP, Settings
 from rho1bench.sandbox.isolation import Isolation, command, package_folders, possible_isolation, refusal, shown_paths
+from rho1bench.sandbox.memory_groups import MemoryGroups, make_groups
 
 MODULES = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools", "heapq",
@@ -51,6 +52,23 @@ class ProgramEnd:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Started:
+    """A fork server at work, the socket that leads to it, and the memory groups of its programs, if there are any."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    groups: MemoryGroups | None
+
+    def close(self) -> None:
+        """End the process and what it still runs."""
+        self.control.close()
+        self.process.kill()
+        self.process.wait()
+        if self.groups is not None:
+            self.groups.close()
+
+
 class ForkServer:
     """A fork server process; it imports ``modules`` before its first program.
 
@@ -61,13 +79,12 @@ class ForkServer:
         self._modules = tuple(modules)
         self._isolation = isolation
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._started: _Started | None = None
 
     @property
     def pid(self) -> int | None:
         """Process id of the fork server that is running now."""
-        return self._process.pid if self._process else None
+        return self._started.process.pid if self._started else None
 
     @property
     def isolation(self) -> Isolation:
@@ -75,6 +92,11 @@ class ForkServer:
         self._running()
         assert self._isolation is not None
         return self._isolation
+
+    @property
+    def has_memory_groups(self) -> bool:
+        """Tell whether the kernel holds the programs' memory limits, behind the count; starts the process."""
+        return self._running().groups is not None
 
     def run(
         self,
@@ -99,7 +121,7 @@ class ForkServer:
             source, timeout, memory_mb, folder="", captured=captured, latest=patience * timeout
         )
         for _ in range(TRIES):
-            control = self._running()
+            control = self._running().control
             if (end := _run_once(control, request, checks, self._isolation == "none")) is not None:
                 return end
             self._replace(control)
@@ -110,13 +132,13 @@ class ForkServer:
         with self._lock:
             self._end()
 
-    def _running(self) -> socket.socket:
+    def _running(self) -> _Started:
         with self._lock:
-            if self._control is None:
-                self._process, self._control = self._start()
-            return self._control
+            if self._started is None:
+                self._started = self._start()
+            return self._started
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    def _start(self) -> _Started:
         """Start it in the strongest isolation that works; if the imports fail, programs import for themselves."""
         reasons: dict[str, str] = {}
         for isolation in [self._isolation] if self._isolation else possible_isolation():
@@ -133,16 +155,13 @@ class ForkServer:
     def _replace(self, control: socket.socket) -> None:
         """End the process that ``control`` leads to, if no other thread has done so and it does not answer."""
         with self._lock:
-            if self._control is control:
+            if self._started is not None and self._started.control is control:
                 self._end()
 
     def _end(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._process = self._control = None
+        if self._started is not None:
+            self._started.close()
+        self._started = None
 
 
 def _run_once(
@@ -205,7 +224,24 @@ def _file_of(checks: Checks) -> int:
     return descriptor
 
 
-def _start(isolation: Isolation, modules: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start(isolation: Isolation, modules: Sequence[str]) -> _Started:
+    groups = make_groups()
+    try:
+        process, near, is_in_group = _ready(isolation, modules, groups)
+    except BaseException:
+        if groups is not None:
+            groups.close()
+        raise
+    if groups is not None and not is_in_group:
+        groups.close()
+        groups = None
+    return _Started(process, near, groups)
+
+
+def _ready(
+    isolation: Isolation, modules: Sequence[str], groups: MemoryGroups | None
+) -> tuple[subprocess.Popen[bytes], socket.socket, bool]:
+    """Return a fork server that is ready, the socket that leads to it, and whether it has joined ``groups``."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(prefix="rho1bench-root-") as root, far:
         settings: Settings = {
@@ -213,24 +249,27 @@ def _start(isolation: Isolation, modules: Sequence[str]) -> tuple[subprocess.Pop
             "modules": list(modules),
             "paths": package_folders(),
             "isolation": isolation,
+            "groups": None if groups is None else groups.descriptor,
             "shown": shown_paths(),
             "root": root,
         }
         try:
-            process = _launch(command(isolation, json.dumps(settings)), far.fileno(), log)
+            handed = [far.fileno(), *([] if groups is None else [groups.descriptor])]
+            process = _launch(command(isolation, json.dumps(settings)), handed, log)
         except OSError as error:
             near.close()
             raise SandboxError(f"{type(error).__name__}: {error}") from error
         far.close()
-        if not _is_ready(near):
+        answer = _answer(near)
+        if answer not in (READY, READY_IN_GROUP):
             process.kill()
             process.wait()
             near.close()
             raise SandboxError(_last_line(log))
-    return process, near
+    return process, near, answer == READY_IN_GROUP
 
 
-def _launch(arguments: list[str], control: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _launch(arguments: list[str], handed: Sequence[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         arguments,
         cwd="/",
@@ -239,17 +278,17 @@ def _launch(arguments: list[str], control: int, log: IO[bytes]) -> subprocess.Po
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=log,
-        pass_fds=[control],
+        pass_fds=handed,
         start_new_session=True,
     )
 
 
-def _is_ready(control: socket.socket) -> bool:
-    if not select.select([control], [], [], START_SECONDS)[0]:
-        return False
-    with contextlib.suppress(OSError):
-        return control.recv(len(READY)) == READY
-    return False
+def _answer(control: socket.socket) -> bytes:
+    """Return what a fork server says when it is ready; empty if it ends or hangs."""
+    if select.select([control], [], [], START_SECONDS)[0]:
+        with contextlib.suppress(OSError):
+            return control.recv(len(READY_IN_GROUP))
+    return b""
 
 
 def _last_line(log: IO[bytes]) -> str:

@@ -155,11 +155,19 @@ def run_file(path: Path, timeout: float = 5.0, memory_mb: int = 512) -> str:
     return json.dumps({key: result[key] for key in ("outcome", "stdout", "error", "seconds")})
 
 
-def isolation_in_force() -> Isolation:
+@dataclass(frozen=True)
+class InForce:
+    """What holds programs on this machine; ``memory_groups``: the kernel ends those that outrun the memory's count."""
+
+    isolation: Isolation
+    memory_groups: bool
+
+
+def isolation_in_force() -> InForce:
     """Return what isolates programs on this machine; raises ``SandboxError`` if nothing does and it is not allowed."""
     server = ForkServer(modules=())
     try:
-        return server.isolation
+        return InForce(server.isolation, server.has_memory_groups)
     finally:
         server.close()
 

@@ -49,7 +49,7 @@ def test_without_isolation_programs_are_refused_unless_allowed(monkeypatch: pyte
     with pytest.raises(SandboxError, match=r"no namespaces today.*--unsafe-code-execution"):
         isolation_in_force()
     monkeypatch.setenv(UNSAFE, "1")
-    assert isolation_in_force() == "none"
+    assert isolation_in_force().isolation == "none"
 
 
 def test_without_isolation_a_program_still_has_a_scratch_folder_that_goes():

@@ -20,18 +20,23 @@ from typing import TYPE_CHECKING, TypedDict
 if not TYPE_CHECKING:
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from rho1bench.sandbox.inside import namespaces, supervisor, syscalls
+from rho1bench.sandbox.inside import memory_group, namespaces, supervisor, syscalls
 
 READY = b"ready"
+READY_IN_GROUP = b"ready, memory limits held by the kernel"
 
 
 class Settings(TypedDict):
-    """What the caller decides: where to listen, what to import and from where, and how programs are isolated."""
+    """What the caller decides: where to listen, what to import and from where, and how programs are isolated.
+
+    ``groups`` is a folder of cgroups, as a descriptor, if there can be one for each program.
+    """
 
     control: int
     modules: list[str]
     paths: list[str]
     isolation: str
+    groups: int | None
     shown: list[str]
     root: str
 
@@ -76,9 +81,18 @@ def isolate(settings: Settings) -> None:
     namespaces.probe()
 
 
-def serve(control: socket.socket, isolated: bool) -> supervisor.Job:
+def join_groups(folder: int | None) -> int | None:
+    """Join the fork server's own group; returns the folder of the groups, or None where that is not allowed."""
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            memory_group.join(folder)
+            return folder
+    return None
+
+
+def serve(control: socket.socket, isolated: bool, groups: int | None) -> supervisor.Job:
     """Fork a supervisor for each request; returns only in the process of a program, with what that is to do."""
-    info = supervisor.ForkServerInfo(os.getpid(), syscalls.address_space(), isolated)
+    info = supervisor.ForkServerInfo(os.getpid(), syscalls.address_space(), isolated, groups)
     while True:
         descriptors = socket.recv_fds(control, 1, 4)[1]
         with contextlib.suppress(ChildProcessError):
@@ -95,14 +109,15 @@ def serve(control: socket.socket, isolated: bool) -> supervisor.Job:
 
 
 def main() -> supervisor.Job:
-    """Set up isolation, import, report readiness, and serve."""
+    """Join the groups, set up isolation, import, report readiness, and serve."""
     settings: Settings = json.loads(sys.argv[1])
     control = socket.socket(fileno=settings["control"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    groups = join_groups(settings["groups"])  # while this process still has the caller's rights
     isolate(settings)
     prepare(settings)
-    control.send(READY)
-    return serve(control, settings["isolation"] != "none")
+    control.send(READY if groups is None else READY_IN_GROUP)
+    return serve(control, settings["isolation"] != "none", groups)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import NoReturn
 
-from rho1bench.sandbox.inside import candidate, checker, messages, namespaces, program, syscalls, usage
+from rho1bench.sandbox.inside import candidate, checker, memory_group, messages, namespaces, program, syscalls, usage
 
 STATUS = struct.Struct("i")
 STARTED = STATUS.pack(-1)
@@ -47,11 +47,15 @@ class Request:
 
 @dataclass(frozen=True)
 class ForkServerInfo:
-    """What holds for all programs of a fork server: its process id, bytes of address space, if it isolates them."""
+    """What holds for all programs of a fork server: its process id, bytes of address space, if it isolates them.
+
+    ``groups`` is a descriptor of the folder of their memory groups, if there are any.
+    """
 
     pid: int
     address_space: int
     isolated: bool
+    groups: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
             os._exit(1)
         connection = socket.socket(fileno=descriptors.line)
         request = Request(**messages.receive(connection))  # type: ignore[arg-type]
+        group = memory_group.make(server.groups, request.memory_mb << 20)
         if server.isolated:
             namespaces.unshare_namespaces()
         else:
@@ -101,12 +106,16 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
         processes = usage.Processes()
         child = os.fork()
         if child == 0:
+            if group is not None:
+                group.enter()
+            if server.groups is not None:
+                os.close(server.groups)
             connection.close()
             os.close(status_reader)
             return _start_program(request, descriptors, server, status_writer)
         descriptors.close()
         os.close(status_writer)
-        _wait_and_report(_Watch(connection, status_reader, child, processes, request))
+        _wait_and_report(_Watch(connection, status_reader, child, processes, request), group)
     except BaseException:
         os._exit(1)  # the caller sees the connection end without a report
 
@@ -166,13 +175,17 @@ def _wait_for(child: int, status_writer: int) -> NoReturn:
             os._exit(0)
 
 
-def _wait_and_report(watch: _Watch) -> NoReturn:
+def _wait_and_report(watch: _Watch, group: memory_group.ProgramGroup | None) -> NoReturn:
     ended = watch.wait()
     if ended != "exit":
         os.kill(watch.child, signal.SIGKILL)
     status = os.waitpid(watch.child, 0)[1]
     seconds = watch.own_time.seconds(time.monotonic())
     kill_orphans()
+    if group is not None:
+        if ended == "exit" and group.is_overrun():
+            ended = "memory"
+        group.remove()
     written = os.read(watch.status_reader, 2 * STATUS.size).removeprefix(STARTED)
     if written:  # else the status is the first process's own
         (status,) = STATUS.unpack(written)
