@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from rho1bench.system.files import read_json, write_json
 from rho1bench.system.provenance import device as device_name
 from rho1bench.system.provenance import git_state, versions
 
+Float8 = Literal["tensorwise", "rowwise"]
 TRAINING = ("reference", "clm", "slm")
 PROFILED = "slm"
 
@@ -105,6 +106,7 @@ class StagesBench:
     git: dict[str, str | bool] | None
     parameters: int
     max_steps: int
+    float8: Float8 | None
     tokens_a_step: int
     stages: dict[str, StageSeconds]
     score_seconds: float
@@ -112,8 +114,8 @@ class StagesBench:
     attention: AttentionProfile
 
 
-def recipe_of(size: StageSize, max_steps: int, text: Path) -> dict[str, Any]:
-    """Return the recipe that is run, as YAML would hold it."""
+def recipe_of(size: StageSize, max_steps: int, text: Path, float8: Float8 | None = None) -> dict[str, Any]:
+    """Return the recipe that is run, as YAML would hold it; ``float8`` is a setting of its training stages."""
     source = [{"type": "local", "path": str(text)}]
     training = {
         "kind": "pretrain",
@@ -124,6 +126,7 @@ def recipe_of(size: StageSize, max_steps: int, text: Path) -> dict[str, Any]:
         "max_steps": max_steps,
         "save_steps": max_steps,
         "precision": "bf16",
+        "float8": float8,
         "compile": True,
         "fused": True,
     }
@@ -159,7 +162,9 @@ def write_text(path: Path, size: StageSize) -> None:
             file.write(json.dumps({"text": " ".join(words[rank] for rank in rows)}) + "\n")
 
 
-def run(device: str | None = None, max_steps: int = 40, folder: Path | None = None) -> StagesBench:
+def run(
+    device: str | None = None, max_steps: int = 40, folder: Path | None = None, float8: Float8 | None = None
+) -> StagesBench:
     """Carry the recipe out, in ``folder`` (new or empty; default: a temporary one), and profile.
 
     Raises TrainingError where there is no such device, for a folder that holds something, or if one of both fails.
@@ -179,7 +184,7 @@ def run(device: str | None = None, max_steps: int = 40, folder: Path | None = No
         place.mkdir(parents=True, exist_ok=True)
         write_text(place / "text.jsonl.gz", size)
         recipe, output = place / "bench_stages.yaml", place / "run"
-        write_json(recipe, recipe_of(size, max_steps, place / "text.jsonl.gz"))  # every JSON file is YAML
+        write_json(recipe, recipe_of(size, max_steps, place / "text.jsonl.gz", float8))  # every JSON file is YAML
         began = time.monotonic()
         _call("the run", ["rho1bench", "run", str(recipe), "--output", str(output)])
         run_seconds = time.monotonic() - began
@@ -192,6 +197,7 @@ def run(device: str | None = None, max_steps: int = 40, folder: Path | None = No
             git_state(),
             int(read_json(output / "stages" / PROFILED / "training.json")["num_parameters"]),
             max_steps,
+            float8,
             tokens,
             stages,
             float(read_json(output / "stages" / "scores" / "manifest.json")["seconds"]),
@@ -228,8 +234,8 @@ def report(result: StagesBench) -> str:
     columns = ("wall", "start", "first step", "steps", "end", "steady", "wall/steady")
     lines = [
         f"{result.device}; {packages}",
-        f"{result.parameters / 1e6:,.1f}M weights, {result.max_steps} steps of {result.tokens_a_step} tokens, bf16, "
-        "layers compiled; seconds",
+        f"{result.parameters / 1e6:,.1f}M weights, {result.max_steps} steps of {result.tokens_a_step} tokens, bf16"
+        f"{f' with float8 ({result.float8})' if result.float8 else ''}, layers compiled; seconds",
         f"{'':12}" + "".join(f"{word:>12}" for word in columns) + f"{'tokens/s':>12}",
     ]
     for name, one in result.stages.items():

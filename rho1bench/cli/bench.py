@@ -122,6 +122,9 @@ def bench_stages(
     output: Annotated[
         Path | None, typer.Option(help="Keep the run in this folder, which must be new or empty; default: keep none.")
     ] = None,
+    float8: Annotated[
+        Literal["tensorwise", "rowwise"] | None, typer.Option(help="Multiply the layers' maps in float8, scaled so.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Seconds of training stages beside those of their steps, in bf16 and compiled, and their attention kernels.
@@ -132,7 +135,7 @@ def bench_stages(
     from rho1bench.system.packages import missing_packages
 
     with missing_packages("`rho1bench bench stages`"):
-        _show(run(device, steps, output), report, json_file)
+        _show(run(device, steps, output, float8), report, json_file)
 
 
 @bench_app.command("eval")

@@ -19,6 +19,7 @@ from rho1bench.errors import CheckpointError, MissingPackageError
 from rho1bench.modeling.causal_lm import context_length, load_model, vocabulary_size
 from rho1bench.modeling.compile_cache import keep_compiled
 from rho1bench.modeling.distributed import local_rank, num_processes
+from rho1bench.modeling.float8 import use_float8
 from rho1bench.modeling.fresh_weights import fresh_model
 from rho1bench.modeling.library_internals import attention_implementation, layer_classes
 from rho1bench.modeling.sliding_window import drop_covering_window
@@ -157,6 +158,8 @@ def check_packages(stage: TrainStage) -> None:
     if stage.attention == "flash_attention_2":
         install = "pip install flash-attn --no-build-isolation"
         _need(stage, "flash_attn", "`attention: flash_attention_2`", install)
+    if stage.float8 is not None:
+        _need(stage, "torchao", f"`float8: {stage.float8}`", "pip install 'rho1bench[float8]'")
 
 
 def _need(stage: TrainStage, package: str, setting: str, install: str) -> None:
@@ -175,7 +178,12 @@ def prepare_loggers(stage: TrainStage, folder: Path) -> None:
 
 
 def apply_settings(lm: PreTrainedModel, stage: TrainStage) -> None:
-    """Turn on gradient checkpointing and compilation in place, so that the weights keep their names."""
+    """Turn on float8, gradient checkpointing and compilation in place, so that the weights keep their names.
+
+    Raises CheckpointError for a model that has nothing to multiply in float8.
+    """
+    if stage.float8 is not None:
+        use_float8(layers(lm), stage.float8, stage.name)
     if stage.gradient_checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
     if stage.compile:

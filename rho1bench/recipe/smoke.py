@@ -145,7 +145,7 @@ def _training(stage: TrainStage) -> Json:
         "num_threads": 1,
         "loader_workers": 0,
     }
-    small |= {"precision": "fp32", "attention": "sdpa", "compile": False, "fused": False}
+    small |= {"precision": "fp32", "float8": None, "attention": "sdpa", "compile": False, "fused": False}
     small |= {"kept_logits_gib": None, "gradient_filter": None}
     small |= {"loggers": [], "trust_remote_code": False}
     return small | {key: _in_small_sets(selection) for key, selection in selections(stage)}

@@ -25,12 +25,12 @@ def test_the_recipe_is_one(device: str, tmp_path: Path) -> None:
     size = stages.SIZES[device]
     stages.write_text(tmp_path / "text.jsonl.gz", stages.SIZES["cpu"])
     path = tmp_path / "recipe.yaml"
-    path.write_text(json.dumps(stages.recipe_of(size, 40, tmp_path / "text.jsonl.gz")))
+    path.write_text(json.dumps(stages.recipe_of(size, 40, tmp_path / "text.jsonl.gz", "rowwise")))
     recipe = load_recipe(str(path))
     assert [stage.name for stage in recipe.stages if isinstance(stage, PretrainStage)] == list(stages.TRAINING)
     for name in stages.TRAINING:
         stage = recipe.stage(name, PretrainStage)
-        assert (stage.precision, stage.compile, stage.max_steps) == ("bf16", True, 40)
+        assert (stage.precision, stage.compile, stage.float8, stage.max_steps) == ("bf16", True, "rowwise", 40)
     assert recipe.stage(stages.PROFILED, PretrainStage).selection is not None
 
 

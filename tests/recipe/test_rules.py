@@ -76,6 +76,16 @@ RULES = {
         ["stages.slm.attention=flash_attention_2", "stages.slm.precision=fp32"],
         ("stages.slm.attention: flash_attention_2 needs precision: bf16",),
     ),
+    "float8 in float32": (
+        "math_1b",
+        ["stages.slm.float8=rowwise", "stages.slm.precision=fp32"],
+        ("stages.slm.float8: needs precision: bf16",),
+    ),
+    "float8 beside DeepSpeed": (
+        "math_1b",
+        ["stages.slm.float8=tensorwise", "stages.slm.distributed.strategy=deepspeed"],
+        ("stages.slm.float8: does not go with distributed.strategy: deepspeed; use ddp or fsdp2",),
+    ),
     "an intersection with a ratio of its own": (
         "math_1b",
         [f"stages.slm.selection={{all_of: [{LOSS}, {ENTROPY}], ratio: 0.4, token_scores: scores}}"],

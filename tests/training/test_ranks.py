@@ -54,6 +54,8 @@ LOSS_TOLERANCE, WEIGHT_TOLERANCE = 2e-6, 2e-6
 BF16, BF16_TOLERANCE = ("two_bf16", "sharded_bf16"), 3e-4
 """Shards of bf16 products round the norms of the layers too, which a whole model under autocast does not."""
 
+FLOAT8 = {"precision": "bf16", "float8": "rowwise"}
+
 
 def stages(out: Path) -> list[dict[str, Any]]:
     one, two = world.pretrain, rank_world.pretrain
@@ -86,6 +88,8 @@ def stages(out: Path) -> list[dict[str, Any]]:
         two("hybrid", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT),
         two("two_bf16", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
         two("sharded_bf16", "fsdp2", micro_batch_size=4, selection=STORED, precision="bf16", **SHORT),
+        two("two_float8", micro_batch_size=4, selection=STORED, **FLOAT8, **SHORT),
+        two("sharded_float8", "fsdp2", micro_batch_size=4, selection=STORED, **FLOAT8, **SHORT),
         two("moved", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT),
         two("sharded_gpt2", "fsdp2", micro_batch_size=2, **SHORT, **gpt2),
         two("sharded_killed", "fsdp2", micro_batch_size=2, selection=GLOBAL, **SHORT, **HELD_OUT),
@@ -157,6 +161,15 @@ def test_shards_of_bf16_products_train_as_a_whole_model(run: Path) -> None:
     assert [row["selected_tokens"] for row in sharded] == [row["selected_tokens"] for row in whole]
     for key in ("loss", "loss_all", "loss_unselected"):
         assert [row[key] for row in sharded] == pytest.approx([row[key] for row in whole], abs=BF16_TOLERANCE), key
+
+
+@pytest.mark.sweep
+def test_shards_of_float8_products_train_as_a_whole_model(run: Path) -> None:
+    carry_out(run, ("two_float8", "sharded_float8"))
+    whole, sharded = (rows(run / name) for name in ("two_float8", "sharded_float8"))
+    assert [row["threshold"] for row in sharded] == [row["threshold"] for row in whole]
+    assert [row["loss"] for row in sharded] == pytest.approx([row["loss"] for row in whole], abs=10 * BF16_TOLERANCE)
+    assert [row["loss"] for row in whole] != [row["loss"] for row in rows(run / BF16[0])]
 
 
 def test_each_rank_scores_its_share_of_samples(run: Path) -> None:

@@ -29,6 +29,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], float]] = {
     "fused": ({"fused": True}, 1e-5),
     "eager": ({"attention": "eager"}, 1e-5),
     "bf16": ({"precision": "bf16"}, 0.05),
+    "float8": ({"precision": "bf16", "float8": "rowwise"}, 0.05),
     "read_ahead": ({"loader_workers": 1}, 0.0),
 }
 
@@ -49,7 +50,7 @@ def test_a_setting_trains_the_same_model(out: Path, name: str) -> None:
     fields, tolerance = SETTINGS[name]
     world.run_stages([*world.scored(), world.pretrain(name, **SHORT, **fields)], out, only=[name])
     assert losses(out / name) == pytest.approx(losses(out / "plain"), abs=tolerance)
-    if name == "bf16":
+    if "precision" in fields:
         assert losses(out / name) != losses(out / "plain")
     assert {str(parameter.dtype) for parameter in load_model(out / name / "checkpoint").parameters()} == {
         "torch.float32"
@@ -76,6 +77,13 @@ def test_a_checkpoint_in_bf16_is_the_model_rounded(out: Path) -> None:
     assert {str(weight.dtype) for weight in load_model(small).parameters()} == {"torch.float32"}
     config, other = (read_json(folder / "config.json") for folder in (whole, small))
     assert config | {"dtype": ""} == other | {"dtype": ""}
+
+
+@pytest.mark.sweep
+def test_compiled_layers_multiply_float8_too(out: Path) -> None:
+    fields = {"precision": "bf16", "float8": "rowwise", "compile": True}
+    world.run_stages([*world.scored(), world.pretrain("compiled_float8", **fields, **SHORT)], out)
+    assert losses(out / "compiled_float8") == pytest.approx(losses(out / "plain"), abs=0.05)
 
 
 @pytest.mark.sweep
@@ -140,6 +148,7 @@ def stage(**fields: Any) -> PretrainStage:
         ({"loggers": ["wandb"]}, "pip install wandb"),
         ({"distributed": {"strategy": "deepspeed"}}, "pip install deepspeed"),
         ({"attention": "flash_attention_2"}, "pip install flash-attn --no-build-isolation"),
+        ({"float8": "rowwise"}, "pip install 'rho1bench[float8]'"),
     ],
 )
 def test_a_missing_package_is_told_before_training(

@@ -134,6 +134,10 @@ class TrainStage(StageBase):
     logging_steps: Annotated[PositiveInt, Operational("how often training tells of itself")] = 10
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16``: matrix products in bfloat16 (autocast); weights, optimizer and losses stay in float32."""
+    float8: Literal["tensorwise", "rowwise"] | None = None
+    """With ``precision: bf16``: multiply the layers' linear maps in float8 (package torchao), with one scale a tensor,
+    or one a row and column: slower, but what is made of a token does not depend on the others of its batch. For GPUs
+    that multiply float8 (L40S, H100 and later), with ``compile: true``; elsewhere it is slower than bf16 alone."""
     checkpoint_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the weights in checkpoints: ``bfloat16`` halves them and rounds what later stages start from or evaluate.
     Resume points always hold float32."""

@@ -84,6 +84,17 @@ def flash_attention_has_its_precision(stage: TrainStage, earlier: Earlier) -> Pr
 
 
 @rule(TrainStage)
+def float8_has_its_surroundings(stage: TrainStage, earlier: Earlier) -> Problems:
+    """Float8 is for the products of bf16; DeepSpeed replaces the optimizer's weights, which was never tried with it."""
+    if stage.float8 is None:
+        return
+    if stage.precision != "bf16":
+        yield ("float8",), "needs precision: bf16"
+    if stage.distributed is not None and stage.distributed.strategy == "deepspeed":
+        yield ("float8",), "does not go with distributed.strategy: deepspeed; use ddp or fsdp2"
+
+
+@rule(TrainStage)
 def heads_divide(stage: TrainStage, earlier: Earlier) -> Problems:
     """Heads divide the hidden size, groups divide the heads."""
     model = stage.init
