@@ -15,8 +15,8 @@ from rho1bench.recipe.loading.load import load_recipe
 from rho1bench.recipe.models.base import Operational, marks_of
 
 TRAINING = (
-    "name kind seed init trust_remote_code optimizer batch_size max_steps num_checkpoints precision checkpoint_dtype "
-    "attention compile "
+    "name kind seed init trust_remote_code optimizer batch_size max_steps num_checkpoints precision float8 "
+    "checkpoint_dtype attention compile "
     "gradient_filter distributed selection on_nonfinite"
 )
 HOW_IT_TRAINS = (
