@@ -17,6 +17,7 @@ VLLM ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+FLOAT8 := $(VENV)/float8
 PYTEST_ARGS ?=
 RECIPE ?= quickstart
 
@@ -49,8 +50,14 @@ leaderboard: env
 test: env
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-sweep: env
+sweep: env $(FLOAT8)/.ready
 	$(BIN)/python -m pytest -m sweep $(PYTEST_ARGS)
+	PYTHONPATH=$(FLOAT8) $(BIN)/python -m pytest -m sweep -k float8
+
+# Kept apart: where transformers finds torchao, every process that loads a model imports it.
+$(FLOAT8)/.ready: constraints.txt $(STAMP)
+	$(BIN)/python -m pip install -q --no-deps --upgrade --target $(FLOAT8) -c constraints.txt torchao
+	@touch $@
 
 lint: env
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ Shapes: B sequences, T positions, C rows of a chunk, D hidden size, V vocabulary
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
 
 def quiet_transformers() -> None:
-    """Turn off the library's progress bars and warnings; ours show the life of a run."""
-    from transformers.utils import logging
+    """Turn off the library's progress bars and warnings, and torchao's; ours show the life of a run."""
+    from transformers.utils import logging as library
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    for name in ("torchao", "torch.utils._pytree"):  # where torchao is, transformers imports it
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def load_model(

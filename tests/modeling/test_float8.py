@@ -15,7 +15,12 @@ from rho1bench.errors import CheckpointError
 from rho1bench.modeling.build import layers
 from rho1bench.modeling.float8 import multiplies_float8, use_float8
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is not installed")
+pytestmark = [
+    pytest.mark.sweep,
+    pytest.mark.skipif(
+        importlib.util.find_spec("torchao") is None, reason="torchao is not installed (`make sweep` has it)"
+    ),
+]
 Scaling = Literal["tensorwise", "rowwise"]
 SCALINGS: tuple[Scaling, ...] = ("tensorwise", "rowwise")
 BLOCK = torch.arange(32).unsqueeze(0) * 7 % 300
