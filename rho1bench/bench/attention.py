@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rho1bench.system.files import write_json
+from rho1bench.system.provenance import device as device_name
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +33,10 @@ _ATTENTION = (_FLASH, "attention", "fmha")
 class AttentionProfile:
     """``kernels``: milliseconds a pass of each operation and kernel of attention; ``total`` of everything.
 
-    Each time is its own, without that of what it calls: on a GPU operations have none, their kernels have it all.
+    Each time is its own, without that of what it calls; on a GPU operations have none, their kernels have it all.
     """
 
+    device: str
     attention: str
     kernels: dict[str, float]
     total: float
@@ -82,7 +84,7 @@ def profile(run: Path, name: str) -> AttentionProfile:
         if is_cuda:
             torch.cuda.synchronize()
     kernels, total = _times(profiled.key_averages(), is_cuda)
-    return AttentionProfile(attention_implementation(model.lm) or "", kernels, total)
+    return AttentionProfile(device_name(), attention_implementation(model.lm) or "", kernels, total)
 
 
 def _model(run: Path, stage: PretrainStage, device: torch.device) -> SelectiveLM:
@@ -116,10 +118,14 @@ def _pass(model: SelectiveLM, stage: PretrainStage, ids_BT: Tensor) -> None:
 
 def _times(events: Iterable[FunctionEventAvg], is_cuda: bool) -> tuple[dict[str, float], float]:
     """Return milliseconds a pass of what belongs to attention, the longest first, and of everything."""
+    from torch.profiler import DeviceType
+
     found: dict[str, float] = {}
     total = 0.0
     for event in events:
-        own = event.self_device_time_total if is_cuda else event.self_cpu_time_total
+        own = 0.0 if is_cuda else event.self_cpu_time_total
+        if is_cuda and event.device_type == DeviceType.CUDA and not event.is_user_annotation:
+            own = event.self_device_time_total  # of an operation it would be that of its kernels once more
         total += own
         name = event.key or ""
         if any(word in name.lower() for word in _ATTENTION):

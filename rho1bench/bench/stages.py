@@ -27,7 +27,6 @@ from rho1bench.bench.attention import AttentionProfile
 from rho1bench.bench.train_matrix import PACKAGES
 from rho1bench.errors import TrainingError
 from rho1bench.system.files import read_json, write_json
-from rho1bench.system.provenance import device as device_name
 from rho1bench.system.provenance import git_state, versions
 
 Float8 = Literal["tensorwise", "rowwise"]
@@ -169,46 +168,53 @@ def run(
 
     Raises TrainingError where there is no such device, for a folder that holds something, or if one of both fails.
     """
-    import torch
-
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("bench stages: torch sees no GPU here; `--device cpu` tries the same at a tiny size.")
+    device = _device(device)
     if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise TrainingError(
-            f"bench stages: {folder} is not empty; expected a new folder, so that every stage is timed."
-        )
-    size = SIZES[device]
+        raise TrainingError(f"bench stages: {folder} is not empty; expected a new folder: every stage is timed anew.")
     with ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
-        write_text(place / "text.jsonl.gz", size)
-        recipe, output = place / "bench_stages.yaml", place / "run"
-        write_json(recipe, recipe_of(size, max_steps, place / "text.jsonl.gz", float8))  # every JSON file is YAML
-        began = time.monotonic()
-        _call("the run", ["rho1bench", "run", str(recipe), "--output", str(output)])
-        run_seconds = time.monotonic() - began
-        _call("the profile", ["rho1bench.bench.attention", str(output), PROFILED, str(place / "attention.json")])
-        tokens = size.batch_size * size.block_size
-        stages = {name: _seconds(output / "stages" / name, max_steps, tokens) for name in TRAINING}
-        return StagesBench(
-            device_name(),
-            versions(PACKAGES),
-            git_state(),
-            int(read_json(output / "stages" / PROFILED / "training.json")["num_parameters"]),
-            max_steps,
-            float8,
-            tokens,
-            stages,
-            float(read_json(output / "stages" / "scores" / "manifest.json")["seconds"]),
-            round(run_seconds, 3),
-            AttentionProfile(**read_json(place / "attention.json")),
-        )
+        return _measured(place, device, max_steps, float8)
 
 
-def _call(name: str, module: Sequence[str]) -> None:
+def _device(wanted: str | None) -> str:
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("bench stages: torch sees no GPU here; `--device cpu` tries the same at a tiny size.")
+    return wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _measured(place: Path, device: str, max_steps: int, float8: Float8 | None) -> StagesBench:
+    size, text, recipe, output = SIZES[device], place / "text.jsonl.gz", place / "bench_stages.yaml", place / "run"
+    write_text(text, size)
+    write_json(recipe, recipe_of(size, max_steps, text, float8))  # every JSON file is YAML
+    began = time.monotonic()
+    _call("the run", ["rho1bench", "run", str(recipe), "--output", str(output)], device)
+    run_seconds = time.monotonic() - began
+    _call("the profile", ["rho1bench.bench.attention", str(output), PROFILED, str(place / "attention.json")], device)
+    attention = AttentionProfile(**read_json(place / "attention.json"))
+    tokens = size.batch_size * size.block_size
+    return StagesBench(
+        attention.device,
+        versions((*PACKAGES, *(("torchao",) if float8 else ()))),
+        git_state(),
+        int(read_json(output / "stages" / PROFILED / "training.json")["num_parameters"]),
+        max_steps,
+        float8,
+        tokens,
+        {name: _seconds(output / "stages" / name, max_steps, tokens) for name in TRAINING},
+        float(read_json(output / "stages" / "scores" / "manifest.json")["seconds"]),
+        round(run_seconds, 3),
+        attention,
+    )
+
+
+def _call(name: str, module: Sequence[str], device: str) -> None:
     """Run ``python -m MODULE ARGUMENTS``; what it tells goes to standard error, which leaves the result alone."""
     environment = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", **os.environ}
+    if device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     done = subprocess.run([sys.executable, "-m", *module], stdout=sys.stderr, env=environment)
     if done.returncode:
         raise TrainingError(

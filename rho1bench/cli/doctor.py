@@ -89,7 +89,7 @@ def _sandbox() -> Finding:
         return Finding("sandbox", "problem", "model-written programs cannot be isolated here", str(error))
     if found.isolation == "none":
         return Finding("sandbox", "note", "model-written programs run WITHOUT isolation (--unsafe-code-execution)")
-    memory = "counted and held by the kernel (cgroup 2)" if found.memory_groups else "counted, no cgroup 2 to hold it"
+    memory = "counted, and held by the kernel" if found.memory_groups else "counted; no cgroup 2 that we may divide"
     return Finding("sandbox", "ok", f"model-written programs are isolated by {found.isolation}; memory: {memory}")
 
 

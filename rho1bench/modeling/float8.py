@@ -1,8 +1,8 @@
 """The layers' linear maps in float8, through torchao: the setting ``float8`` of a training stage.
 
-Weights, gradients and everything between the maps stay as ``precision: bf16`` has them; inputs, weights and gradients
-are rounded to float8 as they are multiplied. Embeddings and output head keep bf16. Where no float8 can be multiplied,
-the same rounded numbers are multiplied in a wider format: slower, for trials.
+Weights and gradients stay in float32, as ``precision: bf16`` has them; inputs, weights and gradients are rounded to
+float8 as they are multiplied. Embeddings and output head are left alone. Where no float8 can be multiplied, the same
+rounded numbers are multiplied in a wider format: slower, for trials.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 from rho1bench.errors import CheckpointError
 
 SIZES = 16
-"""Float8 products take matrices whose sizes are multiples of this."""
+"""Float8 products take matrices whose sizes are multiples of this; the number of tokens is padded to one."""
 
 
 def multiplies_float8() -> bool:
@@ -32,7 +32,7 @@ def use_float8(layers: Iterable[nn.Module], scaling: Literal["tensorwise", "roww
     """
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
 
-    config = replace(Float8LinearConfig.from_recipe_name(scaling), emulate=not multiplies_float8())
+    config = replace(Float8LinearConfig.from_recipe_name(scaling), emulate=not multiplies_float8(), pad_inner_dim=True)
     found = [layer for layer in layers if any(_fits(module, name) for name, module in layer.named_modules())]
     if not found:
         raise CheckpointError(

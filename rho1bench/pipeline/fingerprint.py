@@ -76,7 +76,7 @@ def stage_fingerprint(stage: StageBase, seed: int, inputs: Mapping[str, Fingerpr
         seed=seed,
         inputs=read,
         code=code,
-        packages={name: _version(name) for name in stage.spec.packages},
+        packages={name: _version(name) for name in stage.packages()},
         operational=operational,
         semantic=sha256_json([recipe, seed, {name: found.semantic for name, found in inputs.items()}]),
         sha256=sha256_json({"recipe": recipe, "seed": seed, "inputs": read, "code": code}),

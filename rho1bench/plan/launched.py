@@ -70,7 +70,9 @@ def _start(stage: StageBase, launch: Launch) -> tuple[int, str]:
         return launch.processes, "a share each"
     micro, times = micro_batches(stage, launch.processes)
     words = f"{stage.distributed.strategy}, takes {times} x {micro} of the {stage.batch_size} in a step"
-    if "micro_batch_size" in stage.depends_on():
+    if stage.float8 == "tensorwise":
+        words += f"; the tokens of {micro} share their scales of float8, so that this number counts"
+    elif "micro_batch_size" in stage.depends_on():
         words += f"; tokens are ranked among {micro * launch.processes} at a time, so that their number counts"
     return launch.processes, words
 

@@ -4,10 +4,10 @@ A fork server that has numpy and sympy imported forks a supervisor for each prog
 Programs are isolated by bubblewrap or by Linux namespaces: a program sees none of the host's processes, network,
 environment or files but the interpreter and its packages, read-only, and writes nowhere but in a scratch folder in
 memory that ends with it. A seccomp filter closes the system calls that namespaces do not divide. Limits hold for time
-(the program's own, whatever else the machine does), memory (counted, and held by the kernel where there are cgroups of
-version 2), processes, open files, file size and output. A program can be run as an interpreter would, as the paper's
-tool loop did, or under tests that it cannot reach (``check_programs``).
-Not covered: a hole in the kernel, and kernel memory of pipes and sockets.
+(the program's own, whatever else the machine does), memory (counted, and held by the kernel where we may divide a
+cgroup of version 2), processes, open files, file size and output. A program can be run as an interpreter would, as the
+paper's tool loop did, or under tests that it cannot reach (``check_programs``).
+Not covered: a hole in the kernel, and kernel memory of pipes and sockets where it is only counted.
 """
 
 from rho1bench.sandbox.inside.checker import Checks

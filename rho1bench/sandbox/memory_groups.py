@@ -2,7 +2,8 @@
 
 A group that holds processes cannot hand memory on to groups below it, so ours is made beside the caller's own group:
 for root anywhere (the usual systemd machine), for others where systemd has handed the groups around theirs on to them
-(``systemd-run --user --scope rho1bench ...``). Elsewhere, and on version 1, the supervisors' count stands alone.
+(``systemd-run --user --scope rho1bench ...``). The group around both is told to divide its memory. A caller whose own
+group has a limit keeps its programs in it: there, elsewhere, and on version 1, the supervisors' count stands alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from rho1bench.sandbox.inside.memory_group import REMOVE_SECONDS, SERVER
 from rho1bench.sandbox.inside.namespaces import NOBODY
 
 PREFIX = "rho1bench-"
+LIMITS = {"memory.max": "max", "memory.high": "max", "cpu.max": "max", "cpuset.cpus": ""}
+"""Files of a group, and how each begins where it sets no limit."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def make_groups(
 ) -> MemoryGroups | None:
     """Make a folder for groups; None where this process may not, or where there is no cgroup of version 2."""
     try:
-        place = _place(mounts.read_text(encoding="utf-8"), own.read_text(encoding="utf-8"))
+        place = _place(*(path.read_text(encoding="utf-8", errors="replace") for path in (mounts, own)))
         if place is None or "memory" not in (place / "cgroup.controllers").read_text(encoding="ascii").split():
             return None
         _hand_memory_on(place)
@@ -68,7 +71,16 @@ def _place(mounts: str, own: str) -> Path | None:
     is_root = not (group / "cgroup.type").exists()
     if is_root:
         return group
-    return None if group == found[1] else group.parent
+    return None if group == found[1] or _is_limited(group) else group.parent
+
+
+def _is_limited(group: Path) -> bool:
+    for name, free in LIMITS.items():
+        with contextlib.suppress(FileNotFoundError):
+            value = (group / name).read_text(encoding="ascii").split()
+            if (value[0] if value else "") != free:
+                return True
+    return False
 
 
 def _hand_memory_on(group: Path) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 64
 """Requests that wait for the server at once where nobody says; it makes its own batches of them."""
-MOST_CONNECTIONS = 1000
-"""What the client keeps open at once."""
+MOST_CONNECTIONS = 512
+"""Half of the files that a process may usually have open."""
 NUM_RETRIES = 5
 """How often a request is made again when the server does not answer; the pauses grow from half a second to eight."""
 SECONDS_FOR_AN_ANSWER = 600.0
@@ -48,7 +48,7 @@ class CompletionOptions(TypedDict, total=False):
 class CompletionsServer:
     """One server; ``option`` is the command line's name for its address, ``needed_for`` the feature that uses it.
 
-    ``concurrency`` requests wait for it at once; default: :data:`CONCURRENCY`.
+    ``concurrency`` requests wait for it at once, :data:`MOST_CONNECTIONS` at most; default: :data:`CONCURRENCY`.
     Raises EngineError if no server answers or it speaks another protocol, MissingPackageError without ``openai``.
     """
 

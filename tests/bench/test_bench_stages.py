@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from torch.profiler import DeviceType
 
 from rho1bench.bench import stages
-from rho1bench.bench.attention import AttentionProfile
+from rho1bench.bench.attention import PASSES, AttentionProfile, _times
 from rho1bench.errors import TrainingError
 from rho1bench.recipe import ModelConfig, PretrainStage
 from rho1bench.recipe.loading.load import load_recipe
@@ -70,9 +72,34 @@ def test_steps_at_full_speed_leave_out_the_first(tmp_path: Path) -> None:
     ],
 )
 def test_flash_is_flash_in_both_passes_and_nothing_else(kernels: list[str], is_flash: bool) -> None:
-    found = AttentionProfile("sdpa", dict.fromkeys(kernels, 1.0), 2.0)
+    found = AttentionProfile("cpu", "sdpa", dict.fromkeys(kernels, 1.0), 2.0)
     assert found.is_flash == is_flash
     assert ("backward: yes" in found.text()) == is_flash
+
+
+@dataclass(frozen=True)
+class Event:
+    key: str
+    device_type: DeviceType
+    self_cpu_time_total: float
+    self_device_time_total: float
+    is_user_annotation: bool = False
+
+
+EVENTS = (
+    Event(FORWARD, DeviceType.CPU, 30.0, 3000.0),
+    Event("aten::mm", DeviceType.CPU, 60.0, 6000.0),
+    Event("void pytorch_flash::flash_fwd_kernel<...>", DeviceType.CUDA, 0.0, 3000.0),
+    Event("gemm", DeviceType.CUDA, 0.0, 6000.0),
+    Event("Torch-Compiled Region", DeviceType.CUDA, 0.0, 9000.0, is_user_annotation=True),
+)
+
+
+def test_on_a_gpu_kernels_have_the_time_and_on_a_cpu_operations() -> None:
+    found, total = _times(EVENTS, is_cuda=True)  # type: ignore[arg-type]
+    assert found == {"void pytorch_flash::flash_fwd_kernel<...>": 3.0 / PASSES, FORWARD: 0.0}
+    assert total == 9.0 / PASSES
+    assert _times(EVENTS[:2], is_cuda=False) == ({FORWARD: 0.03 / PASSES}, 0.09 / PASSES)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_measured_is_told_first(tmp_path: Path) -> None:

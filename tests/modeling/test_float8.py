@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import math
 from typing import Any, Literal
 
 import pytest
@@ -83,6 +84,17 @@ def test_a_scale_a_row_leaves_tokens_independent_of_their_company(
         alone = model(inputs_embeds=inputs).logits
         beside = model(inputs_embeds=torch.cat([inputs, companion])).logits[:1]
     assert alone.equal(beside) == is_alone
+
+
+def test_any_number_of_tokens_is_padded(plain: LlamaForCausalLM) -> None:
+    """The kernels take multiples of 16, and batches of fine-tuning are as long as their longest sample."""
+    model = in_float8(plain, "tensorwise")
+    configs = [module.config for module in model.modules() if type(module).__name__ == "Float8Linear"]
+    assert all(config.pad_inner_dim for config in configs)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(input_ids=BLOCK[:, :13], labels=BLOCK[:, :13]).loss
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
 
 
 def test_layers_without_such_maps_are_refused() -> None:

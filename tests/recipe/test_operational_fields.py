@@ -131,3 +131,16 @@ def test_what_a_micro_batch_holds_counts_where_it_is_ranked_among(key: str):
         )
         assert (one.sha256 == other.sha256) == (one.semantic == other.semantic) == same
         assert (field.partition("=")[0] in one.operational) == same
+
+
+@pytest.mark.parametrize(("scaling", "same"), [("rowwise", True), ("tensorwise", False)])
+def test_what_a_micro_batch_holds_counts_where_it_shares_a_scale_of_float8(scaling: str, same: bool):
+    base = ["precision=bf16", f"float8={scaling}"]
+    one, other = (stage_fingerprint(stage(*base, *more), 0, {}) for more in ([], ["micro_batch_size=2"]))
+    assert (one.sha256 == other.sha256) == (one.semantic == other.semantic) == same
+
+
+def test_packages_of_settings_are_asked_about_where_they_are_used():
+    assert "torchao" not in stage_fingerprint(stage(), 0, {}).packages
+    assert "torchao" in stage_fingerprint(stage("precision=bf16", "float8=rowwise"), 0, {}).packages
+    assert "flash-attn" in stage_fingerprint(stage("precision=bf16", "attention=flash_attention_2"), 0, {}).packages

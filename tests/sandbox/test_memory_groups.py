@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from rho1bench.sandbox.fork_server import ForkServer
+from rho1bench.sandbox.inside import messages, program, supervisor, syscalls
 from rho1bench.sandbox.inside.memory_group import SLACK, ProgramGroup, join, make
 from rho1bench.sandbox.memory_groups import PREFIX, MemoryGroups, _place, make_groups
 
@@ -53,6 +56,24 @@ def test_groups_lie_beside_the_caller_s_own(tree: Path) -> None:
     assert _place(mount("/", tree / "user.slice"), "0::/\n") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_free"),
+    [
+        ("memory.max", "max", True),
+        ("memory.max", "8589934592", False),
+        ("memory.high", "1048576", False),
+        ("cpu.max", "max 100000", True),
+        ("cpu.max", "50000 100000", False),
+        ("cpuset.cpus", "", True),
+        ("cpuset.cpus", "0-3", False),
+    ],
+)
+def test_programs_do_not_leave_the_limits_of_their_caller(tree: Path, name: str, value: str, is_free: bool) -> None:
+    (tree / "user.slice" / "run.scope" / name).write_text(value + "\n")
+    expected = tree / "user.slice" if is_free else None
+    assert _place(mount("/", tree), "0::/user.slice/run.scope\n") == expected
+
+
 def test_where_there_is_no_version_2_there_are_none(tree: Path, tmp_path: Path) -> None:
     assert _place(VERSION_1, "4:memory:/x\n") is None
     assert _place(VERSION_1, "4:memory:/x\n0::/\n") is None
@@ -62,14 +83,21 @@ def test_where_there_is_no_version_2_there_are_none(tree: Path, tmp_path: Path) 
     (tree / "user.slice" / "cgroup.controllers").write_text("cpu pids\n")
     assert make_groups(tmp_path / "mounts", tmp_path / "own") is None
     assert make_groups(tmp_path / "nothing", tmp_path / "own") is None
+    (tmp_path / "mounts").write_bytes(
+        mount("/", tree).encode() + b"\n31 23 0:27 / /mnt/caf\xe9 rw - ext4 /dev/sda rw\n"
+    )
+    assert make_groups(tmp_path / "mounts", tmp_path / "own") is None
     assert not list(tree.rglob(f"{PREFIX}*"))
 
 
 def test_a_group_that_cannot_be_made_leaves_the_count(tmp_path: Path) -> None:
-    assert make(None, MIB) is None
+    assert make(None, MIB, MIB, 64) is None
     folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        assert make(folder, MIB) is None
+        before = os.listdir("/proc/self/fd")
+        assert make(folder, MIB, MIB, 64) is None
+        assert len(os.listdir("/proc/self/fd")) == len(before)
+        assert not list(tmp_path.iterdir())
         with pytest.raises(OSError, match="server"):
             join(folder)
     finally:
@@ -92,7 +120,7 @@ def in_group(group: ProgramGroup, num_bytes: int) -> int:
 
 @pytest.mark.parametrize(("num_bytes", "code"), [(64 * MIB, 0), (SLACK + 200 * MIB, -signal.SIGKILL)])
 def test_the_kernel_ends_what_holds_too_much(groups: MemoryGroups, num_bytes: int, code: int) -> None:
-    group = ProgramGroup(groups.descriptor, 64 * MIB)
+    group = ProgramGroup(groups.descriptor, 64 * MIB + SLACK)
     assert in_group(group, num_bytes) == code
     assert group.is_overrun() == (code != 0)
     group.remove()
@@ -112,10 +140,43 @@ def test_programs_run_in_groups_and_nothing_stays(groups: MemoryGroups) -> None:
         held = "(bytearray(200 << 20), time.sleep(60))"
         many = f"import os, time\nfor _ in range(12): os.fork() or {held}\ntime.sleep(60)"
         assert server.run(many, 20.0, 256).ended == "memory"
-        assert [path.name for path in own.iterdir() if path.is_dir()] == ["server"]
+        wait_until(lambda: [path.name for path in own.iterdir() if path.is_dir()] == ["server"])
     finally:
         server.close()
     assert not own.exists()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    latest = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < latest
+        time.sleep(0.01)
+
+
+def test_what_the_kernel_ends_ran_out_of_memory(
+    groups: MemoryGroups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a look at the count in between: the supervisor has the verdict from the group."""
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(program, "PROCESSES", 0)
+    near, far = socket.socketpair()
+    output = os.open(os.devnull, os.O_WRONLY)
+    info = supervisor.ForkServerInfo(os.getpid(), syscalls.address_space(), False, groups.descriptor)
+    pid = os.fork()
+    if pid == 0:
+        near.close()
+        supervisor.supervise(supervisor.Descriptors(far.fileno(), output, os.dup(output), None), info)()
+        os._exit(9)
+    far.close()
+    held = (
+        "import os\nfor _ in range(3): os.fork()\nx = bytearray(90 << 20); x[::4096] = b'x' * len(x[::4096])\nos.wait()"
+    )
+    request = supervisor.Request(held, 60.0, 128, str(tmp_path), captured=False, latest=60.0)
+    messages.send(near, asdict(request))
+    report = messages.receive(near)
+    assert isinstance(report, dict)
+    assert report["ended"] == "memory"
+    os.waitpid(pid, 0)
 
 
 def test_what_a_killed_caller_left_is_taken_away(groups: MemoryGroups) -> None:

@@ -92,6 +92,20 @@ def test_a_stage_in_float8_trains_nearly_the_same_model(out: Path, compiled: boo
 
 
 @pytest.mark.sweep
+def test_fine_tuning_in_float8(out: Path) -> None:
+    pytest.importorskip("torchao", reason="torchao is not installed (`make sweep` has it)")
+    fields = {"precision": "bf16", "max_steps": 2, "logging_steps": 1, "gradient_checkpointing": True}
+    stages = [
+        *world.scored(),
+        world.sft("sft", "base", **fields),
+        world.sft("sft8", "base", **fields, float8="rowwise"),
+    ]
+    world.run_stages(stages, out, only=["sft", "sft8"])
+    assert losses(out / "sft8") == pytest.approx(losses(out / "sft"), abs=0.05)
+    assert losses(out / "sft8") != losses(out / "sft")
+
+
+@pytest.mark.sweep
 def test_compiled_layers_train_the_same_model(out: Path) -> None:
     world.run_stages([*world.scored(), world.pretrain("compiled", compile=True, **SHORT)], out, only=["compiled"])
     assert losses(out / "compiled") == pytest.approx(losses(out / "plain"), abs=1e-5)

@@ -64,7 +64,8 @@ class EngineSettings:
 
     max_model_len: int
     batch_size: int | None
-    """Prompts in work at once; None: :data:`DEFAULT_BATCH_SIZE`, and vllm on a GPU goes by its memory."""
+    """Prompts in work at once, of each copy of the model; None: :data:`DEFAULT_BATCH_SIZE`, of vllm on a GPU what its
+    memory holds, of a server 64."""
     log: Path
     num_threads: int | None = None
     seed: int = 0

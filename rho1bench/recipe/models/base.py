@@ -124,7 +124,8 @@ class StageSpec:
     entry: str
     """``"module:function"``; the modules that it imports inside the package enter the fingerprint."""
     packages: tuple[str, ...] = ()
-    """Distributions that the result may depend on: where one has another version, the user is asked."""
+    """Distributions that the result may depend on: where one has another version, the user is asked. Settings can
+    add more (``StageBase.packages``)."""
     shipped: tuple[str, ...] = ()
     """Shipped folders whose files enter the fingerprint, with the modules that they name (``"tasks"``)."""
     parallel_safe: bool = False
@@ -175,6 +176,10 @@ class StageBase(Model):
     def depends_on(self) -> frozenset[str]:
         """Return the names of operational fields that the result of this very stage depends on after all."""
         return frozenset()
+
+    def packages(self) -> tuple[str, ...]:
+        """Return the distributions that the result of this very stage may depend on."""
+        return self.spec.packages
 
     @property
     def in_ranks(self) -> bool:

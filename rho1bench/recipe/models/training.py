@@ -136,8 +136,9 @@ class TrainStage(StageBase):
     """``bf16``: matrix products in bfloat16 (autocast); weights, optimizer and losses stay in float32."""
     float8: Literal["tensorwise", "rowwise"] | None = None
     """With ``precision: bf16``: multiply the layers' linear maps in float8 (package torchao), with one scale a tensor,
-    or one a row and column: slower, but what is made of a token does not depend on the others of its batch. For GPUs
-    that multiply float8 (L40S, H100 and later), with ``compile: true``; elsewhere it is slower than bf16 alone."""
+    or one a row and column: slower, but what is made of a token does not depend on the others of its micro-batch. For
+    GPUs that multiply float8 (L40S, H100 and later), with ``compile: true``; elsewhere it is slower than bf16 alone.
+    ``mfu`` and plans go by the bf16 peak."""
     checkpoint_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the weights in checkpoints: ``bfloat16`` halves them and rounds what later stages start from or evaluate.
     Resume points always hold float32."""
@@ -201,9 +202,15 @@ class TrainStage(StageBase):
         )
 
     def depends_on(self) -> frozenset[str]:
-        """Return what decides among which tokens the scope ``micro_batch`` ranks, where the stage has it."""
+        """Return what decides among which tokens the scope ``micro_batch`` ranks, and which share a scale of float8."""
         scopes = {value.scope for _, value in self if isinstance(value, Selection)}
-        return frozenset({"micro_batch_size"} if "micro_batch" in scopes else ())
+        counts = "micro_batch" in scopes or self.float8 == "tensorwise"
+        return frozenset({"micro_batch_size"} if counts else ())
+
+    def packages(self) -> tuple[str, ...]:
+        """Return the kind's packages, and those that settings of this stage use."""
+        used = {"torchao": self.float8, "flash-attn": self.attention == "flash_attention_2"}
+        return (*super().packages(), *(name for name, is_used in used.items() if is_used))
 
     @property
     def in_ranks(self) -> bool:

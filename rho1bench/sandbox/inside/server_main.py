@@ -83,11 +83,14 @@ def isolate(settings: Settings) -> None:
 
 def join_groups(folder: int | None) -> int | None:
     """Join the fork server's own group; returns the folder of the groups, or None where that is not allowed."""
-    if folder is not None:
-        with contextlib.suppress(OSError):
-            memory_group.join(folder)
-            return folder
-    return None
+    if folder is None:
+        return None
+    try:
+        memory_group.join(folder)
+    except OSError:
+        os.close(folder)
+        return None
+    return folder
 
 
 def serve(control: socket.socket, isolated: bool, groups: int | None) -> supervisor.Job:

@@ -96,7 +96,6 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
             os._exit(1)
         connection = socket.socket(fileno=descriptors.line)
         request = Request(**messages.receive(connection))  # type: ignore[arg-type]
-        group = memory_group.make(server.groups, request.memory_mb << 20)
         if server.isolated:
             namespaces.unshare_namespaces()
         else:
@@ -104,6 +103,7 @@ def supervise(descriptors: Descriptors, server: ForkServerInfo) -> Job:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         status_reader, status_writer = os.pipe()
         processes = usage.Processes()
+        group = memory_group.make(server.groups, request.memory_mb << 20, processes.kept, program.PROCESSES)
         child = os.fork()
         if child == 0:
             if group is not None:
@@ -182,14 +182,14 @@ def _wait_and_report(watch: _Watch, group: memory_group.ProgramGroup | None) -> 
     status = os.waitpid(watch.child, 0)[1]
     seconds = watch.own_time.seconds(time.monotonic())
     kill_orphans()
-    if group is not None:
-        if ended == "exit" and group.is_overrun():
-            ended = "memory"
-        group.remove()
+    if group is not None and ended == "exit" and group.is_overrun():
+        ended = "memory"
     written = os.read(watch.status_reader, 2 * STATUS.size).removeprefix(STARTED)
     if written:  # else the status is the first process's own
         (status,) = STATUS.unpack(written)
     messages.send(watch.connection, asdict(Report(ended, status, seconds)))
+    if group is not None:
+        group.remove()
     os._exit(0)
 
 

@@ -18,8 +18,8 @@ class Processes:
 
     def __init__(self) -> None:
         self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
-        self._kept = self._private_bytes(os.getpid())
-        """What each of them shares with the fork server."""
+        self.kept = self._private_bytes(os.getpid())
+        """Bytes of the fork server's own pages, which each of them shares until it writes to them."""
 
     def ids(self) -> list[int]:
         """Return their process ids."""
@@ -42,7 +42,7 @@ class Processes:
         for pid in ids:
             for inode, length in self._shared_mappings(pid):
                 shared[inode] = max(length, shared.get(inode, 0))
-        return sum(max(0, self._private_bytes(pid) - self._kept) for pid in ids) + sum(shared.values())
+        return sum(max(0, self._private_bytes(pid) - self.kept) for pid in ids) + sum(shared.values())
 
     def _private_bytes(self, pid: int) -> int:
         """Return the bytes of a process's own pages, those swapped out too; 0 if it has ended."""
