@@ -8,24 +8,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import IO, Literal
+from typing import Literal
 
 from rho1bench.errors import SandboxError
 from rho1bench.sandbox.capture import STOP_SECONDS, Capture
 from rho1bench.sandbox.inside import messages, supervisor
 from rho1bench.sandbox.inside.checker import Checks
-from rho1bench.sandbox.inside.server_main import READY, READY_IN_GROUP, Settings
-from rho1bench.sandbox.isolation import Isolation, command, package_folders, possible_isolation, refusal, shown_paths
-from rho1bench.sandbox.memory_groups import MemoryGroups, make_groups
+from rho1bench.sandbox.isolation import Isolation, possible_isolation, refusal
+from rho1bench.sandbox.launching import Started, start
 
 MODULES = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools", "heapq",
@@ -35,7 +32,6 @@ MODULES = (
     "sympy.sets.setexpr", "sympy.sets.handlers.functions", "sympy.sets.handlers.issubset", "sympy.vector",
 )  # fmt: skip
 """What programs import most, imported once; the modules within sympy are those that its functions import late."""
-START_SECONDS = 120.0
 GRACE_SECONDS = 15.0
 """For a busy machine to fork and to report, beyond the time that a program may take; then the server counts as hung."""
 TRIES = 3
@@ -52,23 +48,6 @@ class ProgramEnd:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Started:
-    """A fork server at work, the socket that leads to it, and the memory groups of its programs, if there are any."""
-
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-    groups: MemoryGroups | None
-
-    def close(self) -> None:
-        """End the process and what it still runs."""
-        self.control.close()
-        self.process.kill()
-        self.process.wait()
-        if self.groups is not None:
-            self.groups.close()
-
-
 class ForkServer:
     """A fork server process; it imports ``modules`` before its first program.
 
@@ -79,7 +58,7 @@ class ForkServer:
         self._modules = tuple(modules)
         self._isolation = isolation
         self._lock = threading.Lock()
-        self._started: _Started | None = None
+        self._started: Started | None = None
 
     @property
     def pid(self) -> int | None:
@@ -132,19 +111,19 @@ class ForkServer:
         with self._lock:
             self._end()
 
-    def _running(self) -> _Started:
+    def _running(self) -> Started:
         with self._lock:
             if self._started is None:
                 self._started = self._start()
             return self._started
 
-    def _start(self) -> _Started:
+    def _start(self) -> Started:
         """Start it in the strongest isolation that works; if the imports fail, programs import for themselves."""
         reasons: dict[str, str] = {}
         for isolation in [self._isolation] if self._isolation else possible_isolation():
             for modules in dict.fromkeys((self._modules, ())):
                 try:
-                    started = _start(isolation, modules)
+                    started = start(isolation, modules)
                 except SandboxError as error:
                     reasons[isolation] = str(error)
                 else:
@@ -222,76 +201,3 @@ def _file_of(checks: Checks) -> int:
     with open(descriptor, "wb", closefd=False) as file:
         file.write(json.dumps(checks).encode("ascii"))
     return descriptor
-
-
-def _start(isolation: Isolation, modules: Sequence[str]) -> _Started:
-    groups = make_groups()
-    try:
-        process, near, is_in_group = _ready(isolation, modules, groups)
-    except BaseException:
-        if groups is not None:
-            groups.close()
-        raise
-    if groups is not None and not is_in_group:
-        groups.close()
-        groups = None
-    return _Started(process, near, groups)
-
-
-def _ready(
-    isolation: Isolation, modules: Sequence[str], groups: MemoryGroups | None
-) -> tuple[subprocess.Popen[bytes], socket.socket, bool]:
-    """Return a fork server that is ready, the socket that leads to it, and whether it has joined ``groups``."""
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(prefix="rho1bench-root-") as root, far:
-        settings: Settings = {
-            "control": far.fileno(),
-            "modules": list(modules),
-            "paths": package_folders(),
-            "isolation": isolation,
-            "groups": None if groups is None else groups.descriptor,
-            "shown": shown_paths(),
-            "root": root,
-        }
-        try:
-            handed = [far.fileno(), *([] if groups is None else [groups.descriptor])]
-            process = _launch(command(isolation, json.dumps(settings)), handed, log)
-        except OSError as error:
-            near.close()
-            raise SandboxError(f"{type(error).__name__}: {error}") from error
-        far.close()
-        answer = _answer(near)
-        if answer not in (READY, READY_IN_GROUP):
-            process.kill()
-            process.wait()
-            near.close()
-            raise SandboxError(_last_line(log))
-    return process, near, answer == READY_IN_GROUP
-
-
-def _launch(arguments: list[str], handed: Sequence[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        arguments,
-        cwd="/",
-        # One hash seed for all programs: sets print in the same order in every run of an evaluation.
-        env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=log,
-        pass_fds=handed,
-        start_new_session=True,
-    )
-
-
-def _answer(control: socket.socket) -> bytes:
-    """Return what a fork server says when it is ready; empty if it ends or hangs."""
-    if select.select([control], [], [], START_SECONDS)[0]:
-        with contextlib.suppress(OSError):
-            return control.recv(len(READY_IN_GROUP))
-    return b""
-
-
-def _last_line(log: IO[bytes]) -> str:
-    log.seek(0)
-    lines = log.read().decode("utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"did not start within {START_SECONDS:.0f} s"

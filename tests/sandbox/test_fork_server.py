@@ -6,6 +6,7 @@ import ctypes
 import gc
 import mmap
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from host_processes import processes_with, unique_seconds, wait_for_processes
 
 from rho1bench.errors import SandboxError
-from rho1bench.sandbox import fork_server, run_programs
+from rho1bench.sandbox import Isolation, fork_server, run_programs
 from rho1bench.sandbox.fork_server import ForkServer
 from rho1bench.sandbox.inside.syscalls import LARGE_PAGE, collapse
 
@@ -43,6 +45,14 @@ def pid_of(server: ForkServer) -> int:
     return server.pid
 
 
+def innermost(pid: int) -> int:
+    """The fork server itself: bubblewrap's processes are around it."""
+    process = psutil.Process(pid)
+    while process.name() == "bwrap":
+        (process,) = process.children()
+    return process.pid
+
+
 def test_a_dead_server_is_replaced(server: ForkServer):
     first = pid_of(server)
     os.kill(first, signal.SIGKILL)
@@ -62,7 +72,7 @@ def test_a_server_killed_in_the_middle_loses_no_program(server: ForkServer):
 def test_a_hung_server_is_replaced(server: ForkServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fork_server, "GRACE_SECONDS", 1.0)
     first = pid_of(server)
-    os.kill(first, signal.SIGSTOP)
+    os.kill(innermost(first), signal.SIGSTOP)
     assert printed(server, "print(3)", timeout=0.5) == "3\n"
     assert pid_of(server) != first
 
@@ -123,6 +133,22 @@ def test_many_threads_share_one_server(server: ForkServer):
     assert seen == {number: f"{number}\n" for number in range(12)}
 
 
+@pytest.mark.parametrize("isolation", ["bubblewrap", "namespaces"])
+def test_a_server_outlives_the_thread_that_started_it(isolation: Isolation):
+    if isolation == "bubblewrap" and shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    server = ForkServer(("math",), isolation)
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(pid_of(server)))
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+    try:
+        assert pid_of(server) == found[0]
+    finally:
+        server.close()
+
+
 def test_a_forked_process_starts_a_server_of_its_own():
     assert run_programs(["print(1)"])[0].stdout == "1\n"
     pid = os.fork()
@@ -162,7 +188,7 @@ def test_large_pages_hold_what_was_there():
     server = ForkServer(("sympy",))
     assert printed(server, "import sympy; print(sympy.Integer(7))") == "7\n"
     assert server.pid is not None
-    assert large_pages(server.pid) > 4096
+    assert large_pages(innermost(server.pid)) > 4096
     server.close()
 
 

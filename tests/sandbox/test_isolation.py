@@ -43,7 +43,7 @@ def test_without_isolation_programs_are_refused_unless_allowed(monkeypatch: pyte
     whole = isolation.command
     broken = [sys.executable, "-c", "raise OSError('no namespaces today')"]
     monkeypatch.setattr(
-        "rho1bench.sandbox.fork_server.command",
+        "rho1bench.sandbox.launching.command",
         lambda kind, settings: whole(kind, settings) if kind == "none" else broken,
     )
     with pytest.raises(SandboxError, match=r"no namespaces today.*--unsafe-code-execution"):
