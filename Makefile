@@ -52,7 +52,7 @@ test: env
 
 sweep: env $(FLOAT8)/.ready
 	$(BIN)/python -m pytest -m sweep $(PYTEST_ARGS)
-	PYTHONPATH=$(FLOAT8) $(BIN)/python -m pytest -m sweep -k float8
+	PYTHONPATH=$(FLOAT8) $(BIN)/python -m pytest -m sweep -k float8 tests/modeling tests/training
 
 # Kept apart: where transformers finds torchao, every process that loads a model imports it.
 $(FLOAT8)/.ready: constraints.txt $(STAMP)
