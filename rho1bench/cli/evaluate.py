@@ -41,7 +41,7 @@ Suites = Annotated[
     ),
 ]
 TaskNames = Annotated[
-    str, typer.Option(metavar="A,B,...", help="Single tasks, beside or instead of suites; lm-eval's own, too.")
+    str | None, typer.Option(metavar="A,B,...", help="Single tasks, beside or instead of suites; lm-eval's own, too.")
 ]
 TaskFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of lm-eval task YAMLs to choose from.")]
 Chat = Annotated[bool, typer.Option("--chat-template", help="Prompts are chats in the checkpoint's own template.")]
@@ -60,7 +60,7 @@ Base = Annotated[
 def evaluate(
     checkpoints: Checkpoints,
     suite: Suites = None,
-    tasks: TaskNames = "",
+    tasks: TaskNames = None,
     include_path: TaskFolder = None,
     num_fewshot: Annotated[int | None, typer.Option(min=0, help="Exemplars; default: as the task says.")] = None,
     chat_template: Chat = False,
@@ -96,7 +96,7 @@ def evaluate(
         output=output,
         base=base,
         suites=suite or [],
-        tasks=[name.strip() for name in tasks.split(",") if name.strip()],
+        tasks=[] if tasks is None else _names(tasks),
         limit=limit,
         engine=engine.value,
         base_url=base_url,
@@ -112,6 +112,14 @@ def evaluate(
     )
     paths = evaluate_checkpoints(options, Console(stderr=True))
     show([read_json(path) for path in paths], json_file, lambda: print_evaluations(paths, options, console()))
+
+
+def _names(tasks: str) -> list[str]:
+    """Return the names of ``--tasks``; an empty one, as of a shell's unset variable, is not the default suite."""
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if not names:
+        raise typer.BadParameter("names no task; leave it out for the math suite", param_hint="--tasks")
+    return names
 
 
 def convert(

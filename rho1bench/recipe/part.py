@@ -28,11 +28,11 @@ def _named(recipe: Recipe, pattern: str) -> Iterator[StageBase]:
     if not found:
         words = list(dict.fromkeys(_group(stage) or stage.name for stage in recipe.stages))
         raise RecipeError(
-            f"--only {pattern}: the recipe {recipe.name!r} has no such stage. Give a name, a pattern ('compare-*') or "
+            f"--only {pattern or repr(pattern)}: the recipe {recipe.name!r} has no such stage. Give a name, a pattern ('compare-*') or "
             f"the name of a matrix; there are: {', '.join(words)}."
         )
     yield from found
 
 
-def _group(stage: StageBase) -> str:
-    return stage.variant.group if stage.variant else ""
+def _group(stage: StageBase) -> str | None:
+    return stage.variant.group if stage.variant else None

@@ -176,6 +176,21 @@ def test_a_pattern_that_the_shell_has_expanded_is_told_as_that():
     assert "unexpected extra argument" in called("init", "mine", "--text", here[0], "no_such_file")[2]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("eval", "no_such_checkpoint", "--tasks", ""), "names no task"),
+        (("eval", "no_such_checkpoint", "--tasks", " , "), "names no task"),
+        (("eval", "no_such_checkpoint", "--suite", ""), "no such evaluation suite"),
+        (("run", "quickstart", "--only", ""), "--only ''"),
+    ],
+)
+def test_a_shell_s_empty_variable_does_not_mean_everything(words, told):
+    code, _, said = called(*words)
+    assert code == 2
+    assert told in said
+
+
 @pytest.mark.parametrize(("option", "name"), [("--suite", "mth"), ("--tasks", "mini_gsm8k,mini_svmp")])
 def test_a_misspelt_suite_or_task_is_told_before_anything_is_looked_at(option, name):
     code, _, said = called("eval", "no_such_checkpoint", option, name)
