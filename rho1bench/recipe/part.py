@@ -28,8 +28,8 @@ def _named(recipe: Recipe, pattern: str) -> Iterator[StageBase]:
     if not found:
         words = list(dict.fromkeys(_group(stage) or stage.name for stage in recipe.stages))
         raise RecipeError(
-            f"--only {pattern or repr(pattern)}: the recipe {recipe.name!r} has no such stage. Give a name, a pattern ('compare-*') or "
-            f"the name of a matrix; there are: {', '.join(words)}."
+            f"--only {pattern or repr(pattern)}: the recipe {recipe.name!r} has no such stage. Give a name, a pattern "
+            f"('compare-*') or the name of a matrix; there are: {', '.join(words)}."
         )
     yield from found
 
