@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import select
 import socket
 import subprocess
@@ -24,38 +23,45 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Started:
-    """A fork server at work, the socket that leads to it, and the memory groups of its programs, if there are any."""
+    """A fork server at work, the socket that leads to it, and the memory groups of its programs, if there are any.
+
+    ``starter`` is the thread that started it, which bubblewrap does not outlive; both have the cores and the rights of
+    the thread that asked for them.
+    """
 
     process: subprocess.Popen[bytes]
     control: socket.socket
     groups: MemoryGroups | None
+    starter: ThreadPoolExecutor
 
     def close(self) -> None:
         """End the process and what it still runs."""
         self.control.close()
         self.process.kill()
         self.process.wait()
+        self.starter.shutdown(wait=False)
         if self.groups is not None:
             self.groups.close()
 
 
 def start(isolation: Isolation, modules: Sequence[str]) -> Started:
     """Return a fork server that has imported ``modules`` and is ready; raises SandboxError with its last words."""
-    groups = make_groups()
+    groups, starter = make_groups(), ThreadPoolExecutor(1, "sandbox")
     try:
-        process, near, is_in_group = _ready(isolation, modules, groups)
+        process, near, is_in_group = _ready(isolation, modules, groups, starter)
     except BaseException:
+        starter.shutdown(wait=False)
         if groups is not None:
             groups.close()
         raise
     if groups is not None and not is_in_group:
         groups.close()
         groups = None
-    return Started(process, near, groups)
+    return Started(process, near, groups, starter)
 
 
 def _ready(
-    isolation: Isolation, modules: Sequence[str], groups: MemoryGroups | None
+    isolation: Isolation, modules: Sequence[str], groups: MemoryGroups | None, starter: ThreadPoolExecutor
 ) -> tuple[subprocess.Popen[bytes], socket.socket, bool]:
     """Return a fork server that is ready, the socket that leads to it, and whether it has joined ``groups``."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -71,7 +77,7 @@ def _ready(
         }
         try:
             handed = [far.fileno(), *([] if groups is None else [groups.descriptor])]
-            process = _starter().submit(_launch, command(isolation, json.dumps(settings)), handed, log).result()
+            process = starter.submit(_launch, command(isolation, json.dumps(settings)), handed, log).result()
         except OSError as error:
             near.close()
             raise SandboxError(f"{type(error).__name__}: {error}") from error
@@ -83,14 +89,6 @@ def _ready(
             near.close()
             raise SandboxError(_last_line(log))
     return process, near, answer == READY_IN_GROUP
-
-
-_starters: dict[int, ThreadPoolExecutor] = {}
-
-
-def _starter() -> ThreadPoolExecutor:
-    """Return a thread that lives as long as this process: bubblewrap ends with the thread that started it."""
-    return _starters.setdefault(os.getpid(), ThreadPoolExecutor(1, "sandbox"))
 
 
 def _launch(arguments: list[str], handed: Sequence[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
