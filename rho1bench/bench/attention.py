@@ -106,12 +106,10 @@ def _model(run: Path, stage: PretrainStage, device: torch.device) -> SelectiveLM
 def _pass(model: SelectiveLM, stage: PretrainStage, ids_BT: Tensor) -> None:
     import torch
 
-    eligible_BS = torch.ones_like(ids_BT[:, 1:], dtype=torch.bool)
-    positions_BS = torch.arange(eligible_BS.numel(), device=ids_BT.device).view(eligible_BS.shape)
-    losses_BS = torch.rand(eligible_BS.shape, device=ids_BT.device)
-    inputs = {"eligible": eligible_BS, "token_positions": positions_BS, "reference.losses": losses_BS}
+    from rho1bench.bench.train_variants import random_inputs
+
     with torch.autocast(ids_BT.device.type, torch.bfloat16, enabled=stage.precision == "bf16"):
-        loss: Tensor = model(ids_BT, inputs)["loss_sum"]
+        loss: Tensor = model(ids_BT, random_inputs(ids_BT))["loss_sum"]
     loss.backward()
     model.zero_grad(set_to_none=True)
 

@@ -15,68 +15,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from rho1bench.bench.attention import AttentionProfile
-from rho1bench.bench.train_matrix import PACKAGES
+from rho1bench.bench.train_matrix import PACKAGES, default_device
 from rho1bench.errors import TrainingError
+from rho1bench.sizing.shapes import KNOWN_MODELS, ModelShape
 from rho1bench.system.files import read_json, write_json
 from rho1bench.system.provenance import git_state, versions
 
 Float8 = Literal["tensorwise", "rowwise"]
 TRAINING = ("reference", "clm", "slm")
 PROFILED = "slm"
+TINYLLAMA = "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"
 
 
 @dataclass(frozen=True)
 class StageSize:
-    """A model's shape as a recipe states it, and how much it reads; sizes in tokens, batches in blocks."""
+    """A model's shape, whose whole context a block fills, and how much it reads, in blocks."""
 
-    model: Mapping[str, int | bool]
-    vocab_size: int
-    block_size: int
+    shape: ModelShape
     num_blocks: int
     batch_size: int
     micro_batch_size: int
 
 
 SIZES = {
-    "cuda": StageSize(
-        {
-            "hidden_size": 2048,
-            "intermediate_size": 5632,
-            "num_hidden_layers": 22,
-            "num_attention_heads": 32,
-            "num_key_value_heads": 4,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": False,
-        },
-        vocab_size=32_000,
-        block_size=2048,
-        num_blocks=160,
-        batch_size=16,
-        micro_batch_size=8,
-    ),
-    "cpu": StageSize(
-        {
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "max_position_embeddings": 64,
-        },
-        vocab_size=600,
-        block_size=64,
-        num_blocks=16,
-        batch_size=4,
-        micro_batch_size=2,
-    ),
+    "cuda": StageSize(KNOWN_MODELS[TINYLLAMA], num_blocks=160, batch_size=16, micro_batch_size=8),
+    "cpu": StageSize(ModelShape(600, 32, 64, 2, 2, 2, 64), num_blocks=16, batch_size=4, micro_batch_size=2),
 }
 
 
@@ -130,11 +102,12 @@ def recipe_of(size: StageSize, max_steps: int, text: Path, float8: Float8 | None
         "fused": True,
     }
     selection = {"score": "excess_loss", "ratio": 0.6, "scope": "micro_batch", "token_scores": "scores"}
-    blocks = {"block_size": size.block_size, "num_blocks": size.num_blocks}
+    model = {name: value for name, value in asdict(size.shape).items() if name != "vocab_size"}
+    blocks = {"block_size": size.shape.max_position_embeddings, "num_blocks": size.num_blocks}
     stages = [
-        {"name": "tokenizer", "kind": "tokenizer", "vocab_size": size.vocab_size, "sources": source},
+        {"name": "tokenizer", "kind": "tokenizer", "vocab_size": size.shape.vocab_size, "sources": source},
         {"name": "text", "kind": "corpus", "tokenizer": "tokenizer", "sources": source, **blocks},
-        {"name": "reference", "init": dict(size.model), **training},
+        {"name": "reference", "init": model, **training},
         {
             "name": "scores",
             "kind": "score",
@@ -153,8 +126,8 @@ def write_text(path: Path, size: StageSize) -> None:
     """Write random words, at least as many as there are tokens, so common that the vocabulary is filled."""
     draw = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    words = ["".join(draw.choice(letters, length)) for length in draw.integers(3, 10, 2 * size.vocab_size)]
-    num = size.num_blocks * size.block_size
+    words = ["".join(draw.choice(letters, length)) for length in draw.integers(3, 10, 2 * size.shape.vocab_size)]
+    num = size.num_blocks * size.shape.max_position_embeddings
     ranks = np.minimum(draw.zipf(1.2, num) - 1, len(words) - 1)
     with gzip.open(path, "wt", encoding="utf-8", compresslevel=1) as file:
         for rows in np.array_split(ranks, max(1, num // 500)):
@@ -178,11 +151,10 @@ def run(
 
 
 def _device(wanted: str | None) -> str:
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
+    found = default_device()
+    if wanted == "cuda" and found is None:
         raise TrainingError("bench stages: torch sees no GPU here; `--device cpu` tries the same at a tiny size.")
-    return wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+    return wanted or found or "cpu"
 
 
 def _measured(place: Path, device: str, max_steps: int, float8: Float8 | None) -> StagesBench:
@@ -194,7 +166,7 @@ def _measured(place: Path, device: str, max_steps: int, float8: Float8 | None) -
     run_seconds = time.monotonic() - began
     _call("the profile", ["rho1bench.bench.attention", str(output), PROFILED, str(place / "attention.json")], device)
     attention = AttentionProfile(**read_json(place / "attention.json"))
-    tokens = size.batch_size * size.block_size
+    tokens = size.batch_size * size.shape.max_position_embeddings
     return StagesBench(
         attention.device,
         versions((*PACKAGES, *(("torchao",) if float8 else ()))),

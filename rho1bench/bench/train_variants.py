@@ -91,14 +91,19 @@ def our_loss(model: PreTrainedModel, kept_bytes: int | None = None) -> Loss:
     module = SelectiveLM(model, selector, kept_bytes)
 
     def loss(_: PreTrainedModel, ids_BT: Tensor) -> Tensor:
-        eligible_BS = torch.ones_like(ids_BT[:, 1:], dtype=torch.bool)
-        token_positions_BS = torch.arange(eligible_BS.numel(), device=ids_BT.device).view(eligible_BS.shape)
-        stored_BS = torch.randn(eligible_BS.shape, device=ids_BT.device).abs_()
-        inputs = {"eligible": eligible_BS, "token_positions": token_positions_BS, "reference.losses": stored_BS}
+        inputs = random_inputs(ids_BT)
         loss_sum: Tensor = module(ids_BT, inputs)["loss_sum"]
         return loss_sum / selector.num_selected([inputs])
 
     return loss
+
+
+def random_inputs(ids_BT: Tensor) -> dict[str, Tensor]:
+    """Return what a selection reads besides the model: all tokens eligible, random losses of a reference."""
+    eligible_BS = torch.ones_like(ids_BT[:, 1:], dtype=torch.bool)
+    token_positions_BS = torch.arange(eligible_BS.numel(), device=ids_BT.device).view(eligible_BS.shape)
+    stored_BS = torch.randn(eligible_BS.shape, device=ids_BT.device).abs_()
+    return {"eligible": eligible_BS, "token_positions": token_positions_BS, "reference.losses": stored_BS}
 
 
 def fresh_model(shape: ModelShape, device: str = "cpu") -> PreTrainedModel:

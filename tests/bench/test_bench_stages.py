@@ -38,8 +38,9 @@ def test_the_recipe_is_one(device: str, tmp_path: Path) -> None:
 
 def test_the_shape_of_a_gpu_is_tinyllamas() -> None:
     size = stages.SIZES["cuda"]
+    init = stages.recipe_of(size, 40, Path("text"))["stages"][2]["init"]
     shape = KNOWN_MODELS["TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"]
-    assert ModelConfig.model_validate(size.model).shape(size.vocab_size) == shape
+    assert ModelConfig.model_validate(init).shape(size.shape.vocab_size) == shape
 
 
 def test_there_are_as_many_words_as_tokens(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_there_are_as_many_words_as_tokens(tmp_path: Path) -> None:
     stages.write_text(tmp_path / "text.jsonl.gz", size)
     with gzip.open(tmp_path / "text.jsonl.gz", "rt") as file:
         words = [word for line in file for word in json.loads(line)["text"].split()]
-    assert len(words) == size.num_blocks * size.block_size
+    assert len(words) == size.num_blocks * size.shape.max_position_embeddings
 
 
 def test_steps_at_full_speed_leave_out_the_first(tmp_path: Path) -> None:
